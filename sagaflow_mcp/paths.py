@@ -1,0 +1,193 @@
+"""The home: where all state of one user lies.
+
+`SAGAFLOW_HOME`, else `~/.sagaflow`. Hooks import this module, so it stays with `os` and strings.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp.errors import Failure, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LAYOUT = 1
+"""The version of the home's layout that this code reads and writes."""
+
+NETWORK_FILE_SYSTEMS = frozenset({"9p", "afs", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "smbfs"})
+"""File systems on which neither `flock` nor rename-after-fsync keeps its promise between machines."""
+
+README = """\
+This folder belongs to Sagaflow (the Python package sagaflow-mcp). It holds your runs, their results and the inbox.
+INBOX.md is for reading. Everything else is written by programs: see `sagaflow --help` before you change it by hand.
+"""
+
+
+class Home:
+    """The paths below one home directory; nothing is created or checked by asking for them."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Home:
+        """The home that `environ` names: `SAGAFLOW_HOME`, else `~/.sagaflow`. Empty means unset."""
+        chosen = environ.get("SAGAFLOW_HOME") or os.path.join(
+            environ.get("HOME") or os.path.expanduser("~"), ".sagaflow"
+        )
+        return cls(os.path.abspath(os.path.expanduser(chosen)))
+
+    def __repr__(self) -> str:
+        return f"Home({self.root!r})"
+
+    @property
+    def inbox(self) -> str:
+        """The maildir of inbox entries: `tmp`, `new` and `cur`."""
+        return os.path.join(self.root, "inbox")
+
+    @property
+    def inbox_page(self) -> str:
+        """`INBOX.md`, the inbox rendered for people."""
+        return os.path.join(self.root, "INBOX.md")
+
+    @property
+    def open_runs(self) -> str:
+        """One marker file per run whose ending has not been delivered."""
+        return os.path.join(self.root, "open")
+
+    @property
+    def runs(self) -> str:
+        """One folder per run."""
+        return os.path.join(self.root, "runs")
+
+    def run(self, run_id: str) -> str:
+        """The folder of the run `run_id`."""
+        return os.path.join(self.runs, run_id)
+
+    @property
+    def skills(self) -> str:
+        """The pinned copies of launched skills: `<name>/<digest>/`."""
+        return os.path.join(self.root, "skills")
+
+    @property
+    def blobs(self) -> str:
+        """Sealed payloads too large for a workflow history."""
+        return os.path.join(self.root, "blobs")
+
+    @property
+    def seen(self) -> str:
+        """Which session was shown which entry: `<session>/<entry_id>`."""
+        return os.path.join(self.root, "seen")
+
+    @property
+    def engine(self) -> str:
+        """State files, locks, sockets and logs of the engine, and the embedded server's database."""
+        return os.path.join(self.root, "engine")
+
+    @property
+    def config(self) -> str:
+        """The user's `config.toml`."""
+        return os.path.join(self.root, "config.toml")
+
+    @property
+    def key(self) -> str:
+        """The key ring that payloads are sealed with."""
+        return os.path.join(self.root, "key")
+
+    def prepare(self) -> Home:
+        """This home, created if need be and found fit for use.
+
+        Raises:
+            Refusal: it belongs to or is writable by somebody else, lies on a network file system, or was written by a
+                newer version.
+            Failure: it cannot be created or read.
+        """
+        try:
+            os.makedirs(self.root, mode=0o700, exist_ok=True)
+            self._refuse_unsafe()
+            for folder in (self.inbox, self.open_runs, self.runs, self.skills, self.blobs, self.seen, self.engine):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            for part in ("tmp", "new", "cur"):
+                os.makedirs(os.path.join(self.inbox, part), mode=0o700, exist_ok=True)
+            self._check_layout()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Failure(
+                f"the Sagaflow home {self.root!r} cannot be used ({reason}): it must be a folder that you can write "
+                "to; put that right, or set SAGAFLOW_HOME to another folder"
+            ) from error
+        return self
+
+    def _refuse_unsafe(self) -> None:
+        found = os.stat(self.root)
+        if found.st_uid != os.getuid():
+            raise Refusal(
+                f"the Sagaflow home {self.root!r} belongs to another user (uid {found.st_uid}); "
+                "set SAGAFLOW_HOME to a folder of your own"
+            )
+        if stat.S_IMODE(found.st_mode) & 0o022:
+            raise Refusal(
+                f"the Sagaflow home {self.root!r} can be written by other users; it must be yours alone: "
+                f"chmod 700 {self.root}"
+            )
+        kind = file_system(self.root)
+        if kind in NETWORK_FILE_SYSTEMS:
+            raise Refusal(
+                f"the Sagaflow home {self.root!r} lies on a network file system ({kind}), where locks do not hold; "
+                "set SAGAFLOW_HOME to a folder on a local disk"
+            )
+
+    def _check_layout(self) -> None:
+        path = os.path.join(self.root, "layout")
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read().strip()
+        except FileNotFoundError:
+            write_atomically(os.path.join(self.root, "README"), README)
+            write_atomically(path, f"{LAYOUT}\n")
+            return
+        if not text.isdigit() or int(text) > LAYOUT:
+            raise Refusal(
+                f"the Sagaflow home {self.root!r} was written by a newer version (layout {text[:20]!r}, "
+                f"this version knows {LAYOUT}); upgrade with: pip install --upgrade sagaflow-mcp"
+            )
+
+
+def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:
+    """The type of the file system that holds `path`, such as `ext4`; empty where the system does not tell (macOS)."""
+    try:
+        with open(mounts, encoding="utf-8", errors="replace") as file:
+            rows = [line.split(" ") for line in file]
+    except OSError:
+        return ""
+    real = os.path.realpath(path)
+    best, kind = "", ""
+    for row in rows:
+        point = row[1].replace("\\040", " ")
+        if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
+            best, kind = point, row[2]
+    return kind
+
+
+def write_atomically(path: str, text: str, *, mode: int = 0o600) -> None:
+    """Replace `path` by `text`: a reader sees the old or the new content whole. OSError if it cannot be written."""
+    temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        # Not contextlib.suppress: a hook that imports this module would pay for contextlib.
+        try:  # noqa: SIM105 (as above)
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise

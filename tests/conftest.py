@@ -1,0 +1,40 @@
+"""What all tests share: a throw-away home, bounded waiting, and no way to the user's own files."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagaflow_mcp.paths import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Makes the user's home, settings and credentials unreachable for the whole run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("no-real-home")))
+        for name in list(os.environ):
+            if name.startswith(("SAGAFLOW_", "ANTHROPIC_", "CLAUDE_")):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A prepared home that the test has for itself."""
+    return Home(str(tmp_path / "home")).prepare()
+
+
+def eventually(check: Callable[[], object], seconds: float = 10) -> None:
+    """Returns as soon as `check()` is true; fails the test when it is not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, f"{check} was not true within {seconds} s"
+        time.sleep(0.02)
