@@ -1,0 +1,165 @@
+"""The engine's two children together: the Temporal server first, then the worker that needs it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sagaflow_mcp import processes, temporal_server
+from sagaflow_mcp.errors import Failure
+from sagaflow_mcp.supervisor import Charge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagaflow_mcp.paths import Home
+    from sagaflow_mcp.peer import Peer
+
+SERVER_SECONDS = 20.0
+"""How long the server may take until it accepts connections."""
+
+WORKER_SECONDS = 60.0
+"""How long the worker may take until it polls: it imports for seconds on a busy machine."""
+
+HELLO_SECONDS = 5.0
+"""How long a worker's hello waits for its start to be noted."""
+
+
+class Commands(NamedTuple):
+    """The programs of the two children, to which the engine adds its arguments; no server means the one installed."""
+
+    server: Sequence[str] = ()
+    worker: Sequence[str] = (sys.executable, "-m", "sagaflow_mcp.worker")
+
+
+class Children:
+    """The server and the worker of `home`. `changed` guards and announces their state."""
+
+    def __init__(self, home: Home, commands: Commands) -> None:
+        self.changed = threading.Condition()
+        self.stop_reason = ""
+        self._home = home
+        self._commands = commands
+        self._ports = temporal_server.recorded(home)
+        self._peer: Peer | None = None
+        self._server = Charge(
+            processes.Place(home.engine, "server"),
+            self.changed,
+            self._server_command,
+            ready_seconds=SERVER_SECONDS,
+            is_ready=lambda: self._ports is not None and temporal_server.accepts(self._ports),
+        )
+        self._worker = Charge(
+            processes.Place(home.engine, "worker"), self.changed, self._worker_command, ready_seconds=WORKER_SECONDS
+        )
+
+    @property
+    def address(self) -> str:
+        """Where the server listens; empty before it was first given a port."""
+        return self._ports.address if self._ports else ""
+
+    def start(self) -> None:
+        """Begin to keep both alive."""
+        self._server.start()
+        self._worker.start()
+
+    def end(self) -> None:
+        """End the worker and then the server; comes back when they are dead."""
+        self._worker.stop()
+        self._server.stop()
+
+    def stop(self, reason: str) -> None:
+        """Announce that all is to end, for `reason`; the first one counts."""
+        with self.changed:
+            self.stop_reason = self.stop_reason or reason
+            self.changed.notify_all()
+
+    def revive(self) -> None:
+        """Try once more what was given up."""
+        self._server.revive()
+        self._worker.revive()
+
+    def status(self) -> dict[str, Any]:
+        """State, reason, server and worker, as JSON."""
+        with self.changed:
+            probe = self._peer.state if self._peer else {}
+            return {
+                "state": self.state(),
+                "reason": self.reason(),
+                "server": {**self._server.status(), "address": self.address},
+                "worker": {
+                    **self._worker.status(),
+                    "ready": self._worker.ready,
+                    "last_probe": probe.get("last_probe"),
+                    "open_runs": probe.get("open_runs"),
+                },
+            }
+
+    def state(self) -> str:
+        """One of `starting`, `running`, `failed`, `stopping`."""
+        if self.stop_reason:
+            return "stopping"
+        if self._server.failed or self._worker.failed:
+            return "failed"
+        return "running" if self._server.ready and self._worker.ready and self._peer else "starting"
+
+    def reason(self) -> str:
+        """Why the state is not `running`, as far as that is known; else empty."""
+        reasons = (self.stop_reason, self._server.reason, self._worker.reason)
+        return next((reason for reason in reasons if reason), "")
+
+    def running_peer(self, deadline: float) -> Peer:
+        """The worker when all is running; Failure if that is not so at `deadline`, by the monotonic clock."""
+        with self.changed:
+            limit = max(deadline - time.monotonic(), 0)
+            self.changed.wait_for(lambda: self.state() != "starting", limit)
+            if self.state() == "running" and self._peer is not None:
+                return self._peer
+            reason = self.reason() or "nothing is known about why"
+            if self.state() == "starting":
+                late = "worker" if self._server.ready else "server"
+                reason = f"the {late} is not ready yet ({reason})"
+            raise Failure(f"{reason}; see `sagaflow engine logs`")
+
+    def wait_without(self, peer: Peer, deadline: float) -> None:
+        """Wait until `peer`, which is gone, is no longer taken for the worker, at most until `deadline`."""
+        with self.changed:
+            self.changed.wait_for(lambda: self._peer is not peer, max(deadline - time.monotonic(), 0))
+
+    def knows(self, pid: object) -> bool:
+        """Whether `pid` is the living worker's; waits a little, since its hello may overtake the note of its start."""
+        with self.changed:
+            self.changed.wait_for(self._worker.is_noted, HELLO_SECONDS)
+            return self._worker.child is not None and self._worker.child.pid == pid
+
+    def serve(self, peer: Peer) -> None:
+        """Take `peer` for the worker until it is gone. OSError or ValueError if the connection breaks."""
+        with self.changed:
+            self._peer = peer
+            self.changed.notify_all()
+        try:
+            peer.serve(self._worker.announce)
+        finally:
+            with self.changed:
+                self._peer = None if self._peer is peer else self._peer
+                self.changed.notify_all()
+
+    def renew_worker(self, reason: str) -> None:
+        """Have the worker ended and started again, for `reason`."""
+        self._worker.renew(reason)
+
+    def _server_command(self) -> list[str] | None:
+        program = self._commands.server or [temporal_server.binary()]
+        before, self._ports = self._ports, temporal_server.choose(self._home)
+        if before is not None and before != self._ports:
+            self.renew_worker(f"the server moved to {self.address}")
+        return temporal_server.command(program, self._home, self._ports)
+
+    def _worker_command(self) -> list[str] | None:
+        with self.changed:
+            self.changed.wait_for(lambda: self._server.ready or self.stop_reason)
+            if self.stop_reason:
+                return None
+        return [*self._commands.worker, "--home", self._home.root, "--address", self.address]

@@ -1,0 +1,59 @@
+"""Model credentials, in memory only: those of each open run and the latest ones given.
+
+The engine and the worker each hold them, so that they survive the death of either.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+GRACE_SECONDS = 600.0
+"""How long a run's credentials are kept without its open-run marker, which is written about when they are given."""
+
+
+class Credentials:
+    """Environment-like values by run id. Not for two threads at once."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, str] = {}
+        self._runs: dict[str, tuple[float, dict[str, str]]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Credentials of {len(self._runs)} runs>"
+
+    def remember(self, run_id: str, values: dict[str, str]) -> None:
+        """Keep `values` for the run `run_id` (empty: for no run in particular) and as the latest ones."""
+        if not values:
+            return
+        self._latest = dict(values)
+        if run_id:
+            self._runs[run_id] = (time.monotonic(), dict(values))
+
+    def of(self, run_id: str) -> dict[str, str]:
+        """The values given for the run `run_id`, else the latest ones."""
+        return dict(self._runs[run_id][1] if run_id in self._runs else self._latest)
+
+    def export(self) -> dict[str, Any]:
+        """All values, as JSON for `merge`."""
+        return {"latest": self._latest, "runs": {run_id: values for run_id, (_, values) in self._runs.items()}}
+
+    def merge(self, exported: object) -> None:
+        """Add what `exported` has and is not known here. ValueError if it is not from `export`."""
+        if not isinstance(exported, dict) or not isinstance(exported.get("runs", {}), dict):
+            raise ValueError("the credentials are not in the form of an export")  # noqa: TRY004 - it is data
+        self._latest = self._latest or checked(exported.get("latest", {}))
+        for run_id, values in exported.get("runs", {}).items():
+            self._runs.setdefault(run_id, (time.monotonic(), checked(values)))
+
+    def prune(self, open_runs: set[str]) -> None:
+        """Forget the values of runs that are not in `open_runs`, unless they were given a moment ago."""
+        limit = time.monotonic() - GRACE_SECONDS
+        self._runs = {key: kept for key, kept in self._runs.items() if key in open_runs or kept[0] > limit}
+
+
+def checked(values: object) -> dict[str, str]:
+    """`values` as names and values. ValueError if they are anything else; the text never shows a value."""
+    if not isinstance(values, dict) or not all(isinstance(part, str) for pair in values.items() for part in pair):
+        raise ValueError("credentials must be an object of strings")
+    return dict(values)

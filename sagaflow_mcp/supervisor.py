@@ -1,0 +1,246 @@
+"""The keeping alive of one child: started, found again, started anew when it dies, given up in a crash loop."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from sagaflow_mcp import processes, records
+from sagaflow_mcp.errors import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHORT_LIFE_SECONDS = 10.0
+"""A child that dies younger than this, or before it was ready, has died early."""
+
+EARLY_DEATHS = 5
+"""So many early deaths in a row, which all fit in a minute, are a crash loop."""
+
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.2, 5.0
+"""The pause before the second start after an early death, doubled each time; the first comes at once."""
+
+LOOK_SECONDS = 0.03
+"""The pause between two looks at whether a child is ready, where it does not tell."""
+
+GRACE_SECONDS = 5.0
+"""How long a child may take to end after SIGTERM before it gets SIGKILL."""
+
+FULL_DISK_BYTES = 1_000_000
+"""With less room than this a disk is full: the server's database grows by more at once."""
+
+
+class Deaths:
+    """The early deaths of one child, counted."""
+
+    def __init__(self) -> None:
+        self._early = 0
+
+    def delay(self, lived_seconds: float) -> float | None:
+        """How many seconds to wait before the next start, after a life that long; None in a crash loop."""
+        self._early = self._early + 1 if lived_seconds < SHORT_LIFE_SECONDS else 0
+        if self._early >= EARLY_DEATHS:
+            return None
+        return min(FIRST_DELAY_SECONDS * 2 ** (self._early - 2), LONGEST_DELAY_SECONDS) if self._early > 1 else 0.0
+
+    def forgive(self) -> None:
+        """Allow one more life: if that is short too, it is a crash loop again."""
+        self._early = EARLY_DEATHS - 1
+
+
+class Charge:
+    """One child and the thread that keeps it alive.
+
+    Args:
+        place: the child's files.
+        changed: guards and announces all state, here and in the engine.
+        command: what gives the command line, called before each start; None when none is wanted any more.
+            It may wait, for what the child depends on.
+        ready_seconds: how long the child may take to be ready before it is ended.
+        is_ready: what tells whether the child is ready; None where `announce` is called.
+    """
+
+    def __init__(
+        self,
+        place: processes.Place,
+        changed: threading.Condition,
+        command: Callable[[], list[str] | None],
+        *,
+        ready_seconds: float,
+        is_ready: Callable[[], bool] | None = None,
+    ) -> None:
+        self.child: processes.Child | None = None
+        self.ready = False
+        self.reason = ""
+        self.failed = False
+        self._place = place
+        self._changed = changed
+        self._command = command
+        self._ready_seconds = ready_seconds
+        self._is_ready = is_ready
+        self._deaths = Deaths()
+        self._starts = 0
+        self._ending: str | None = None
+        self._unwanted = ""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._keep, name=place.name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to keep the child alive."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the child for good; comes back when it is dead."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(2 * GRACE_SECONDS + processes.RELEASE_SECONDS)
+
+    def renew(self, reason: str) -> None:
+        """Have the child ended and started again, for `reason`."""
+        with self._changed:
+            if self.child is not None:
+                self._unwanted = reason
+                self._changed.notify_all()
+
+    def revive(self) -> None:
+        """Try once more if the child was given up."""
+        with self._changed:
+            if self.failed:
+                self.failed = False
+                self._deaths.forgive()
+                self._changed.notify_all()
+
+    def announce(self) -> None:
+        """Take the child for ready."""
+        with self._changed:
+            self.ready = self.child is not None
+            self.reason = ""
+            self._changed.notify_all()
+
+    def is_noted(self) -> bool:
+        """Whether a living child is known."""
+        return self.child is not None
+
+    def status(self) -> dict[str, Any]:
+        """The child's pid, start and number of restarts, as JSON."""
+        with self._changed:
+            return {
+                "pid": self.child.pid if self.child else None,
+                "started_at": self.child.started_at if self.child else None,
+                "restarts": max(self._starts - 1, 0),
+            }
+
+    def _keep(self) -> None:
+        while not self._stopping:
+            try:
+                delay = self._live()
+            except (OSError, Failure) as error:
+                delay = self._died(0.0, f"it could not be started: {error}", forever=isinstance(error, Failure))
+            self._pause(delay)
+
+    def _live(self) -> float | None:
+        """One life of the child, from start to death; the pause before the next."""
+        log_size = _size(self._place.log)
+        child = self._begin()
+        if child is None:
+            return 0.0
+        born = time.monotonic()
+        child.watch(lambda ending: self._ended(child, ending))
+        was_ready = self._wait_until_ready(born)
+        with self._changed:
+            self._changed.wait_for(self._over)
+            asked = self._stopping or bool(self._unwanted)
+            note(f"{self._place.name} {child.pid} is ended: {self._unwanted or 'stop'}" if asked else "")
+        if self._ending is None:
+            child.end(GRACE_SECONDS)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ending is not None, processes.RELEASE_SECONDS)
+            reason = self._unwanted or f"{self._ending}{_because(processes.last_line(self._place.log, log_size))}"
+            self.child, self.ready, self._unwanted = None, False, ""
+            self._changed.notify_all()
+        if self._stopping or (asked and was_ready):
+            return 0.0
+        return self._died(time.monotonic() - born if was_ready else 0.0, reason)
+
+    def _begin(self) -> processes.Child | None:
+        child = processes.Child.found(self._place)
+        adopted = child is not None
+        if child is None:
+            command = self._command()
+            if command is None:
+                return None
+            processes.rotate(self._place.log)
+            child = processes.Child.spawn(self._place, command)
+        with self._changed:
+            self.child, self._ending = child, None
+            self._starts += 1
+            self._changed.notify_all()
+        note(f"{self._place.name} {child.pid} {'found alive' if adopted else 'started'}")
+        return child
+
+    def _wait_until_ready(self, born: float) -> bool:
+        deadline = born + self._ready_seconds
+        while self._is_ready is not None and not self._over() and time.monotonic() < deadline:
+            if self._is_ready():
+                self.announce()
+                break
+            with self._changed:
+                self._changed.wait_for(self._over, LOOK_SECONDS)
+        with self._changed:
+            self._changed.wait_for(lambda: self.ready or self._over(), max(deadline - time.monotonic(), 0))
+            if not self.ready and not self._over():
+                self._unwanted = f"it was not ready within {self._ready_seconds:g} s"
+            return self.ready
+
+    def _over(self) -> bool:
+        return self._ending is not None or self._stopping or bool(self._unwanted)
+
+    def _ended(self, child: processes.Child, ending: str) -> None:
+        with self._changed:
+            if self.child is child:
+                self._ending = ending
+                self._changed.notify_all()
+
+    def _died(self, lived_seconds: float, reason: str, *, forever: bool = False) -> float | None:
+        delay = None if forever else self._deaths.delay(lived_seconds)
+        room = " (the disk is full)" if free_bytes(self._place.folder) < FULL_DISK_BYTES else ""
+        with self._changed:
+            times = "" if forever else f" {EARLY_DEATHS} times in a row" if delay is None else ""
+            self.reason = f"the {self._place.name} failed{times}: {reason}{room}"
+            self.failed = delay is None
+            self._changed.notify_all()
+        note(self.reason)
+        return delay
+
+    def _pause(self, delay: float | None) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or (delay is None and not self.failed), delay)
+
+
+def free_bytes(folder: str) -> int:
+    """The room that is left to the user on the disk of `folder`."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def note(text: str) -> None:
+    """Write `text`, unless empty, to the engine's log. Never raises: a full disk must not end the engine."""
+    if not text:
+        return
+    try:
+        sys.stderr.write(f"{records.moment(time.time())} {text}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
+
+
+def _because(line: str) -> str:
+    return f": {line}" if line else ""
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0

@@ -1,0 +1,350 @@
+"""The engine with the real Temporal server and a stand-in worker: real processes, really killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from sagaflow_mcp import control, engine_client, temporal_server
+from sagaflow_mcp.errors import Failure
+from sagaflow_mcp.paths import Home
+from sagaflow_mcp.processes import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+LIMIT = 25.0
+"""Seconds that anything here may take."""
+
+Status = dict[str, Any]
+T = TypeVar("T")
+
+
+def program(worker: str = "good", server: str = "good") -> list[str]:
+    """An engine with these stand-ins as children; a server `real` is the real one."""
+    return [sys.executable, str(STAND_IN), "engine", worker, server]
+
+
+REAL = program(server="real")
+
+
+def eventually(look: Callable[[], T | None], what: str) -> T:
+    """What `look` finds, once it finds something; AssertionError when that takes too long."""
+    deadline = time.monotonic() + LIMIT
+    pause = threading.Event()
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        pause.wait(0.02)
+    raise AssertionError(f"not within {LIMIT} s: {what}")
+
+
+def processes_of(home: Home) -> list[str]:
+    """The processes whose command line names the home."""
+    listing = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+    return [line for line in listing.stdout.splitlines() if home.root in line]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A home of its own, in which nothing runs afterwards."""
+    home = Home(str(tmp_path / "home")).prepare()
+    yield home
+    engine_client.stop(home)
+    assert eventually(lambda: not processes_of(home), "no process left")
+
+
+def running(home: Home, using: list[str] = REAL) -> Status:
+    """The status of the engine once both children are ready."""
+    engine_client.ready(home, program=using)
+    found = engine_client.status(home)
+    assert found is not None
+    return found
+
+
+def pids(status: Status) -> dict[str, int]:
+    """The pids in a status."""
+    own = {"engine": status["pid"], "keeper": status["keeper"]}
+    return own | {name: status[name]["pid"] for name in ("server", "worker")}
+
+
+def running_without(home: Home, killed: set[int]) -> Status:
+    """The status once all runs again and none of the killed processes is among it."""
+
+    def look() -> Status | None:
+        found = engine_client.status(home)
+        return found if found and found["state"] == "running" and not killed & set(pids(found).values()) else None
+
+    return eventually(look, "running again")
+
+
+def asked(home: Home, digest: str) -> dict[str, Any]:
+    """What the stand-in worker wrote down when it was asked for that skill version."""
+    found: dict[str, Any] = json.loads(Path(home.root, f"asked-{digest}.json").read_text(encoding="utf-8"))
+    return found
+
+
+VICTIMS = [
+    "server",
+    "worker",
+    "server worker",
+    "engine",
+    "engine server worker",
+    "keeper",
+    "keeper engine",
+    "keeper engine server",
+]
+
+
+@pytest.mark.parametrize("victims", VICTIMS)
+def test_what_is_killed_comes_back_and_the_rest_lives_on(home: Home, victims: str) -> None:
+    """On the same address, with nobody asking for it, with the credentials that were given before."""
+    using = REAL if "server" in victims else program()
+    engine_client.ready(home, program=using, run_id="run-1", credentials={"KEY": "secret"})
+    before = running(home, using)
+    killed = {pids(before)[name] for name in victims.split()}
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+
+    if victims == "keeper":
+        after = eventually(
+            lambda: found if (found := engine_client.status(home)) and not found["keeper"] else None, "no keeper"
+        )
+    else:
+        after = running_without(home, killed)
+
+    for name, pid in pids(before).items():
+        assert (pids(after)[name] == pid) is (name not in victims.split())
+    assert after["server"]["address"] == before["server"]["address"]
+    assert temporal_server.accepts(temporal_server.recorded(home) or pytest.fail("no ports on record"))
+    if "engine" not in victims or "worker" not in victims:
+        engine_client.ready(home, program=using, skill="any", digest="after")
+        assert asked(home, "after")["credentials"]["runs"] == {"run-1": {"KEY": "secret"}}
+
+
+def test_the_worker_is_found_alive_by_the_next_engine(home: Home) -> None:
+    """Neither child is restarted for the engine's death."""
+    before = running(home, program())
+    os.kill(before["pid"], signal.SIGKILL)
+    after = running_without(home, {before["pid"]})
+    assert pids(after)["worker"] == pids(before)["worker"]
+    assert pids(after)["server"] == pids(before)["server"]
+    assert after["worker"]["started_at"] == before["worker"]["started_at"]
+
+
+def test_starters_at_once_make_one_engine(home: Home) -> None:
+    """Eight processes that need the engine get the same one."""
+    code = (
+        "import sys, json; from sagaflow_mcp import engine_client; from sagaflow_mcp.paths import Home; "
+        "print(engine_client.ensure(Home(sys.argv[1]), program=sys.argv[2:])['pid'])"
+    )
+    command = [sys.executable, "-c", code, home.root, *program()]
+
+    def start(_: int) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT).stdout
+
+    with ThreadPoolExecutor(8) as pool:
+        told = set(pool.map(start, range(8)))
+    assert len(told) == 1
+    status = running(home, program())
+    assert {str(status["pid"])} == {text.strip() for text in told}
+    assert eventually(lambda: len(processes_of(home)) == 4, "one keeper, engine, server and worker, and nothing else")
+
+
+def test_a_worker_in_a_crash_loop_is_given_up_with_its_reason(home: Home) -> None:
+    """And tried once more for the next who needs it, without waiting out another loop."""
+    using = program(worker="crash")
+    with pytest.raises(Failure, match=r"the worker failed 5 times in a row: exit status 1: .*the worker cannot go on"):
+        engine_client.ready(home, program=using)
+    status = engine_client.status(home)
+    assert status is not None
+    assert status["state"] == "failed"
+    assert "\x1b" not in status["reason"]
+    with pytest.raises(Failure, match="the worker cannot go on"):
+        engine_client.ready(home, program=using)
+    again = engine_client.status(home)
+    assert again is not None
+    assert again["worker"]["restarts"] == status["worker"]["restarts"] + 1
+
+
+def test_a_server_that_does_not_start_is_given_up_with_its_reason(home: Home) -> None:
+    """The worker is never started then."""
+    with pytest.raises(Failure, match="the server cannot go on"):
+        engine_client.ready(home, program=program(server="crash"))
+    status = engine_client.status(home)
+    assert status is not None
+    assert status["worker"]["pid"] is None
+
+
+def test_a_skill_that_the_worker_refuses_is_told_in_its_own_sentence(home: Home) -> None:
+    """The reason reaches whoever wanted to launch."""
+    with pytest.raises(Failure, match=r"^skill 'broken' is broken$"):
+        engine_client.ready(home, program=program(), skill="broken", digest="x")
+
+
+def test_ready_reaches_the_worker_with_the_credentials_first(home: Home) -> None:
+    """When the worker is asked for the skill it has what the run needs."""
+    engine_client.ready(home, program=program(), skill="s", digest="d1", run_id="run-1", credentials={"KEY": "secret"})
+    assert asked(home, "d1")["name"] == "s"
+    assert asked(home, "d1")["credentials"] == {"latest": {"KEY": "secret"}, "runs": {"run-1": {"KEY": "secret"}}}
+    assert engine_client.has_credentials(home)
+    assert engine_client.worker_ready(home)
+    for path in Path(home.engine).iterdir():
+        assert path.is_socket() or b"secret" not in path.read_bytes()
+
+
+def test_an_idle_engine_stops_by_itself(home: Home) -> None:
+    """With no open run, and leaves no process and no socket."""
+    engine_client.ready(home, program=program(), idle_seconds=0.3)
+    assert eventually(lambda: not processes_of(home), "stopped when idle")
+    assert not Path(control.path(home)).exists()
+    assert "idle for 0.3 s" in Path(home.engine, "engine.log").read_text(encoding="utf-8")
+
+
+def test_an_engine_with_an_open_run_does_not_stop(home: Home) -> None:
+    """Only once the run's marker is gone."""
+    marker = Path(home.open_runs, "run-1")
+    marker.write_text("{}", encoding="utf-8")
+    engine_client.ready(home, program=program(), idle_seconds=0.2)
+    assert not Place(home.engine, "engine").gone(1.0)
+    marker.unlink()
+    assert Place(home.engine, "engine").gone(LIMIT)
+
+
+def test_ready_during_an_idle_stop_is_not_lost(home: Home) -> None:
+    """Whoever asks just then gets the next engine."""
+    for _ in range(2):
+        assert engine_client.ready(home, program=program(), idle_seconds=0.05)
+        assert eventually(
+            lambda: (engine_client.status(home) or {"state": "stopping"})["state"] == "stopping", "a stop"
+        )
+
+
+def test_askers_around_an_idle_stop_all_get_an_address(home: Home) -> None:
+    """Wherever their request falls, with an idle time so short that an engine stops between two requests."""
+    engines: set[int | None] = set()
+
+    def ask_until_there_were_three_engines(_: int) -> bool:
+        while len(engines - {None}) < 3:
+            assert engine_client.ready(home, program=program(), idle_seconds=0.0005)
+            engines.add(Place(home.engine, "engine").pid())
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask_until_there_were_three_engines, range(4)))
+
+
+def test_stop_leaves_no_process(home: Home) -> None:
+    """Also when called twice."""
+    running(home)
+    assert engine_client.stop(home)
+    assert eventually(lambda: not processes_of(home), "stopped")
+    assert not engine_client.stop(home)
+    assert engine_client.status(home) is None
+
+
+def test_stop_ends_children_whose_engine_and_keeper_are_dead(home: Home) -> None:
+    """They are found by their locks."""
+    found = pids(running(home, program()))
+    for name in ("worker", "keeper", "engine"):
+        os.kill(found[name], signal.SIGKILL)
+    assert engine_client.stop(home)
+    assert not Place(home.engine, "server").alive()
+
+
+def test_sigterm_stops_the_engine_in_order(home: Home) -> None:
+    """The keeper does not start it again."""
+    os.kill(running(home, program())["pid"], signal.SIGTERM)
+    assert eventually(lambda: not processes_of(home), "stopped by SIGTERM")
+
+
+def test_the_ports_are_kept_from_one_start_to_the_next(home: Home) -> None:
+    """So that clients find the server where it was; 7233 is not among them."""
+    before = running(home, program())["server"]["address"]
+    engine_client.stop(home)
+    assert running(home, program())["server"]["address"] == before
+    assert temporal_server.recorded(home)
+    assert "7233" not in before
+
+
+def test_a_taken_port_makes_the_server_move_and_the_worker_follow(home: Home) -> None:
+    """Both run again, at another address."""
+    before = running(home, program())
+    ports = temporal_server.recorded(home)
+    assert ports is not None
+    with socket.socket() as somebody:
+        somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        engine_client.stop(home)
+        somebody.bind(("127.0.0.1", ports.grpc))
+        somebody.listen()
+        after = running(home, program())
+    assert after["server"]["address"] != before["server"]["address"]
+
+
+def test_a_home_with_a_long_path_works(tmp_path: Path) -> None:
+    """A path longer than a socket's name may be."""
+    home = Home(str(tmp_path / ("long-" * 25) / "home")).prepare()
+    try:
+        assert len(control.path(home)) > 108
+        assert running(home, program())["state"] == "running"
+    finally:
+        engine_client.stop(home)
+
+
+def test_an_engine_of_an_older_version_is_replaced(home: Home) -> None:
+    """By one of this version; a newer one is left alone."""
+    code = (
+        "import sys, sagaflow_mcp; sagaflow_mcp.__version__ = sys.argv[1]; "
+        "from sagaflow_mcp import children, engine; from sagaflow_mcp.paths import Home; "
+        "sys.exit(engine.Engine(Home(sys.argv[2]), children.Commands(['false'], ['false'])).run())"
+    )
+    older = engine_client.ensure(home, program=[sys.executable, "-c", code, "9.0.10"])
+    assert older["version"] == "9.0.10"
+    engine_client.stop(home)
+    os.close(engine_client.start(home, program=[sys.executable, "-c", code, "0.0.9"]))
+    assert eventually(lambda: (engine_client.status(home) or {}).get("version") == "0.0.9", "the older one")
+    assert engine_client.ensure(home, program=program())["version"] != "0.0.9"
+
+
+def test_an_engine_that_cannot_start_is_reported_with_its_last_words(home: Home) -> None:
+    """And whoever waits is told before the time is up."""
+    with pytest.raises(Failure, match=r"the engine could not be started: .*no such thing"):
+        engine_client.ensure(home, program=["/bin/sh", "-c", "echo no such thing; exit 1"])
+
+
+def test_a_request_that_cannot_be_read_is_refused(home: Home) -> None:
+    """Not JSON, no object, too long, unknown: one sentence each, and the engine goes on."""
+    engine_client.ensure(home, program=program())
+    for line, reason in [
+        (b"not json\n", "cannot be read"),
+        (b"[1]\n", "no JSON object"),
+        (b"x" * (control.LONGEST_LINE + 1), "longer than"),
+        (b'{"op": "dance"}\n', "'dance' is not known"),
+        (b'{"op": "ready", "run_id": "../x"}\n', "run_id"),
+        (b'{"op": "ready", "credentials": {"KEY": 1}}\n', "object of strings"),
+        (b'{"op": "worker", "pid": 1}\n', "not the pid"),
+    ]:
+        with control.connect(home, LIMIT) as connection, connection.makefile("rb") as answers:
+            connection.sendall(line)
+            answer = json.loads(answers.readline())
+        assert answer["ok"] is False
+        assert reason in answer["error"]
+    assert engine_client.status(home)
+
+
+def test_the_socket_is_for_its_owner_alone(home: Home) -> None:
+    """Mode 0600."""
+    engine_client.ensure(home, program=program())
+    assert Path(control.path(home)).stat().st_mode & 0o777 == 0o600
