@@ -1,0 +1,64 @@
+"""What an exception during the loading of a skill means to its author, in a sentence."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from sagaflow_mcp import authorship
+from sagaflow_mcp.errors import Refusal, SagaflowError
+
+_CANNOT_IMPORT = re.compile(r"cannot import name '([^']+)' from (partially initialized module )?'([^']+)'")
+_VERSIONED = re.compile(r"sagaflow_skills\.(\w+)_[0-9a-f]{12}")
+
+
+def refusal(name: str, error: BaseException) -> Refusal:
+    """The refusal to run skill `name`, whose loading raised `error`."""
+    cause = error.__cause__
+    if isinstance(error, RuntimeError) and cause is not None and str(error).startswith("Failed validating workflow"):
+        return refusal(name, cause)
+    # A syntax error was not raised where it is.
+    where = "" if isinstance(error, SyntaxError) else authorship.aside(error)
+    return Refusal(f"skill {name!r}{where} {_predicate(error)}")
+
+
+def _predicate(error: BaseException) -> str:
+    text = _line(str(error))
+    if isinstance(error, SyntaxError):
+        return f"has a syntax error in {authorship.author_path(error.filename or '')}, line {error.lineno}: {error.msg}"
+    if isinstance(error, ImportError):
+        return _import_predicate(error)
+    if isinstance(error, SystemExit):
+        return "ends the program while it is loaded; a skill must not call sys.exit() at import"
+    if isinstance(error, SagaflowError):
+        return f"cannot be loaded: {text}"
+    return f"failed while it was loaded: {type(error).__name__}: {text}"
+
+
+def _import_predicate(error: ImportError) -> str:
+    """What was to be imported, and why it is not there."""
+    found = _CANNOT_IMPORT.match(str(error))
+    module = (found.group(3) if found else error.name) or ""
+    written = _as_written(module, error)
+    what = f"{found.group(1)!r} from {written}" if found else f"{written!r}"
+    if module.partition(".")[0] == "sagaflow_mcp":
+        return f"imports {what}, which this version of Sagaflow does not have"
+    if _VERSIONED.match(module):
+        circle = "; its modules import each other" if found and found.group(2) else ""
+        return f"imports {what}, which it does not have{circle}"
+    if module.partition(".")[0] == "skills":
+        return f"imports {what}: a skill can import its own modules and Sagaflow's, not those of another skill"
+    if isinstance(error, ModuleNotFoundError):
+        return f"imports {what}, which is not installed; Sagaflow runs skills with {sys.executable}"
+    return f"cannot import {what}: {_line(str(error))}"
+
+
+def _as_written(module: str, error: ImportError) -> str:
+    """`module` by the name that the skill's author knows it by."""
+    if "sagaflow_mcp" not in authorship.source_line(error):
+        module = re.sub(r"^sagaflow_mcp\b", "sagaflow", module)
+    return _VERSIONED.sub(r"skills.\1", module)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,262 @@
+"""The import system for pinned skills: any number of versions of any number of skills side by side in one process."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import sys
+import threading
+from importlib.abc import InspectLoader, MetaPathFinder
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from temporalio import activity, workflow
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from sagaflow_mcp import contract, digest, load_errors, pinning, skill_imports
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.registry import SkillRegistry, SkillSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import CodeType, ModuleType
+
+    from sagaflow_mcp.pinning import Pinned
+
+TOP = "sagaflow_skills"
+"""The package that all versions of all skills lie in; it has no directory."""
+
+
+class Module(NamedTuple):
+    """A module of a pinned skill."""
+
+    pinned: Pinned | None
+    """None for the package that all skills lie in."""
+    path: str | None
+    """The file; None for a folder without an `__init__.py`, and for what stands in for `skills`."""
+    is_package: bool
+
+
+class SkillFinder(MetaPathFinder):
+    """Serves the modules of every version that was added; others are none of its business."""
+
+    def __init__(self) -> None:
+        self._modules: dict[str, Module] = {TOP: Module(None, None, is_package=True)}
+        self._code: dict[str, CodeType] = {}
+
+    def add(self, pinned: Pinned) -> None:
+        """Serve `pinned` from now on."""
+        for path in digest.snapshot(str(pinned.code)).files:
+            if path.endswith(".py"):
+                self._modules.update(_modules(pinned, path))
+        self._modules[f"{pinned.package}.{skill_imports.SIBLINGS}"] = Module(pinned, None, is_package=False)
+
+    def remove(self, pinned: Pinned) -> None:
+        """Forget `pinned`."""
+        for names in (self._modules, self._code):
+            for name in [name for name in names if _belongs(name, pinned)]:
+                del names[name]
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None, /
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The spec of a skill's module; None for any other."""
+        del path, target
+        module = self._modules.get(fullname) if fullname.startswith(TOP) else None
+        if module is None:
+            return None
+        loader = SkillLoader(module, self._code)
+        return importlib.util.spec_from_loader(fullname, loader, origin=module.path, is_package=module.is_package)
+
+
+class SkillLoader(InspectLoader):
+    """Loads one module of a skill; compiled code is kept in memory only, as a stale file could win over the source."""
+
+    def __init__(self, module: Module, code: dict[str, CodeType]) -> None:
+        self._module = module
+        self._code = code
+
+    def is_package(self, fullname: str) -> bool:
+        """Whether the module may have others inside."""
+        del fullname
+        return self._module.is_package
+
+    def get_source(self, fullname: str) -> str:
+        """The author's text, or what makes the module that stands in for `skills`."""
+        pinned, path, _ = self._module
+        if path is not None:
+            with open(path, "rb") as file:  # noqa: PTH123 - pathlib is among what Temporal's sandbox watches.
+                return importlib.util.decode_source(file.read())
+        if pinned is not None and fullname.endswith(f".{skill_imports.SIBLINGS}"):
+            return f"from {TOP} import {pinned.package.rpartition('.')[2]} as {pinned.snake_name}\n"
+        return ""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The module's code; every run of a workflow executes it anew, so it is compiled once."""
+        found = self._code.get(fullname)
+        if found is None:
+            found = self._code[fullname] = self._compiled(fullname)
+        return found
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module's code in `module`."""
+        parent, _, child = module.__name__.rpartition(".")
+        if parent:
+            # Bound before it has run, so that modules importing each other do not look for it in `sys.modules`,
+            # which in a workflow is not the one that the interpreter itself looks into.
+            setattr(sys.modules[parent], child, module)
+        if self._module.path is not None:
+            module.__file__ = self._module.path
+        exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 - running a skill's code is what it is for.
+
+    def _compiled(self, fullname: str) -> CodeType:
+        pinned, path, _ = self._module
+        filename = path or f"<{fullname}>"
+        tree = ast.parse(self.get_source(fullname), filename)
+        if pinned is not None:
+            tree = ast.fix_missing_locations(skill_imports.Rewriter(pinned.package, pinned.snake_name).visit(tree))
+        return compile(tree, filename, "exec", dont_inherit=True)
+
+
+_FINDER = SkillFinder()
+_LOADED: dict[Pinned, SkillSpec] = {}
+_LOCK = threading.RLock()
+"""Held while a skill is loaded or dropped."""
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox that workflows run in: each run has its own copy of the skill's modules, and shares ours."""
+    # Sagaflow's modules hold no state of a run, and re-importing them for each would take 0.5 s.
+    # Pydantic's classes are compared by identity across the border.
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules("sagaflow_mcp", "pydantic")
+    )
+
+
+def load(pinned: Pinned) -> SkillSpec:
+    """What the skill version registers. A second call gives the same answer without running its code again.
+
+    Raises:
+        Refusal: it cannot be loaded; the sentence names the author's file and line.
+    """
+    with _LOCK:
+        if pinned in _LOADED:
+            return _LOADED[pinned]
+        pinning.verify(pinned)
+        if _FINDER not in sys.meta_path:
+            sys.meta_path.insert(0, _FINDER)
+        _FINDER.add(pinned)
+        try:
+            spec = _registered(pinned)
+        except (Exception, SystemExit) as error:
+            drop(pinned)
+            raise load_errors.refusal(pinned.name, error) from error
+        return _LOADED.setdefault(pinned, spec)
+
+
+def drop(pinned: Pinned) -> None:
+    """Forget the version: its modules can be freed once no run uses them."""
+    with _LOCK:
+        _LOADED.pop(pinned, None)
+        _FINDER.remove(pinned)
+        for name in [name for name in sys.modules if _belongs(name, pinned)]:
+            del sys.modules[name]
+        if TOP in sys.modules:
+            sys.modules[TOP].__dict__.pop(pinned.package.rpartition(".")[2], None)
+
+
+def workflow_type(spec: SkillSpec) -> str:
+    """The name that Temporal knows the skill's workflow by."""
+    return workflow._Definition.must_from_class(spec.workflow_cls).name or ""  # noqa: SLF001 - there is no public way.
+
+
+def workflows(spec: SkillSpec) -> list[type]:
+    """The workflow classes of the skill: its own first, then those that it may start as children."""
+    package = ".".join(spec.workflow_cls.__module__.split(".")[:2])
+    modules = [module for name, module in sorted(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]
+    found = [each for module in modules for each in vars(module).values() if _is_workflow(each)]
+    return list(dict.fromkeys([spec.workflow_cls, *found]))
+
+
+def activity_names(spec: SkillSpec) -> list[str]:
+    """The names that Temporal knows the skill's activities by, in the skill's order."""
+    found = (activity._Definition.must_from_callable(each) for each in spec.activities)  # noqa: SLF001 - as above.
+    return [each.name or "" for each in found]
+
+
+def rehearse(spec: SkillSpec) -> None:
+    """Load the workflow as a worker does, inside the sandbox. Not to be called from a running event loop.
+
+    Raises:
+        Refusal: it does something at import time that a workflow must not.
+    """
+    try:
+        asyncio.run(_prepare(workflows(spec)))
+    except (Exception, SystemExit) as error:
+        raise load_errors.refusal(spec.name, error) from error
+
+
+async def _prepare(classes: list[type]) -> None:
+    # A coroutine only because the sandbox asks for the running event loop.
+    for each in classes:
+        workflow_runner().prepare_workflow(workflow._Definition.must_from_class(each))  # noqa: SLF001 - as above.
+
+
+def _is_workflow(value: object) -> bool:
+    # Looked up in the class itself: it inherits its parent's attributes, but is not thereby a workflow.
+    return isinstance(value, type) and "__temporal_workflow_definition" in vars(value)
+
+
+def _modules(pinned: Pinned, path: str) -> dict[str, Module]:
+    """The module in the file `path` of the skill, and the folders that lead to it as packages without code."""
+    *folders, file = path.removesuffix(".py").split("/")
+    found = {
+        ".".join((pinned.package, *folders[:depth])): Module(pinned, None, is_package=True)
+        for depth in range(1, len(folders) + 1)
+        if not (pinned.code.joinpath(*folders[:depth], "__init__.py")).is_file()
+    }
+    parts = folders if file == "__init__" else [*folders, file]
+    found[".".join((pinned.package, *parts))] = Module(pinned, str(pinned.code / path), is_package=file == "__init__")
+    return found
+
+
+def _belongs(name: str, pinned: Pinned) -> bool:
+    return name == pinned.package or name.startswith(f"{pinned.package}.")
+
+
+def _registered(pinned: Pinned) -> SkillSpec:
+    """What the skill registers; Refusal when that is not one skill of its own name that a worker can run."""
+    register: Any = getattr(importlib.import_module(pinned.package), "register", None)
+    if not callable(register):
+        raise Refusal("its __init__.py has no register(registry)")
+    registry = SkillRegistry()
+    register(registry)
+    if len(registry.specs) != 1:
+        raise Refusal(f"its register(registry) registered {len(registry.specs)} skills; it must register exactly one")
+    spec = registry.specs[0]
+    trouble = _trouble(spec, pinned.name)
+    if trouble:
+        raise Refusal(trouble)
+    contract.schema(spec)
+    return spec
+
+
+def _trouble(spec: SkillSpec, name: str) -> str | None:
+    """Why a worker could not run `spec` as skill `name`; None when it can."""
+    if spec.name != name:
+        return f"it registers itself as {spec.name!r}, but its folder is called {name!r}; the two must be the same"
+    if not _is_workflow(spec.workflow_cls):
+        return f"its workflow class {spec.workflow_cls.__name__} has no @workflow.defn"
+    if not workflow_type(spec):
+        return f"its workflow class {spec.workflow_cls.__name__} is dynamic; give it a name: @workflow.defn(name=…)"
+    for each in spec.activities:
+        if getattr(each, "__temporal_activity_definition", None) is None:
+            return f"its activity {getattr(each, '__name__', each)!r} has no @activity.defn"
+    try:
+        inspect.signature(spec.build_input).bind(run_id="", run_dir="", inbox_path="", cli_args={})
+    except TypeError as error:
+        return f"its build_input cannot be called with run_id, run_dir, inbox_path and cli_args: {error}"
+    return None

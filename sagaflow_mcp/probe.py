@@ -1,0 +1,201 @@
+"""The verdict on a version of a skill: whether it loads, what it needs and which arguments it takes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, Any
+
+from sagaflow_mcp import __version__, paths, syntax
+from sagaflow_mcp.errors import Failure, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from sagaflow_mcp.paths import Home
+    from sagaflow_mcp.pinning import Pinned
+
+LOG_LIMIT = 64 * 1024
+"""How much of what a skill prints while it is loaded is kept, in bytes."""
+
+VERDICT_LIMIT = 4 * 1024 * 1024
+"""The longest verdict read, in bytes."""
+
+QUEUE_SECONDS = 60
+"""How long to wait for other processes that probe the same version."""
+
+CREDENTIALS = ("ANTHROPIC_", "CLAUDE_CODE_OAUTH")
+"""Beginnings of the names of environment variables that a skill has no business to see."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a version of a skill that can be launched needs and takes."""
+
+    needs_model: bool
+    workflow_type: str
+    activities: tuple[str, ...]
+    arguments: dict[str, Any] | None
+    """The JSON schema of its arguments; None when it declares none."""
+    execution_timeout_seconds: float | None
+
+    @property
+    def execution_timeout(self) -> timedelta | None:
+        """How long a run may take in all; None for as long as it needs."""
+        return None if self.execution_timeout_seconds is None else timedelta(seconds=self.execution_timeout_seconds)
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> Verdict:
+        """The verdict in a JSON object; KeyError or TypeError when it is none."""
+        fields = {name: value[name] for name in cls.__dataclass_fields__}
+        return cls(**{**fields, "activities": tuple(fields["activities"])})
+
+
+def verdict(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None = None, seconds: int = 15) -> Verdict:
+    """What `pinned` needs and takes, found out in a child process of at most `seconds` the first time.
+
+    Where `arguments` are given, `build_input` is tried with them, in such a process as well. Only a good verdict is
+    kept: what is wrong may be put right outside of the skill, by installing a package.
+
+    Raises:
+        Refusal: it cannot be launched, or not with `arguments`.
+        Failure: the child cannot be started, or too many others are at it.
+    """
+    try:
+        known = _stored(pinned)
+        if known is None:
+            with _turn(pinned):
+                return _stored(pinned) or _found_out(home, pinned, arguments, seconds)
+        return known if arguments is None else _found_out(home, pinned, arguments, seconds)
+    except OSError as error:
+        raise Failure(f"skill {pinned.name!r} cannot be probed: {error}") from error
+
+
+def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, seconds: int) -> Verdict:
+    syntax.check(pinned.name, pinned.code)
+    answer = _inspected(home, pinned, arguments, seconds)
+    found = _store(pinned, answer) if "workflow_type" in answer else None
+    if found is None or not answer["ok"]:
+        raise Refusal(str(answer["problem"]))
+    return found
+
+
+def _stored(pinned: Pinned) -> Verdict | None:
+    """The verdict of this version of Sagaflow; None when there is none yet."""
+    try:
+        value = json.loads((pinned.folder / "probe.json").read_text(encoding="utf-8"))
+        return Verdict.parse(value["verdict"]) if value["made_by"] == _made_by() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _store(pinned: Pinned, answer: Mapping[str, Any]) -> Verdict:
+    found = Verdict.parse(answer)
+    text = json.dumps({"made_by": _made_by(), "verdict": asdict(found)}, indent=1)
+    paths.write_atomically(str(pinned.folder / "probe.json"), text + "\n")
+    return found
+
+
+def _made_by() -> str:
+    """What a verdict holds for: this version of Sagaflow with this installation's packages."""
+    return f"{__version__} {sys.prefix}"
+
+
+@contextlib.contextmanager
+def _turn(pinned: Pinned) -> Iterator[None]:
+    """Hold the version's lock, so that 20 launches at once probe it once."""
+    deadline = time.monotonic() + QUEUE_SECONDS
+    with (pinned.folder / "probe.lock").open("a", encoding="utf-8") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Failure(
+                        f"other processes have been probing skill {pinned.name!r} for {QUEUE_SECONDS} s; try again"
+                    ) from None
+                time.sleep(0.02)
+        yield
+
+
+def _inspected(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, seconds: int) -> dict[str, Any]:
+    """The answer of a child process, or the sentence on how it ended without one."""
+    log = pinned.folder / "probe.log"
+    # Files without a name, so that neither arguments nor a half-written verdict lie in the home.
+    with tempfile.TemporaryFile(dir=pinned.folder) as request, tempfile.TemporaryFile(dir=pinned.folder) as reply:
+        request.write(json.dumps(arguments).encode())
+        request.seek(0)
+        status = _run(_command(home, pinned, seconds, request, reply), (request, reply), log, seconds)
+        reply.seek(0)
+        text = reply.read(VERDICT_LIMIT)
+    if status is None:
+        return _problem(f"skill {pinned.name!r} did not finish loading within {seconds} s; what it printed is in {log}")
+    try:
+        answer: dict[str, Any] = json.loads(text)
+    except ValueError:
+        how = f"signal {-status}" if status < 0 else f"exit code {status}"
+        return _problem(f"skill {pinned.name!r} ended the process that loaded it ({how}); what it printed is in {log}")
+    return answer
+
+
+def _problem(sentence: str) -> dict[str, Any]:
+    return {"ok": False, "problem": sentence}
+
+
+def _command(home: Home, pinned: Pinned, seconds: int, request: IO[bytes], reply: IO[bytes]) -> list[str]:
+    # -P: the current folder may be anyone's project, and nothing is imported from there.
+    return [
+        *(sys.executable, "-P", "-m", "sagaflow_mcp.inspection"),
+        *("--home", home.root, "--skill", pinned.name, "--digest", pinned.digest, "--seconds", str(seconds)),
+        *("--request", str(request.fileno()), "--verdict", str(reply.fileno())),
+    ]
+
+
+def _run(command: list[str], files: tuple[IO[bytes], ...], log: Path, seconds: int) -> int | None:
+    """The exit status of `command`, None when it took too long; whatever it started is gone."""
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=[file.fileno() for file in files],
+        env={name: value for name, value in os.environ.items() if not name.startswith(CREDENTIALS)},
+        cwd=log.parent,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    reader = threading.Thread(target=_keep_beginning, args=(child.stdout, log), daemon=True)
+    reader.start()
+    try:
+        return child.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        reader.join(timeout=1)
+        if not reader.is_alive():
+            child.stdout.close()
+
+
+def _keep_beginning(pipe: IO[bytes], log: Path) -> None:
+    """Copy the first `LOG_LIMIT` bytes of `pipe` to `log` and drop the rest, so that a talkative child never waits."""
+    left = LOG_LIMIT
+    with contextlib.suppress(OSError, ValueError), log.open("wb") as file:
+        while chunk := os.read(pipe.fileno(), LOG_LIMIT):
+            file.write(chunk[:left])
+            file.flush()
+            left -= len(chunk[:left])

@@ -1,0 +1,65 @@
+"""Whether a skill's files are Python, told without running them."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import authorship, digest
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check(name: str, folder: Path) -> set[str]:
+    """The names that the skill's `__init__.py` binds, as far as that shows without running it.
+
+    Raises:
+        Refusal: one of the skill's modules is not Python. It names the file, the author's own where this is a pinned
+            copy, and the line.
+    """
+    trees = {path.relative_to(folder): _parsed(name, path) for path in _modules(folder)}
+    top = trees.get(Path("__init__.py"))
+    return _names(top) if top else set()
+
+
+def _modules(folder: Path) -> Iterator[Path]:
+    """The skill's own Python files, in its directory and in packages below it."""
+    listed = [Path(file.path) for file in digest.files(str(folder))]
+    packages = {path.parent for path in listed if path.name == "__init__.py"}
+    for path in listed:
+        # Other folders may hold templates and broken examples that nobody imports.
+        if path.suffix == ".py" and all(parent in packages for parent in path.parents):
+            yield folder / path
+
+
+def _parsed(name: str, path: Path) -> ast.Module:
+    where = authorship.author_path(str(path))
+    try:
+        with warnings.catch_warnings():
+            # A doubtful escape sequence is the author's business, not that of whoever launches the skill.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(path.read_bytes(), str(path))
+            compile(tree, str(path), "exec", dont_inherit=True)
+            return tree
+    except SyntaxError as error:
+        raise Refusal(f"skill {name!r} has a syntax error in {where}, line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise Refusal(f"skill {name!r} has a file that is not Python, {where}: {error}") from None
+    except OSError as error:
+        raise Refusal(f"skill {name!r} has a file that cannot be read, {path}: {error.strerror}") from None
+
+
+def _names(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.alias):
+            names.update({"register"} if node.name == "*" else {node.asname or node.name})
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names

@@ -1,0 +1,274 @@
+"""Pinned skills in a real process, a real sandbox and a real Temporal server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from sagaflow_mcp import catalog, contract, loader, pinning, temporal_server
+from sagaflow_mcp.errors import Refusal
+from tests.integration.author import SKILL, Author
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sagaflow_mcp.paths import Home
+    from sagaflow_mcp.pinning import Pinned
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Temporal's client needs asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def loaded() -> Iterator[list[Pinned]]:
+    """Versions to drop when the test is over."""
+    versions: list[Pinned] = []
+    yield versions
+    for each in versions:
+        loader.drop(each)
+
+
+@pytest.fixture
+def author(tmp_path: Path, home: Home) -> Author:
+    """The author, the skill written."""
+    return Author(tmp_path, home)
+
+
+def build(pinned: Pinned, **arguments: Any) -> object:
+    """The input that the version builds."""
+    spec = loader.load(pinned)
+    return contract.build(spec, run_id="r", run_dir="/r", inbox_path="/i", arguments=arguments)
+
+
+@pytest.mark.anyio
+async def test_two_versions_run_side_by_side_each_with_its_own_code_and_prompts(
+    author: Author, loaded: list[Pinned]
+) -> None:
+    """Also when one is edited while a run of the other is waiting, and although every task replays the run."""
+    one = author.pin()
+    author.edit(**{"facts.py": "VERSION = 'two'\n", "prompts/greeting.md": "Good day $name,\n"})
+    two = author.pin()
+    loaded += [one, two]
+    environment = await WorkflowEnvironment.start_local(dev_server_existing_path=temporal_server.binary())
+    async with environment as server, worker(server, one), worker(server, two):
+        runs = [
+            await server.client.start_workflow(
+                "Reader", f"run-{number}", id=f"{pinned.digest}-{number}", task_queue=pinned.digest
+            )
+            for number in range(3)
+            for pinned in (one, two)
+        ]
+        author.edit(**{"facts.py": "VERSION = 'three'\n", "prompts/greeting.md": "Bye $name,\n"})
+        for run in runs:
+            await run.signal("tell", "ok")
+        async with asyncio.timeout(30):
+            results = [await run.result() for run in runs]
+    expected = [
+        words
+        for number in range(3)
+        for words in (f"Hello run-{number}, one one ok 1", f"Good day run-{number}, two two ok 1")
+    ]
+    assert results == expected
+
+
+def worker(server: WorkflowEnvironment, pinned: Pinned) -> Worker:
+    """A worker for one version that keeps no run in memory between tasks."""
+    spec = loader.load(pinned)
+    return Worker(
+        server.client,
+        task_queue=pinned.digest,
+        workflows=loader.workflows(spec),
+        workflow_runner=loader.workflow_runner(),
+        workflow_failure_exception_types=[Exception],
+        max_cached_workflows=0,
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from skills.two_words.facts import VERSION as found",
+        "from skills.two_words import facts; found = facts.VERSION",
+        "import skills.two_words.facts; found = skills.two_words.facts.VERSION",
+        "import skills.two_words.facts as other; found = other.VERSION",
+        "from skills import two_words; from skills.two_words import facts; found = two_words.facts.VERSION",
+        "import skills; import skills.two_words.facts; found = skills.two_words.facts.VERSION",
+        "from . import facts; found = facts.VERSION",
+        "from .facts import VERSION as found",
+        "from .facts import *; found = VERSION",
+        "from .deep.down import found",
+        "import sagaflow; from .facts import VERSION; found = VERSION if sagaflow.__version__ else ''",
+        "import sagaflow.registry; from .facts import VERSION as found; sagaflow.registry.SkillSpec",
+        "import sagaflow.registry as r; from .facts import VERSION as found; r.SkillSpec",
+    ],
+)
+@pytest.mark.parametrize("inside_function", [False, True])
+def test_every_way_to_import_finds_the_versions_own_modules(
+    author: Author, loaded: list[Pinned], statement: str, inside_function: bool
+) -> None:
+    """With two versions of it in the process."""
+    if "*" in statement and inside_function:
+        statement = statement.replace("from .facts import *", "from .facts import VERSION")
+    statement = statement.removeprefix(
+        "import sagaflow; found = VERSION if sagaflow.__name__ == 'sagaflow_mcp' else ''; "
+    )
+    body = (
+        f"def find():\n    {statement}\n    return found\n"
+        if inside_function
+        else f"{statement}\nfind = lambda: found\n"
+    )
+    extra = "from .probe import find\ndef build_input(*, run_id, run_dir, inbox_path, cli_args): return find()\n"
+    top = SKILL["__init__.py"].replace("def build_input", f"{extra}\ndef unused")
+    deep = {"deep/down.py": "from ..facts import VERSION as found\n"}
+    author.edit(**{"__init__.py": top, "probe.py": body}, **deep)
+    one = author.pin()
+    author.edit(**{"facts.py": "VERSION = 'two'\n"})
+    two = author.pin()
+    loaded += [one, two]
+    assert [build(one), build(two), build(one)] == ["one", "two", "one"]
+    assert not {"skills", "sagaflow", "facts", "two_words"} & set(sys.modules)
+
+
+def test_a_dropped_version_leaves_no_module_and_no_bytecode_behind(author: Author) -> None:
+    """Neither in the process nor in the home."""
+    pinned = author.pin()
+    loader.load(pinned)
+    loader.drop(pinned)
+    assert not [name for name in sys.modules if pinned.digest[:12] in name]
+    assert not [*pinned.folder.rglob("__pycache__"), *author.folder.rglob("__pycache__")]
+
+
+def test_a_bytecode_cache_in_the_skill_is_not_used(author: Author, loaded: list[Pinned]) -> None:
+    """A stale one would win over the source."""
+    cache = author.folder / "__pycache__"
+    cache.mkdir()
+    (cache / f"facts.{sys.implementation.cache_tag}.pyc").write_bytes(b"not bytecode")
+    loaded.append(author.pin())
+    assert loader.load(loaded[0]).name == "two-words"
+
+
+def test_the_bundled_skill_loads_and_builds_its_input(home: Home, loaded: list[Pinned]) -> None:
+    """With its argument and its default."""
+    source = catalog.find("hello-world", catalog.roots({"HOME": "/nowhere"}))
+    loaded.append(pinning.pin(home, source))
+    assert "greet alice." in str(build(loaded[0], name="alice"))
+    assert "greet world." in str(build(loaded[0]))
+    loader.rehearse(loader.load(loaded[0]))
+
+
+BROKEN = {
+    "a syntax error": (
+        {"workflow.py": "x = 1\ndef (\n"},
+        "skill 'two-words' has a syntax error in {folder}/workflow.py, line 2: invalid syntax",
+    ),
+    "a name of ours that is missing": (
+        {"workflow.py": "\nfrom sagaflow.durable.activities import (\n    run_shell,\n)\n"},
+        (
+            "skill 'two-words' ({folder}/workflow.py, line 2) imports 'run_shell' from sagaflow.durable.activities, "
+            "which this version of Sagaflow does not have"
+        ),
+    ),
+    "a module of ours that is missing": (
+        {"workflow.py": "import sagaflow.tools\n"},
+        (
+            "skill 'two-words' ({folder}/workflow.py, line 1) imports 'sagaflow.tools', "
+            "which this version of Sagaflow does not have"
+        ),
+    ),
+    "a module of its own that is missing": (
+        {"workflow.py": "from .helpers import x\n"},
+        "skill 'two-words' ({folder}/workflow.py, line 1) imports 'skills.two_words.helpers', which it does not have",
+    ),
+    "a module of another skill": (
+        {"workflow.py": "from skills.other import x\n"},
+        "skill 'two-words' ({folder}/workflow.py, line 1) imports 'skills",
+    ),
+    "a package that is not installed": (
+        {"workflow.py": "import no_such_package\n"},
+        (
+            "skill 'two-words' ({folder}/workflow.py, line 1) imports 'no_such_package', which is not installed; "
+            "Sagaflow runs skills with {python}"
+        ),
+    ),
+    "an exception": (
+        {"workflow.py": "\n\n1 / 0\n"},
+        "skill 'two-words' ({folder}/workflow.py, line 3) failed while it was loaded: ZeroDivisionError: division",
+    ),
+    "sys.exit": (
+        {"workflow.py": "import sys\nsys.exit(0)\n"},
+        "skill 'two-words' ({folder}/workflow.py, line 2) ends the program while it is loaded",
+    ),
+    "no register": (
+        {"__init__.py": ""},
+        "skill 'two-words' cannot be loaded: its __init__.py has no register(registry)",
+    ),
+    "nothing registered": (
+        {"__init__.py": "def register(registry): pass\n"},
+        "skill 'two-words' cannot be loaded: its register(registry) registered 0 skills; it must register exactly one",
+    ),
+    "a register that raises": (
+        {"__init__.py": "def register(registry):\n    raise KeyError('x')\n"},
+        "skill 'two-words' ({folder}/__init__.py, line 2) failed while it was loaded: KeyError: 'x'",
+    ),
+    "another name": (
+        {"__init__.py": SKILL["__init__.py"].replace('"two-words"', '"one-word"')},
+        "it registers itself as 'one-word', but its folder is called 'two-words'; the two must be the same",
+    ),
+    "no @workflow.defn": (
+        {"__init__.py": SKILL["__init__.py"].replace("Reader, [", "object, [")},
+        "its workflow class object has no @workflow.defn",
+    ),
+    "no @activity.defn": (
+        {"__init__.py": SKILL["__init__.py"].replace("[write_artifact]", "[print]")},
+        "its activity 'print' has no @activity.defn",
+    ),
+    "a build_input that takes other parameters": (
+        {"__init__.py": SKILL["__init__.py"].replace("inbox_path, cli_args", "inbox")},
+        "its build_input cannot be called with run_id, run_dir, inbox_path and cli_args",
+    ),
+    "a build_input that is no function": (
+        {"__init__.py": SKILL["__init__.py"].replace("], build_input", "], None")},
+        "SkillSpec build_input is None; it must be a function",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_skill_that_cannot_be_loaded_is_refused_in_a_sentence(author: Author, fault: str) -> None:
+    """With the author's own file and line, where there is one."""
+    files, sentence = BROKEN[fault]
+    author.edit(**files)
+    pinned = author.pin()
+    with pytest.raises(Refusal) as refused:
+        loader.load(pinned)
+    assert sentence.format(folder=author.folder, python=sys.executable) in str(refused.value)
+    assert not [name for name in sys.modules if pinned.digest[:12] in name]
+
+
+def test_a_workflow_that_fails_in_the_sandbox_is_refused_by_the_rehearsal(author: Author, loaded: list[Pinned]) -> None:
+    """It would otherwise fail in the worker, again and again."""
+    fails = "from temporalio.workflow import unsafe\nif unsafe.in_sandbox():\n    raise OSError('no way')\n"
+    author.edit(**{"workflow.py": fails + SKILL["workflow.py"]})
+    loaded.append(author.pin())
+    with pytest.raises(Refusal, match=r"workflow\.py, line 3\) failed while it was loaded: OSError: no way"):
+        loader.rehearse(loader.load(loaded[0]))
+
+
+def test_an_error_in_build_input_names_the_authors_line(author: Author, loaded: list[Pinned]) -> None:
+    """Not that of the copy."""
+    author.edit(
+        **{"__init__.py": SKILL["__init__.py"].replace("    return str(", "    cli_args.oops\n    return str(")}
+    )
+    loaded.append(author.pin())
+    with pytest.raises(Refusal) as refused:
+        build(loaded[0])
+    assert f"failed ({author.folder}/__init__.py, line 7): AttributeError" in str(refused.value)
