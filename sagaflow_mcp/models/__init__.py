@@ -1,0 +1,46 @@
+"""Models: one request type, one reply type, and the transports between them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sagaflow_mcp.models._deferred import DeferredMessagesApi
+from sagaflow_mcp.models._types import (
+    DEFAULT_MODELS,
+    IncompleteReply,
+    ModelReply,
+    ModelRequest,
+    Tier,
+    Transport,
+    Verdict,
+    model_id,
+)
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.models._messages_api import MessagesApi, messages_api
+    from sagaflow_mcp.models._verdict import verdict
+
+__all__ = [
+    "DEFAULT_MODELS",
+    "DeferredMessagesApi",
+    "IncompleteReply",
+    "MessagesApi",
+    "ModelReply",
+    "ModelRequest",
+    "Tier",
+    "Transport",
+    "Verdict",
+    "messages_api",
+    "model_id",
+    "verdict",
+]
+
+_SLOW = {"MessagesApi": "_messages_api", "messages_api": "_messages_api", "verdict": "_verdict"}
+"""Names whose modules import `anthropic`, which takes 2 s: whoever only needs the types does not pay for it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SLOW:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_SLOW[name]}"), name)

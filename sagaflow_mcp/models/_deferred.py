@@ -1,0 +1,48 @@
+"""A transport whose library is loaded beside other work: `anthropic` takes a second or two to import."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sagaflow_mcp.models._messages_api import MessagesApi
+    from sagaflow_mcp.models._types import ModelReply, ModelRequest
+
+
+class DeferredMessagesApi:
+    """The Messages API; a worker that starts again takes workflow tasks before the library is there.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self, models: Mapping[str, str]) -> None:
+        self._models = models
+        self._loading: asyncio.Task[MessagesApi] | None = None
+
+    def load(self) -> asyncio.Task[MessagesApi]:
+        """Begin to load, once; the task ends with the transport."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(self._load))
+        return self._loading
+
+    def _load(self) -> MessagesApi:
+        module = importlib.import_module("sagaflow_mcp.models._messages_api")
+        transport: MessagesApi = module.messages_api(self._models)
+        return transport
+
+    async def complete(
+        self, request: ModelRequest, *, credentials: Mapping[str, str], on_progress: Callable[[], None]
+    ) -> ModelReply:
+        """As `MessagesApi.complete`."""
+        # Shielded: a step that is cancelled while it waits must not take the library from the others.
+        transport = await asyncio.shield(self.load())
+        return await transport.complete(request, credentials=credentials, on_progress=on_progress)
+
+    async def close(self) -> None:
+        """Close the transport's connections, if it was ever loaded."""
+        if self._loading is not None:
+            await (await self._loading).close()

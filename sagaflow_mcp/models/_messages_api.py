@@ -1,0 +1,170 @@
+"""The transport to Anthropic's Messages API, or to a gateway that speaks it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+import anthropic
+
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.models._types import DEFAULT_MODELS, IncompleteReply, ModelReply, ModelRequest, model_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from anthropic.types import Message
+
+DEFAULT_BASE_URL = "https://api.anthropic.com"
+"""Where the API is unless `ANTHROPIC_BASE_URL` says otherwise."""
+
+TIMEOUT = anthropic.Timeout(120.0, connect=10.0)
+"""Seconds to connect, and without a single byte: the API sends pings while the model thinks."""
+
+CLIENTS_KEPT = 8
+"""Idle clients kept with their open connections, one per key and address."""
+
+NO_PROXY = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+"""This machine is reached directly even where the environment names a proxy, which could not reach it."""
+
+
+class _Access(NamedTuple):
+    """A checked address and exactly one of the two kinds of key."""
+
+    base_url: str
+    api_key: str | None
+    auth_token: str | None
+
+
+@dataclass
+class _Client:
+    client: anthropic.AsyncAnthropic
+    calls: int = 0
+
+
+class MessagesApi:
+    """A transport that streams each reply; belongs to one event loop."""
+
+    def __init__(self, models: Mapping[str, str] = DEFAULT_MODELS) -> None:
+        self._models = {**DEFAULT_MODELS, **models}
+        self._clients: OrderedDict[_Access, _Client] = OrderedDict()
+
+    async def complete(
+        self, request: ModelRequest, *, credentials: Mapping[str, str], on_progress: Callable[[], None]
+    ) -> ModelReply:
+        """The model's whole reply; cancelling the call closes its connection, which stops the model.
+
+        Raises:
+            Refusal: the tier is unknown, or `credentials` have no usable `ANTHROPIC_API_KEY` (or
+                `ANTHROPIC_AUTH_TOKEN`) or `ANTHROPIC_BASE_URL`.
+            IncompleteReply: the reply broke off or could not be read.
+            anthropic.AnthropicError: the provider refused the call or could not be reached.
+            httpx2.TransportError: the connection broke while the reply came in.
+        """
+        model = model_id(request, self._models)
+        async with (
+            self._client(_access(credentials)) as client,
+            client.messages.stream(
+                model=model,
+                max_tokens=request.max_tokens,
+                system=request.system or anthropic.omit,
+                messages=[{"role": "user", "content": request.user}],
+            ) as stream,
+        ):
+            return _reply(await _received(stream, on_progress))
+
+    async def close(self) -> None:
+        """Close every client; calls that are still running fail."""
+        while self._clients:
+            _, kept = self._clients.popitem()
+            await kept.client.close()
+
+    @contextlib.asynccontextmanager
+    async def _client(self, access: _Access) -> AsyncIterator[anthropic.AsyncAnthropic]:
+        """The client for `access`, kept for the next call; the longest unused ones are closed beyond a limit."""
+        kept = self._clients.get(access) or self._add(access)
+        self._clients.move_to_end(access)
+        kept.calls += 1
+        try:
+            yield kept.client
+        finally:
+            kept.calls -= 1
+            idle = [key for key, other in self._clients.items() if not other.calls]
+            for key in idle[: max(0, len(self._clients) - CLIENTS_KEPT)]:
+                await self._clients.pop(key).client.close()
+
+    def _add(self, access: _Access) -> _Client:
+        kept = self._clients[access] = _Client(_new_client(access))
+        return kept
+
+
+def messages_api(models: Mapping[str, str] = DEFAULT_MODELS) -> MessagesApi:
+    """A transport to the Messages API; `models` takes the place of the default model id of the tiers it names."""
+    return MessagesApi(models)
+
+
+def _access(credentials: Mapping[str, str]) -> _Access:
+    """The checked credentials; empty means unset, and a key goes before a token. Refusal when they cannot be used."""
+    base_url = credentials.get("ANTHROPIC_BASE_URL", "").strip() or DEFAULT_BASE_URL
+    address = urlsplit(base_url)
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        # Not shown: an address may carry a password.
+        raise Refusal("ANTHROPIC_BASE_URL is not an http:// or https:// address; correct it, or unset it")
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        key = credentials.get(name, "").strip()
+        if not key:
+            continue
+        if not (key.isascii() and key.isprintable() and " " not in key):
+            # The HTTP library would refuse it too, with an error that shows the key.
+            raise Refusal(f"{name} holds a space, a line break or a character that no key has; set it again")
+        is_key = name == "ANTHROPIC_API_KEY"
+        return _Access(base_url, key if is_key else None, None if is_key else key)
+    raise Refusal("no credentials for the Messages API: set ANTHROPIC_API_KEY where you launch from")
+
+
+def _new_client(access: _Access) -> anthropic.AsyncAnthropic:
+    client = anthropic.AsyncAnthropic(
+        api_key=access.api_key,
+        auth_token=access.auth_token,
+        base_url=access.base_url,
+        webhook_key="",
+        timeout=TIMEOUT,
+        max_retries=0,  # Retries belong to Temporal alone: two layers of them multiply.
+        http_client=anthropic.DefaultAsyncHttpxClient(mounts=NO_PROXY),
+    )
+    # The client adds ANTHROPIC_CUSTOM_HEADERS of this process's environment, which may replace the key. No argument
+    # turns that off.
+    client._custom_headers = {}  # noqa: SLF001
+    return client
+
+
+async def _received(stream: anthropic.AsyncMessageStream[None], on_progress: Callable[[], None]) -> Message:
+    """The message, once its last event has come. IncompleteReply when it does not come or makes no sense."""
+    message: Message | None = None
+    try:
+        # To the end of the stream, not to its last event: only a connection read to its end is used again.
+        async for event in stream:
+            on_progress()
+            if event.type == "message_stop":
+                message = event.message
+    except ValueError as error:
+        raise IncompleteReply("the model's reply could not be read: the provider sent a malformed event") from error
+    if message is None or message.stop_reason is None:
+        raise IncompleteReply("the model's reply ended before it was complete")
+    return message
+
+
+def _reply(message: Message) -> ModelReply:
+    usage = message.usage
+    return ModelReply(
+        text="".join(block.text for block in message.content if block.type == "text"),
+        model=message.model,
+        stop_reason=message.stop_reason or "",
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_input_tokens or 0,
+        cache_creation_tokens=usage.cache_creation_input_tokens or 0,
+    )

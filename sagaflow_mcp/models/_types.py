@@ -1,0 +1,101 @@
+"""What goes to a model and what comes back, whichever transport carries it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sagaflow_mcp.errors import Failure, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import timedelta
+
+
+class Tier(StrEnum):
+    """How capable a model a step wants, leaving the choice of the model to the configuration."""
+
+    HAIKU = "HAIKU"
+    SONNET = "SONNET"
+    OPUS = "OPUS"
+
+
+DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
+    {Tier.HAIKU: "claude-haiku-5-5", Tier.SONNET: "claude-sonnet-5-5", Tier.OPUS: "claude-opus-5-5"}
+)
+"""The model id of each tier, unless the configuration says otherwise."""
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """One call: a system prompt and one user message."""
+
+    tier: str
+    """The name of a `Tier`, in any case."""
+    system: str
+    """Empty for none."""
+    user: str
+    max_tokens: int
+    model: str | None = None
+    """A model id that takes the place of the tier's."""
+
+
+@dataclass(frozen=True)
+class ModelReply:
+    """What the model answered, and what it cost in tokens."""
+
+    text: str
+    """All text of the reply, joined."""
+    model: str
+    """The model id that the provider says has answered."""
+    stop_reason: str
+    """Why the reply ends: `end_turn`; `max_tokens` when it was cut; others as the provider names them."""
+    input_tokens: int
+    """Without those read from or written to the cache."""
+    output_tokens: int
+    cache_read_tokens: int
+    cache_creation_tokens: int
+
+
+class Transport(Protocol):
+    """A way to reach a model."""
+
+    async def complete(
+        self, request: ModelRequest, *, credentials: Mapping[str, str], on_progress: Callable[[], None]
+    ) -> ModelReply:
+        """The model's whole reply; cancelling the call stops the model.
+
+        `credentials` are environment names and values, such as `ANTHROPIC_API_KEY`; nothing is taken from the process's
+        own environment. `on_progress` is called each time that a piece of the reply has arrived.
+
+        Any exception may come out: `verdict` says what it means.
+        """
+
+
+class Verdict(NamedTuple):
+    """What a failed call means for the step that made it."""
+
+    retryable: bool
+    """Whether the same call may succeed later."""
+    type: str
+    """The provider's name for the error where it has one, such as `rate_limit_error`."""
+    sentence: str
+    """One line for the user; holds no key."""
+    retry_after: timedelta | None
+    """How long the provider asked to be left alone."""
+
+
+class IncompleteReply(Failure):
+    """The model's reply ended before it was complete."""
+
+
+def model_id(request: ModelRequest, models: Mapping[str, str] = DEFAULT_MODELS) -> str:
+    """The model id that `request` asks for. Refusal when its tier is not in `models`."""
+    if request.model:
+        return request.model
+    try:
+        return models[request.tier.upper()]
+    except KeyError:
+        raise Refusal(f"model tier {request.tier!r} is not one of {', '.join(models)}") from None

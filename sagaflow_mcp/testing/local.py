@@ -1,0 +1,93 @@
+"""A whole Sagaflow for tests: a throw-away home, a real engine with server and worker, an offline model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+
+from sagaflow_mcp import engine_client, following, inbox, launch
+from sagaflow_mcp.settings import CREDENTIAL_NAMES, Settings
+from sagaflow_mcp.testing.messages_api import OfflineMessagesApi
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from sagaflow_mcp.records import Entry
+    from sagaflow_mcp.runs import Run
+
+
+class LocalSagaflow:
+    """Started with the first launch; leaving the context ends every process and removes the home.
+
+    Args:
+        skills: folders that hold skills, beside the bundled ones.
+    """
+
+    def __init__(self, skills: Sequence[Path] = ()) -> None:
+        # Not below pytest's tmp_path: a Unix socket's path may have about 100 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="sagaflow-test-"))
+        self.model = OfflineMessagesApi()
+        """The model: `model.add(Rule(...))` says what it answers, `model.requests` what it was asked."""
+        self._skills = skills
+
+    def __enter__(self) -> Self:
+        self.model.__enter__()
+        self.settings = Settings.load(self.environment())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            engine_client.stop(self.settings.home)
+        finally:
+            self.model.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which a `sagaflow` command or an MCP server belongs to this instance."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SAGAFLOW_", *CREDENTIAL_NAMES))
+        }
+        ours = {
+            "HOME": str(self.folder),
+            "SAGAFLOW_HOME": str(self.folder / "home"),
+            "SAGAFLOW_NOTIFY": "0",
+            "SAGAFLOW_SKILLS_PATH": os.pathsep.join(str(each) for each in self._skills),
+        }
+        return {**kept, **ours, **self.model.environment()}
+
+    def launch(
+        self, skill: str, *, run_id: str | None = None, timeout: timedelta | None = None, **arguments: Any
+    ) -> str:
+        """The id of a run that was accepted; Refusal when it was not."""
+        request = launch.Request(skill, arguments, run_id=run_id, execution_timeout=timeout)
+        return anyio.run(launch.launch, self.settings, request).run_id
+
+    def wait(self, run_id: str, seconds: float = 60) -> Run:
+        """The run as it ended. TimeoutError when it has not within `seconds`."""
+
+        async def ended() -> Run:
+            async for run in following.follow(self.settings, run_id, seconds):
+                last = run
+            return last
+
+        run = anyio.run(ended)
+        if run.state == "RUNNING":
+            raise TimeoutError(f"{run_id} did not end within {seconds:g} s")
+        return run
+
+    def inbox(self, run_id: str | None = None) -> list[Entry]:
+        """The inbox entries, newest first, dismissed ones too; those of one run where one is named."""
+        found = inbox.entries(self.settings.home) if run_id is None else inbox.for_run(self.settings.home, run_id)
+        return [entry for entry, _ in found]
+
+    def pid(self, part: str) -> int:
+        """The process id of the `engine`, the `server` or the `worker`."""
+        status = engine_client.status(self.settings.home) or {}
+        found = status if part == "engine" else status.get(part) or {}
+        return int(found["pid"])
