@@ -1,0 +1,115 @@
+"""The files of one run: artifacts, the staged ending, the transcript."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sagaflow_mcp import paths
+from sagaflow_mcp.errors import Failure, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME_LIMIT = 200
+"""Longest file name taken, in bytes: file systems allow 255, and a temporary name is longer than the final one."""
+
+RESERVED = frozenset({"run.json", "ending.json", "finding.json", "transcript.jsonl", "journal"})
+"""Names in a run's folder that belong to Sagaflow."""
+
+
+def now_iso() -> str:
+    """The present moment in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def confined(run_dir: Path, path: str) -> Path:
+    """The absolute form of `path`, which lies inside `run_dir` with every symbolic link followed.
+
+    Raises:
+        Refusal: it lies outside, is the folder itself, or a name in it is too long or reserved.
+    """
+    root = run_dir.resolve()
+    if "\0" in path or not path:
+        raise Refusal(f"path {path!r} is not a file name; give one inside the run's folder {str(run_dir)!r}")
+    if any(len(os.fsencode(part)) > NAME_LIMIT for part in path.split("/")):
+        raise Refusal(f"path {path[:60]!r}… has a name of over {NAME_LIMIT} bytes; give a shorter one")
+    target = (root / path).resolve()
+    if root not in target.parents:
+        raise Refusal(f"path {path!r} lies outside the run's folder {str(run_dir)!r}; give one inside it")
+    if target.relative_to(root).parts[0] in RESERVED:
+        raise Refusal(f"path {path!r} is one of Sagaflow's own files in the run's folder; give another name")
+    return target
+
+
+def write(run_dir: Path, path: str, content: str) -> Path:
+    """The file that now holds `content`, written whole or not at all.
+
+    Raises:
+        Refusal: `path` is not inside `run_dir`.
+        Failure: the file cannot be written.
+    """
+    target = confined(run_dir, path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        paths.write_atomically(str(target), content)
+    except OSError as error:
+        raise Failure(f"{str(target)!r} cannot be written: {error.strerror or error}") from error
+    return target
+
+
+def read(run_dir: Path, path: str) -> str:
+    """The text of a file in the run's folder; Refusal when it is outside or cannot be read."""
+    target = confined(run_dir, path)
+    try:
+        return target.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(f"{str(target)!r} cannot be read: {error}") from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace `path` by `value` as JSON; OSError if it cannot be written."""
+    paths.write_atomically(str(path), json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`; None when there is none or it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def stage_ending(run_dir: Path, status: str, summary: str) -> None:
+    """Keep the run's own words for its ending until the ending is delivered."""
+    write_json(run_dir / "finding.json", {"status": status, "summary": summary})
+
+
+def append_event(run_dir: Path, event: str, **fields: object) -> None:
+    """Add one line to the run's transcript; a line torn by a crash is skipped by readers."""
+    line = json.dumps({"at": now_iso(), "event": event, **fields}, ensure_ascii=False) + "\n"
+    descriptor = os.open(run_dir / "transcript.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def events(run_dir: Path) -> Iterator[dict[str, Any]]:
+    """The transcript's events in order; none when there is no transcript."""
+    try:
+        file = (run_dir / "transcript.jsonl").open(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    with file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield value

@@ -1,0 +1,55 @@
+"""The `sagaflow` command: everything that the MCP tools do, from a shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import __version__
+from sagaflow_mcp.errors import SagaflowError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_BUG = 3
+EXIT_INTERRUPTED = 130
+EXIT_CLOSED_PIPE = 141
+"""What a shell reports of a command that wrote to a closed pipe: 128 + SIGPIPE."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status: 0 done, 1 refused or failed, 2 usage, 3 a bug, 130 interrupted."""
+    # Imported here: the parser alone answers --help, and imports nothing that a command does not need.
+    from sagaflow_mcp import cli_parser  # noqa: PLC0415
+
+    try:
+        options = cli_parser.parse(list(sys.argv[1:] if arguments is None else arguments))
+        status: int = options.command(options)
+        sys.stdout.flush()
+    except SagaflowError as error:
+        print(f"sagaflow: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("sagaflow: interrupted; runs that were launched go on: see `sagaflow runs`", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone, as `head` does; nothing more can be said, not even by Python's own shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_CLOSED_PIPE
+    except Exception as error:  # noqa: BLE001 (the one boundary where a bug becomes a sentence)
+        return _bug(error)
+    return status
+
+
+def _bug(error: Exception) -> int:
+    import tempfile  # noqa: PLC0415 (needed only when something is wrong with Sagaflow itself)
+    import traceback  # noqa: PLC0415
+
+    text = f"sagaflow {__version__}: {' '.join(sys.argv)}\n{''.join(traceback.format_exception(error))}"
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="sagaflow-bug-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    print(f"sagaflow: this is a bug ({type(error).__name__}); please report it with {file.name}", file=sys.stderr)
+    return EXIT_BUG

@@ -1,0 +1,248 @@
+"""What each `sagaflow` command does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagaflow_mcp import inbox as inbox_entries
+from sagaflow_mcp import markers, records
+from sagaflow_mcp.errors import Refusal, UsageRefusal
+from sagaflow_mcp.paths import Home
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sagaflow_mcp.settings import Settings
+
+# Each command imports what it needs inside: `sagaflow inbox` answers in a fraction of the time that Temporal's client
+# takes to load.
+
+
+def launch(options: argparse.Namespace) -> int:
+    """Start a run, and with --await wait for its ending."""
+    from sagaflow_mcp import cli_launch  # noqa: PLC0415
+
+    return cli_launch.run(options, _settings())
+
+
+def inbox(options: argparse.Namespace) -> int:
+    """Show unread entries."""
+    home = _home()
+    found = (
+        inbox_entries.entries(home) if options.everything else [(each, False) for each in inbox_entries.unread(home)]
+    )
+    shown = found[: options.limit]
+    if options.as_json:
+        return _print_json([{**entry._asdict(), "dismissed": dismissed} for entry, dismissed in shown])
+    from sagaflow_mcp import wording  # noqa: PLC0415
+
+    for entry, dismissed in shown:
+        print(f"{'  ' if dismissed else '* '}{wording.entry(entry)}")
+    if not shown:
+        print("the inbox is empty")
+    elif len(found) > len(shown):
+        print(f"… and {len(found) - len(shown)} more: sagaflow inbox --limit {len(found)}")
+    return 0
+
+
+def dismiss(options: argparse.Namespace) -> int:
+    """Mark entries as read."""
+    if bool(options.run_ids) == options.everything:
+        raise UsageRefusal("give run ids, or --all")
+    done = inbox_entries.dismiss(_home(), None if options.everything else options.run_ids)
+    missing = [run_id for run_id in options.run_ids if run_id not in done]
+    if options.as_json:
+        _print_json({"dismissed": done, "not_found": missing})
+    else:
+        for run_id in done:
+            print(f"dismissed {run_id}")
+    if missing:
+        named = ", ".join(repr(each[:100]) for each in missing)
+        raise Refusal(f"no unread entry of {named}; `sagaflow inbox` shows what there is")
+    return 0
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List runs."""
+    from sagaflow_mcp import runs as run_files  # noqa: PLC0415
+    from sagaflow_mcp import wording  # noqa: PLC0415
+
+    status = options.status.upper() if options.status else None
+    if status not in {None, "RUNNING", *records.ENDINGS}:
+        raise UsageRefusal(f"status {options.status!r} is not one of RUNNING, {', '.join(sorted(records.ENDINGS))}")
+    found = run_files.listing(_home(), status=status, limit=options.limit)
+    if options.as_json:
+        return _print_json([_public(run) for run in found])
+    for run in found:
+        print(wording.run_line(run))
+    if not found:
+        print("no runs")
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Show one run."""
+    from sagaflow_mcp import runs as run_files  # noqa: PLC0415
+    from sagaflow_mcp import wording  # noqa: PLC0415
+
+    run = run_files.get(_home(), options.run_id)
+    if options.as_json:
+        return _print_json(_public(run))
+    print(f"{run.run_id}: {run.state}\nskill    {run.skill}")
+    print(f"launched {run.created_at} in {records.one_line(run.project_dir, 500)}")
+    print(f"{'now' if run.state == 'RUNNING' else 'ended':<8} {wording.detail(run)}\nfolder   {run.run_dir}")
+    for line in wording.steps(run):
+        print(f"  {line}")
+    if run.report_path:
+        print(wording.report(run))
+    return 0
+
+
+def skills_list(options: argparse.Namespace) -> int:
+    """List skills."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from sagaflow_mcp import catalog, wording  # noqa: PLC0415
+
+    found = catalog.listing(catalog.roots(os.environ))
+    if options.as_json:
+        return _print_json([asdict(each) for each in found])
+    for each in found:
+        print(wording.skill(each))
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Run every check; 1 when one fails."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from sagaflow_mcp import doctor as checks  # noqa: PLC0415
+    from sagaflow_mcp import wording  # noqa: PLC0415
+
+    found = checks.examine(os.environ, checks.CLI)
+    if options.as_json:
+        _print_json([asdict(each) for each in found])
+    else:
+        for each in found:
+            print(wording.check(each))
+    return 1 if any(each.level == "fail" for each in found) else 0
+
+
+def engine_status(options: argparse.Namespace) -> int:
+    """Show the engine; 1 when none runs."""
+    from sagaflow_mcp import engine_client  # noqa: PLC0415
+
+    home = _home(wake=False)
+    status = engine_client.status(home)
+    if options.as_json:
+        _print_json(status)
+    elif status is None:
+        print(f"no engine runs for {home.root}")
+    else:
+        _print_status(status)
+    return 0 if status else 1
+
+
+def engine_stop(options: argparse.Namespace) -> int:
+    """Stop the engine and all its parts."""
+    from sagaflow_mcp import engine_client  # noqa: PLC0415
+
+    home = _home(wake=False)
+    ran = engine_client.stop(home)
+    open_runs = sorted(markers.run_ids(home))
+    if options.as_json:
+        return _print_json({"stopped": ran, "open_runs": open_runs})
+    print("the engine has stopped" if ran else "no engine was running")
+    if open_runs:
+        print(f"{len(open_runs)} open runs go on when it starts again: {', '.join(open_runs[:5])}")
+    return 0
+
+
+def engine_logs(options: argparse.Namespace) -> int:
+    """Show the ends of the logs."""
+    folder = Path(_home(wake=False).engine)
+    for name in ("engine", "server", "worker"):
+        path = folder / f"{name}.log"
+        print(f"== {path}")
+        if path.exists():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-options.lines :]
+            print("\n".join(records.one_line(line, 1000) for line in lines))
+    return 0
+
+
+def worker_status(options: argparse.Namespace) -> int:
+    """Show the worker; 1 when none runs."""
+    from sagaflow_mcp import engine_client  # noqa: PLC0415
+
+    status = engine_client.status(_home(wake=False)) or {}
+    worker = status.get("worker") or {}
+    if options.as_json:
+        _print_json(worker)
+    elif worker.get("pid"):
+        print(", ".join(f"{name} {value}" for name, value in worker.items()))
+    else:
+        print("no worker runs")
+    return 0 if worker.get("pid") else 1
+
+
+def worker_run(_options: argparse.Namespace) -> int:
+    """Keep the engine up and show the worker's log until interrupted."""
+    from sagaflow_mcp import cli_launch  # noqa: PLC0415
+
+    return cli_launch.keep_worker(_settings())
+
+
+def demo(_options: argparse.Namespace) -> int:
+    """See a run survive kill -9."""
+    from sagaflow_mcp import demo as demonstration  # noqa: PLC0415
+
+    return demonstration.main()
+
+
+def _settings() -> Settings:
+    from sagaflow_mcp.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.load(os.environ)
+    _wake(settings.home)
+    return settings
+
+
+def _home(*, wake: bool = True) -> Home:
+    home = Home.from_environment(os.environ).prepare()
+    if wake:
+        _wake(home)
+    return home
+
+
+def _wake(home: Home) -> None:
+    """Start the engine again where runs are open and none is up, as after a reboot."""
+    if markers.run_ids(home):
+        from sagaflow_mcp import engine_client  # noqa: PLC0415
+
+        engine_client.wake(home, os.environ)
+
+
+def _public(run: Any) -> dict[str, Any]:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    return asdict(run)
+
+
+def _print_json(value: object) -> int:
+    json.dump(value, sys.stdout, indent=2, default=str)
+    print()
+    return 0
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    for name, value in status.items():
+        if isinstance(value, dict):
+            print(
+                f"{name:<11} {', '.join(f'{key} {inner}' for key, inner in value.items() if inner not in (None, ''))}"
+            )
+        else:
+            print(f"{name:<11} {value}")

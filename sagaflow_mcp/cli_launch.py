@@ -1,0 +1,129 @@
+"""`sagaflow launch`: a run started from a shell, with its progress where one waits for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import anyio
+
+from sagaflow_mcp import engine_client, following, launch, records, runs, wording
+from sagaflow_mcp.errors import Failure, UsageRefusal
+from sagaflow_mcp.reports import result_text
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rich.status import Status
+
+    from sagaflow_mcp.runs import Run
+    from sagaflow_mcp.settings import Settings
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Launch what `options` ask for; with --await 1 when it does not end well."""
+    if options.execution_timeout is not None and not options.execution_timeout > 0:
+        raise UsageRefusal(f"--execution-timeout {options.execution_timeout:g} is not a positive number of seconds")
+    request = launch.Request(
+        skill=options.skill,
+        arguments=options.arguments,
+        run_id=options.run_id,
+        project_dir=str(Path.cwd()),
+        execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
+    )
+    return anyio.run(_launch, settings, request, options.wait, options.as_json)
+
+
+async def _launch(settings: Settings, request: launch.Request, wait: bool, as_json: bool) -> int:
+    launched = await launch.launch(settings, request)
+    found = runs.get(settings.home, launched.run_id)
+    if not wait:
+        if as_json:
+            print(json.dumps({"run_id": found.run_id, "state": found.state, "run_dir": found.run_dir}))
+        elif found.state == "RUNNING":
+            verb = "attached to" if launched.attached else "launched"
+            print(f"{verb} {found.run_id}")
+            print(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
+        else:
+            print(result_text(found.result))
+        return 0
+    try:
+        with _Progress(quiet=as_json) as show:
+            async for found in following.follow(settings, launched.run_id):
+                show(found)
+    except (KeyboardInterrupt, anyio.get_cancelled_exc_class()):
+        print(
+            f"sagaflow: no longer waiting; {launched.run_id} goes on: sagaflow show {launched.run_id}", file=sys.stderr
+        )
+        raise
+    return _ended(found, as_json=as_json)
+
+
+def _ended(found: Run, *, as_json: bool) -> int:
+    if as_json:
+        about = {"run_id": found.run_id, "state": found.state, "summary": found.summary, "result": found.result}
+        print(json.dumps({**about, "run_dir": found.run_dir, "report_path": found.report_path}))
+    elif found.state == "DONE":
+        print(result_text(found.result))
+    if found.state != "DONE":
+        raise Failure(f"{found.run_id} {found.state}: {records.one_line(found.summary)}")
+    return 0
+
+
+class _Progress:
+    """Shows a run while one waits: a live line on a terminal, plain lines in a pipe, nothing when quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live: Status | None = None
+        self._shown = ""
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console  # noqa: PLC0415 (0.1 s that a pipe need not pay)
+            from rich.status import Status  # noqa: PLC0415
+
+            self._live = Status("", console=Console(stderr=True))
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, found: Run) -> None:
+        if self._quiet or found.state != "RUNNING":
+            return
+        if self._live:
+            from rich.text import Text  # noqa: PLC0415 (as above)
+
+            waited = wording.duration(time.monotonic() - self._began)
+            self._live.update(Text(f"{found.run_id}  {waited}  {wording.progress(found)}"))
+            return
+        now = found.progress
+        line = f"{found.run_id}: {now.steps_finished} steps done{', ' + ', '.join(now.current) if now.current else ''}"
+        if now.last_error:
+            line += f", retrying: {now.last_error}"
+        if line != self._shown:
+            print(records.one_line(line, 500), file=sys.stderr, flush=True)
+            self._shown = line
+
+
+def keep_worker(settings: Settings) -> int:
+    """Keep the engine and its worker up, and show the worker's log, until interrupted."""
+    engine_client.ready(settings.home, credentials=settings.credentials(), environ=settings.for_engine())
+    print("the worker is up; ^C leaves it running, `sagaflow engine stop` ends it", file=sys.stderr)
+    path = Path(settings.home.engine) / "worker.log"
+    with path.open(encoding="utf-8", errors="replace") as file:
+        file.seek(0, os.SEEK_END)
+        while True:
+            for line in file:
+                print(records.one_line(line, 1000), flush=True)
+            time.sleep(1)
+            engine_client.ensure(settings.home, environ=settings.for_engine())

@@ -1,0 +1,129 @@
+"""`sagaflow demo`: a run that survives `kill -9`, in a throw-away home, against an offline stand-in for a model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sagaflow_mcp import engine_client, following, inbox, launch, wording
+from sagaflow_mcp.errors import Failure
+from sagaflow_mcp.settings import CREDENTIAL_NAMES, Settings
+from sagaflow_mcp.testing import OfflineMessagesApi, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sagaflow_mcp.runs import Run
+
+STEP_SECONDS = 1.5
+"""How long the stand-in takes for each answer: long enough to be killed in the middle of one."""
+
+LIMIT_SECONDS = 50.0
+"""How long the run may take before the demonstration counts as failed."""
+
+SKILLS = Path(__file__).parent / "demo_skill"
+
+ANSWERS = {
+    "Write the outline": "A keeper. A storm. A light that does not go out.",
+    "Write a draft": "The storm took the keeper's sleep, but the light was on again before a ship missed it.",
+    "Polish the following": "The storm put the light out twice, and no ship ever knew.",
+}
+"""What the stand-in says, by the beginning of what it is asked."""
+
+
+def main() -> int:
+    """Run the demonstration; 0 when the run survived, and nothing is left running or lying about."""
+    folder = Path(tempfile.mkdtemp(prefix="sagaflow-demo-"))
+    previous = signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        rules = [Rule(match=asked, reply=_block(text), delay_seconds=STEP_SECONDS) for asked, text in ANSWERS.items()]
+        with OfflineMessagesApi(rules) as api:
+            settings = Settings.load(_environment(folder, api))
+            try:
+                anyio.run(_show, settings, api)
+            finally:
+                engine_client.stop(settings.home)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        shutil.rmtree(folder, ignore_errors=True)
+    print("\nEverything was stopped and the throw-away home removed. Next:")
+    print("  export ANTHROPIC_API_KEY=…                       # a real model")
+    print("  sagaflow launch hello-world --name you --await   # a first run of your own")
+    print("  sagaflow skills list                             # what else there is")
+    return 0
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _environment(folder: Path, api: OfflineMessagesApi) -> dict[str, str]:
+    """The environment of the demonstration: its own home, its own skill, the stand-in and no other model."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAGAFLOW_", *CREDENTIAL_NAMES))}
+    home = {"SAGAFLOW_HOME": str(folder / "home"), "SAGAFLOW_SKILLS_PATH": str(SKILLS), "SAGAFLOW_NOTIFY": "0"}
+    return {**kept, **home, **api.environment()}
+
+
+def _block(text: str) -> str:
+    return f"STRUCTURED_OUTPUT_START\nTEXT|{text}\nSTRUCTURED_OUTPUT_END"
+
+
+async def _show(settings: Settings, api: OfflineMessagesApi) -> None:
+    say = _clock()
+    say("The model in this demonstration is an offline stand-in that ships with Sagaflow; no key is used.")
+    say("Starting an engine: an embedded Temporal server and a worker")
+    launched = await launch.launch(settings, launch.Request(skill="story", project_dir=str(Path.cwd())))
+    say(f"Launched {launched.run_id}: three model calls, one after another")
+    killed, shown = 0, 0
+    async for run in following.follow(settings, launched.run_id, LIMIT_SECONDS):
+        shown = _tell_steps(run, shown, say)
+        if not killed and run.progress.steps_finished == 1 and run.progress.current:
+            killed = _kill_worker(settings)
+            say(f"kill -9 {killed}: the worker is gone, in the middle of step '{run.progress.current[0]}'")
+    _check(run, killed)
+    say(f"The run ended: {run.state}")
+    calls = len(api.requests)
+    say(f"Model calls: {calls}, for 3 steps and 1 kill. The finished step was not called, or paid for, again.")
+    say("The inbox, as your next Claude Code session would see it:")
+    for entry in inbox.unread(settings.home):
+        print(f"        {wording.entry(entry)}")
+
+
+def _clock() -> Callable[[str], None]:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:5.1f}s  {text}", flush=True)
+
+    return say
+
+
+def _tell_steps(run: Run, shown: int, say: Callable[[str], None]) -> int:
+    """Tell what the transcript has beyond its first `shown` lines; how many it has."""
+    lines = wording.steps(run)
+    for line in lines[shown:]:
+        say(f"  step {line.partition('  ')[2]}")
+    return len(lines)
+
+
+def _kill_worker(settings: Settings) -> int:
+    status = engine_client.status(settings.home) or {}
+    pid = (status.get("worker") or {}).get("pid")
+    if not pid:
+        raise Failure("the demonstration found no worker to kill; see: sagaflow doctor")
+    os.kill(pid, signal.SIGKILL)
+    return int(pid)
+
+
+def _check(run: Run, killed: int) -> None:
+    if run.state != "DONE" or not killed:
+        raise Failure(
+            f"the demonstration did not work: the run is {run.state} ({wording.detail(run)}); please report it"
+        )

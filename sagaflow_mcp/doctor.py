@@ -1,0 +1,166 @@
+"""The health of an installation: a list of checks, each one finding and, where something is wrong, its cure."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sagaflow_mcp import __version__, catalog, engine_client, inbox, markers, refused, runs, sealing, temporal_server
+from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+Level = Literal["ok", "info", "warn", "fail"]
+
+LOW_DISK_BYTES = 200_000_000
+"""Free space below which a long run may not finish."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding."""
+
+    name: str
+    level: Level
+    finding: str
+    cure: str = ""
+
+
+@dataclass(frozen=True)
+class Face:
+    """Whom the cures are for: each names what that reader can do."""
+
+    start_engine: str
+    see_inbox: str
+    set_key: str
+
+
+CLI = Face(
+    start_engine="it starts with the next launch; `sagaflow engine logs` shows why it ended",
+    see_inbox="`sagaflow inbox`",
+    set_key="export ANTHROPIC_API_KEY=… and launch again",
+)
+MCP = Face(
+    start_engine="it starts with the next launch_workflow",
+    see_inbox="list_inbox",
+    set_key="start Claude Code with ANTHROPIC_API_KEY set",
+)
+
+
+def examine(environ: Mapping[str, str], face: Face) -> list[Check]:
+    """Every check in order. What cannot be checked because the home is unfit is left out. Never raises."""
+    found = [Check("version", "ok", f"sagaflow-mcp {__version__}, Python {sys.version.split()[0]}")]
+    try:
+        settings = Settings.load(environ)
+    except SagaflowError as error:
+        return [*found, Check("home", "fail", str(error))]
+    for check in CHECKS:
+        try:
+            found.extend(check(settings, face))
+        except (OSError, SagaflowError) as error:
+            found.append(Check(check.__name__.strip("_"), "fail", str(error)))
+    return found
+
+
+def _home(settings: Settings, _face: Face) -> Iterator[Check]:
+    free = shutil.disk_usage(settings.home.root).free
+    finding = f"{settings.home.root}, {free // 1_000_000} MB free"
+    if free < LOW_DISK_BYTES:
+        yield Check("home", "warn", finding, "make room on that disk: a run that cannot write stops")
+    else:
+        yield Check("home", "ok", finding)
+    ring = sealing.KeyRing.of(settings.home)
+    yield Check("seal", "ok", f"home {ring.home_id}, {len(ring.keys)} key")
+
+
+def _engine(settings: Settings, face: Face) -> Iterator[Check]:
+    binary = temporal_server.binary()
+    yield Check("temporal", "ok", binary)
+    status = engine_client.status(settings.home)
+    open_runs = len(markers.run_ids(settings.home))
+    if status is None:
+        level: Level = "warn" if open_runs else "info"
+        yield Check("engine", level, f"not running, {open_runs} open runs", face.start_engine if open_runs else "")
+        return
+    if status["state"] == "failed":
+        yield Check("engine", "fail", str(status.get("reason")), "put that right, then launch: it tries again")
+    else:
+        yield Check(
+            "engine",
+            "ok",
+            f"{status['state']}, pid {status['pid']}, version {status['version']}, {open_runs} open runs",
+        )
+    server, worker = status.get("server") or {}, status.get("worker") or {}
+    yield _part("server", server, f"address {server.get('address')}")
+    probe = f"last probe {worker.get('last_probe') or 'not yet'}"
+    yield _part("worker", worker, f"version {worker.get('version') or status['version']}, {probe}")
+
+
+def _part(name: str, state: dict[str, Any], more: str) -> Check:
+    if not state.get("pid"):
+        return Check(name, "warn", "not running at this moment")
+    age = runs.seconds_since(str(state.get("started_at", "")))
+    return Check(name, "ok", f"pid {state['pid']}, up {age:.0f} s, {state.get('restarts', 0)} restarts, {more}")
+
+
+def _models(settings: Settings, face: Face) -> Iterator[Check]:
+    given = settings.credentials()
+    if given:
+        gateway = given.get("ANTHROPIC_BASE_URL")
+        yield Check("model access", "ok", f"a key in the environment{f', gateway {gateway}' if gateway else ''}")
+    elif engine_client.has_credentials(settings.home):
+        yield Check("model access", "ok", "the running engine holds a key from an earlier launch")
+    else:
+        yield Check("model access", "warn", "no ANTHROPIC_API_KEY: skills that call a model are refused", face.set_key)
+
+
+def _skills(settings: Settings, _face: Face) -> Iterator[Check]:
+    listed = catalog.listing(catalog.roots(settings.environ))
+    broken = [each for each in listed if each.problem]
+    yield Check("skills", "ok", f"{len(listed) - len(broken)} can be launched")
+    for each in broken:
+        yield Check(f"skill {each.name}", "warn", str(each.problem))
+
+
+def _inbox(settings: Settings, face: Face) -> Iterator[Check]:
+    unread = len(inbox.unread(settings.home))
+    yield Check("inbox", "ok", f"{unread} unread", face.see_inbox if unread else "")
+    for problem in inbox.damaged(settings.home):
+        yield Check("inbox", "warn", problem, "read the file, then remove it")
+
+
+def _refused(settings: Settings, _face: Face) -> Iterator[Check]:
+    found = refused.listing(settings.home)
+    if found:
+        path = Path(settings.home.engine) / "refused.jsonl"
+        yield Check(
+            "foreign messages",
+            "warn",
+            f"{len(found)} refused, none reached a skill; the last: {found[-1]}",
+            f"somebody on this machine sends to your Temporal server; remove {path} once you know who",
+        )
+
+
+def _environment(settings: Settings, _face: Face) -> Iterator[Check]:
+    address = settings.environ.get("TEMPORAL_ADDRESS")
+    if address:
+        yield Check("environment", "info", f"TEMPORAL_ADDRESS={address} is set; Sagaflow uses its own embedded server")
+    if settings.environ.get("SAGAFLOW_HOME"):
+        yield Check("environment", "info", f"SAGAFLOW_HOME={settings.home.root}")
+
+
+CHECKS: tuple[Callable[[Settings, Face], Iterator[Check]], ...] = (
+    _home,
+    _engine,
+    _models,
+    _skills,
+    _inbox,
+    _refused,
+    _environment,
+)
+"""Every check, in the order in which it is shown."""

@@ -1,0 +1,243 @@
+"""What is done around every skill's workflow without its author's doing: launch envelope, routing, step keys, seals.
+
+What the classes here command is part of every run's history. A change of it must go through `workflow.patched`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import typing
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.worker import (
+    ContinueAsNewInput,
+    ExecuteWorkflowInput,
+    HandleSignalInput,
+    HandleUpdateInput,
+    SignalChildWorkflowInput,
+    SignalExternalWorkflowInput,
+    StartActivityInput,
+    StartChildWorkflowInput,
+    StartLocalActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowOutboundInterceptor,
+)
+
+from sagaflow_mcp import ids, temporal
+from sagaflow_mcp.durable import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOCAL = frozenset({"write_artifact", "emit_finding"})
+"""Steps that run inside the workflow task: idempotent work of milliseconds, since they can run again after a kill."""
+
+MODEL = frozenset({"spawn_subagent"})
+"""Steps that go to the home's queue for model calls."""
+
+MODEL_HEARTBEAT_TIMEOUT = timedelta(seconds=12)
+"""Longest silence of a model call before Temporal gives it to another attempt, whatever the skill asks for."""
+
+BUILD_INPUT = "sagaflow_build_input"
+"""The local activity that turns launch arguments into the workflow's input."""
+
+BUILD_INPUT_TIMEOUT = timedelta(seconds=30)
+
+refusals = logging.getLogger("sagaflow_mcp.refused")
+"""Told of each message that was not sealed by this home."""
+
+
+def refused(reason: str) -> ApplicationError:
+    """The error that ends a start, an update or a step for good, with `reason` as its message."""
+    return ApplicationError(reason, type=temporal.REFUSED, non_retryable=True)
+
+
+class RunInbound(WorkflowInboundInterceptor):
+    """Opens the envelope, lets the skill build its input, and answers the launcher; refuses what is not ours."""
+
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        """Set up before the workflow's first task: the accept update is already in it."""
+        # Not workflow.info(): at this moment only the chain itself can tell.
+        info = outbound.info()
+        self._envelope = temporal.read_header(info.headers, "start", info.workflow_id)
+        super().init(RunOutbound(outbound, self._envelope or {}))
+        self._verdict: str | None = None
+        self._unanswered = 0
+        workflow.set_update_handler(temporal.ACCEPT, self._accept)
+
+    async def _accept(self) -> str:
+        self._unanswered += 1
+        try:
+            await workflow.wait_condition(lambda: self._verdict is not None)
+            if self._verdict:
+                raise refused(self._verdict)
+            return "accepted"
+        finally:
+            self._unanswered -= 1
+
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+        """The skill's own result, known to be serialisable."""
+        if self._envelope is None:
+            refusals.warning("a start not sealed by this home", extra={"workflow_id": workflow.info().workflow_id})
+            await self._refuse("this start was not sealed by the home that it was sent to")
+        envelope = self._envelope
+        built = await self._built_input(input, envelope) if "arguments" in envelope else input.args
+        self._verdict = ""
+        result = await super().execute_workflow(dataclasses.replace(input, args=built))
+        try:
+            workflow.payload_converter().to_payloads([result])
+        except Exception as error:  # noqa: BLE001 (a converter may raise anything)
+            raise ApplicationError(
+                f"the result of the workflow, a {type(result).__name__}, cannot be serialised: {error}",
+                non_retryable=True,
+            ) from None
+        await workflow.wait_condition(lambda: self._unanswered == 0)
+        return result
+
+    async def _built_input(self, input: ExecuteWorkflowInput, envelope: dict[str, Any]) -> Sequence[Any]:
+        # From the hints, not from the spec: the sandbox has its own copy of the class.
+        hints = typing.get_type_hints(input.run_fn)
+        hints.pop("return", None)
+        try:
+            built = await workflow.execute_local_activity(
+                BUILD_INPUT,
+                envelope,
+                start_to_close_timeout=BUILD_INPUT_TIMEOUT,
+                retry_policy=RetryPolicy(maximum_attempts=1),
+                result_type=next(iter(hints.values()), None),
+            )
+        except ActivityError as error:
+            await self._refuse(error.cause.message if isinstance(error.cause, FailureError) else str(error))
+        return [built] if hints else []
+
+    async def _refuse(self, reason: str) -> NoReturn:
+        self._verdict = reason
+        await workflow.wait_condition(lambda: self._unanswered == 0)
+        raise refused(reason)
+
+    async def handle_signal(self, input: HandleSignalInput) -> None:
+        """Deliver a signal of ours; drop and report any other."""
+        workflow_id = workflow.info().workflow_id
+        if temporal.read_header(input.headers, f"signal:{input.signal}", workflow_id) is None:
+            if not workflow.unsafe.is_replaying():
+                refusals.warning("signal %r not sealed by this home", input.signal, extra={"workflow_id": workflow_id})
+            return
+        await super().handle_signal(input)
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
+        """The answer of an update of ours; any other fails before a handler sees it.
+
+        Not in the validator: the SDK asks that only of handlers whose author wrote one.
+        """
+        workflow_id = workflow.info().workflow_id
+        if temporal.read_header(input.headers, f"update:{input.update}", workflow_id) is None:
+            if not workflow.unsafe.is_replaying():
+                refusals.warning("update %r not sealed by this home", input.update, extra={"workflow_id": workflow_id})
+            raise refused("this update was not sealed by the run's home")
+        return await super().handle_update_handler(input)
+
+    def handle_update_validator(self, input: HandleUpdateInput) -> None:
+        """Ask the author's validator about an update of ours; any other does not reach it."""
+        if temporal.read_header(input.headers, f"update:{input.update}", workflow.info().workflow_id) is None:
+            raise refused("this update was not sealed by the run's home")
+        super().handle_update_validator(input)
+
+
+class RunOutbound(WorkflowOutboundInterceptor):
+    """Routes steps to where they run and gives each its journal key."""
+
+    def __init__(self, next: WorkflowOutboundInterceptor, envelope: dict[str, Any]) -> None:
+        super().__init__(next)
+        self._envelope = envelope
+        self._occurrences: Counter[str] = Counter()
+
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
+        """Start the step on the queue it belongs to, with its key in the header."""
+        if input.activity in LOCAL and input.task_queue is None:
+            return self.start_local_activity(_as_local(input))
+        policy = input.retry_policy or RetryPolicy()
+        if input.activity in MODEL and input.task_queue is None:
+            queue = ids.SkillQueue.parse(workflow.info().task_queue)
+            assert queue is not None, "a skill's workflow runs on a skill's queue"
+            input.task_queue = ids.model_queue(queue.home_id)
+            input.heartbeat_timeout = min(input.heartbeat_timeout or MODEL_HEARTBEAT_TIMEOUT, MODEL_HEARTBEAT_TIMEOUT)
+        input.headers = self._step_header(input, attempts=policy.maximum_attempts)
+        # Unlimited for Temporal: an attempt that ended because the worker died must not count. `steps` counts the rest.
+        input.retry_policy = dataclasses.replace(policy, maximum_attempts=0)
+        return super().start_activity(input)
+
+    def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
+        """Start the step inside the workflow task, with its key in the header."""
+        input.headers = self._step_header(input, attempts=0)
+        return super().start_local_activity(input)
+
+    async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
+        """Start a child that belongs to the same run."""
+        envelope = {name: value for name, value in self._envelope.items() if name != "arguments"}
+        stamp = temporal.header("start", input.id, {**envelope, "scope": input.id, "link": 0})
+        input.headers = {**input.headers, temporal.HEADER: stamp}
+        return await super().start_child_workflow(input)
+
+    async def signal_child_workflow(self, input: SignalChildWorkflowInput) -> None:
+        """Send the signal with our seal."""
+        stamp = temporal.header(f"signal:{input.signal}", input.child_workflow_id, {})
+        input.headers = {**input.headers, temporal.HEADER: stamp}
+        await super().signal_child_workflow(input)
+
+    async def signal_external_workflow(self, input: SignalExternalWorkflowInput) -> None:
+        """Send the signal with our seal."""
+        stamp = temporal.header(f"signal:{input.signal}", input.workflow_id, {})
+        input.headers = {**input.headers, temporal.HEADER: stamp}
+        await super().signal_external_workflow(input)
+
+    def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
+        """Go on in a new execution of the same run; its steps get keys of their own (`link`)."""
+        envelope = {name: value for name, value in self._envelope.items() if name != "arguments"}
+        envelope["link"] = self._envelope.get("link", 0) + 1
+        stamp = temporal.header("start", workflow.info().workflow_id, envelope)
+        input.headers = {**input.headers, temporal.HEADER: stamp}
+        super().continue_as_new(input)
+
+    def _step_header(self, input: StartActivityInput | StartLocalActivityInput, *, attempts: int) -> dict[str, Any]:
+        content = journal.step_hash(
+            input.activity,
+            workflow.payload_converter().to_payloads(input.args),
+            scope=self._envelope.get("scope", ""),
+            neutral=[self._envelope.get("run_dir", ""), self._envelope.get("run_id", "")],
+        )
+        occurrence = self._occurrences[content]
+        self._occurrences[content] += 1
+        step = {
+            "key": f"{content}-{self._envelope.get('link', 0)}.{occurrence}",
+            "run_id": self._envelope.get("run_id", ""),
+            "skill": self._envelope.get("skill", ""),
+            "project_dir": self._envelope.get("project_dir", ""),
+            "attempts": attempts,
+            "label": str(getattr(input.args[0], "role", "") if input.args else "") or input.activity,
+        }
+        stamp = temporal.header("step", workflow.info().workflow_id, step)
+        return {**input.headers, temporal.HEADER: stamp}
+
+
+def _as_local(input: StartActivityInput) -> StartLocalActivityInput:
+    return StartLocalActivityInput(
+        activity=input.activity,
+        args=input.args,
+        activity_id=input.activity_id,
+        schedule_to_close_timeout=input.schedule_to_close_timeout,
+        schedule_to_start_timeout=input.schedule_to_start_timeout,
+        start_to_close_timeout=input.start_to_close_timeout,
+        retry_policy=input.retry_policy,
+        local_retry_threshold=None,
+        cancellation_type=input.cancellation_type,
+        headers=input.headers,
+        summary=input.summary,
+        arg_types=input.arg_types,
+        ret_type=input.ret_type,
+    )

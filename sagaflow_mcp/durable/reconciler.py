@@ -1,0 +1,263 @@
+"""The one deliverer of endings: what Temporal says has closed goes to the inbox, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.exceptions import ApplicationError, FailureError, TerminatedError
+from temporalio.exceptions import TimeoutError as WorkflowTimeout
+from temporalio.service import RPCError
+
+from sagaflow_mcp import artifacts, ids, inbox, markers, notify, records, temporal
+from sagaflow_mcp.reports import result_text
+
+if TYPE_CHECKING:
+    from temporalio.client import Client, WorkflowExecution
+
+    from sagaflow_mcp.durable.context import Services
+
+logger = logging.getLogger(__name__)
+
+OVERLAP = timedelta(seconds=60)
+"""How far before its watermark each look reaches back; visibility lags by under 60 ms on the embedded server."""
+
+OPEN_INTERVAL = 1.0
+"""Seconds between looks while a run is open."""
+
+BUSY_INTERVAL = 0.1
+"""Seconds between looks for a moment after a step has ended, when an ending is likely."""
+
+IDLE_INTERVAL = 10.0
+"""Seconds between looks while no run is open."""
+
+BUSY_LOOKS = 15
+"""How many looks follow a step at `BUSY_INTERVAL`."""
+
+NEVER_STARTED_AFTER = timedelta(seconds=60)
+"""How old a marker without an execution is before its run counts as never started."""
+
+UNLOADABLE = "sagaflow cannot load the skill: "
+"""How the reason of a termination begins that is really a failure to load."""
+
+STATUS = {
+    WorkflowExecutionStatus.COMPLETED: "DONE",
+    WorkflowExecutionStatus.FAILED: "FAILED",
+    WorkflowExecutionStatus.CANCELED: "CANCELLED",
+    WorkflowExecutionStatus.TERMINATED: "TERMINATED",
+    WorkflowExecutionStatus.TIMED_OUT: "TIMED_OUT",
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended, as Temporal tells it."""
+
+    run_id: str
+    temporal_run_id: str
+    skill: str
+    status: str
+    reason: str
+    """Why, where it did not complete; one line."""
+    result: Any
+    """What the workflow returned, where it completed."""
+    closed_at: str
+
+
+class Reconciler:
+    """Looks for closed executions of this home and delivers their endings."""
+
+    def __init__(self, client: Client, services: Services, home_id: str) -> None:
+        self._client = client
+        self._services = services
+        self._home = services.home
+        self._home_id = home_id
+        self._state = Path(self._home.engine) / "reconciler.json"
+        self._wake = asyncio.Event()
+        self._busy = 0
+        self.open_runs = 0
+        """Markers at the last look."""
+
+    def nudge(self) -> None:
+        """Look sooner: a step has just ended. Callable from the event loop's thread only."""
+        self._busy = BUSY_LOOKS
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look and deliver until cancelled; a look that fails is logged and repeated."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                # A boundary: whatever is wrong with one ending, the worker's runs go on, and the next look tries again.
+                logger.exception("could not look for endings; trying again")
+            self._wake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._interval())
+
+    def _interval(self) -> float:
+        if self._busy and self.open_runs:
+            self._busy -= 1
+            # Not woken by further steps meanwhile: a fan-out would otherwise look after every one of them.
+            return BUSY_INTERVAL
+        return OPEN_INTERVAL if self.open_runs else IDLE_INTERVAL
+
+    async def look(self) -> None:
+        """Deliver every ending since the watermark, then settle markers that nothing accounts for."""
+        began = datetime.now(UTC)
+        since = self._watermark() - OVERLAP
+        query = f"CloseTime >= '{since.isoformat()}'"
+        async for execution in self._client.list_workflows(query, rpc_timeout=timedelta(seconds=10)):
+            await self._settle(execution)
+        for marker in await asyncio.to_thread(markers.listing, self._home):
+            await self._settle_marker(marker, began)
+        artifacts.write_json(self._state, {"watermark": began.isoformat()})
+        still_open = await asyncio.to_thread(markers.run_ids, self._home)
+        self._services.credentials.prune(still_open)
+        self.open_runs = len(still_open)
+
+    def _watermark(self) -> datetime:
+        with suppress(ValueError, KeyError, TypeError):
+            return datetime.fromisoformat((artifacts.read_json(self._state) or {})["watermark"])
+        return datetime(1970, 1, 2, tzinfo=UTC)
+
+    async def _settle_marker(self, marker: records.OpenRun, now: datetime) -> None:
+        """Account for a marker older than a minute: a listing can miss what a look by id does not."""
+        age = now - datetime.fromisoformat(marker.created_at)
+        if age < NEVER_STARTED_AFTER:
+            return
+        try:
+            execution = await self._client.get_workflow_handle(marker.run_id).describe()
+        except RPCError as error:
+            if error.status.name != "NOT_FOUND":
+                raise
+            ending = Ending(
+                marker.run_id, "never000", marker.skill, "FAILED", "the run never started", None, artifacts.now_iso()
+            )
+            await asyncio.to_thread(self._deliver, ending)
+            return
+        if execution.status is not WorkflowExecutionStatus.RUNNING:
+            await self._settle(execution)
+
+    async def _settle(self, execution: WorkflowExecution) -> None:
+        queue = ids.SkillQueue.parse(execution.task_queue)
+        status = STATUS.get(execution.status) if execution.status else None
+        if queue is None or queue.home_id != self._home_id or status is None or execution.parent_id:
+            return
+        if inbox.has(self._home, _entry_id(execution.id, execution.run_id)):
+            await asyncio.to_thread(markers.remove, self._home, execution.id)
+            return
+        if not await _ours(execution):
+            return
+        ending = await self._ending(execution, queue.skill, status)
+        if ending is not None:
+            await asyncio.to_thread(self._deliver, ending)
+
+    async def _ending(self, execution: WorkflowExecution, skill: str, status: str) -> Ending | None:
+        """What happened; None for a start that was refused, which its launcher was told."""
+        result, reason = None, ""
+        handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
+        try:
+            result = await handle.result(follow_runs=False, rpc_timeout=timedelta(seconds=10))
+        except WorkflowFailureError as error:
+            if (
+                isinstance(error.cause, ApplicationError)
+                and error.cause.type == temporal.REFUSED
+                and not await self._orphaned(execution)
+            ):
+                return None
+            reason = failure_sentence(error.cause)
+            if isinstance(error.cause, TerminatedError) and reason.startswith(UNLOADABLE):
+                status = "FAILED"
+        except Exception as error:  # noqa: BLE001 (a result that does not decode must still end the run visibly)
+            reason = f"the result cannot be read: {records.one_line(str(error))}"
+        closed = execution.close_time or datetime.now(UTC)
+        return Ending(
+            execution.id, execution.run_id, skill, status, reason, result, closed.isoformat().replace("+00:00", "Z")
+        )
+
+    async def _orphaned(self, execution: WorkflowExecution) -> bool:
+        """Whether a refused start has still its marker long after: then its launcher died before it could say so."""
+        started = execution.close_time or datetime.now(UTC)
+        old = datetime.now(UTC) - started > timedelta(seconds=30)
+        return old and await asyncio.to_thread(markers.exists, self._home, execution.id)
+
+    def _deliver(self, ending: Ending) -> None:
+        run_dir = Path(self._home.run(ending.run_id))
+        run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        about = artifacts.read_json(run_dir / "run.json") or {}
+        summary = _summary(ending, artifacts.read_json(run_dir / "finding.json"))
+        entry = records.Entry(
+            entry_id=_entry_id(ending.run_id, ending.temporal_run_id),
+            run_id=ending.run_id,
+            skill=ending.skill,
+            status=ending.status,
+            summary=records.one_line(summary),
+            created_at=artifacts.now_iso(),
+            report_path=str(_report(run_dir, ending)),
+            project_dir=str(about.get("project_dir", "")),
+        )
+        artifacts.write_json(
+            run_dir / "ending.json",
+            {
+                "entry_id": entry.entry_id,
+                "status": ending.status,
+                "summary": entry.summary,
+                "result": ending.result,
+                "closed_at": ending.closed_at,
+                "temporal_run_id": ending.temporal_run_id,
+            },
+        )
+        if inbox.deliver(self._home, entry):
+            notify.show(self._services.settings, entry)
+        markers.remove(self._home, ending.run_id)
+        logger.info("%s ended: %s", ending.run_id, ending.status)
+
+
+async def _ours(execution: WorkflowExecution) -> bool:
+    """Whether the execution was started with this home's seal."""
+    try:
+        return "sagaflow" in await execution.memo()
+    except Exception:  # noqa: BLE001 (a foreign memo may fail to decode in any way)
+        return False
+
+
+def _entry_id(run_id: str, temporal_run_id: str) -> str:
+    return f"{run_id}~{temporal_run_id[:8]}"
+
+
+def failure_sentence(cause: BaseException) -> str:
+    """The innermost reason of a failure, in one line."""
+    if isinstance(cause, WorkflowTimeout):
+        return "the run took longer than its execution timeout"
+    while isinstance(cause, FailureError) and cause.cause is not None:
+        cause = cause.cause
+    text = cause.message if isinstance(cause, FailureError) else str(cause)
+    kind = (cause.type or "") if isinstance(cause, ApplicationError) else ""
+    python_error = kind.endswith(("Error", "Exception", "Group")) and kind not in text
+    return records.one_line(f"{kind}: {text}" if python_error else text or type(cause).__name__)
+
+
+def _summary(ending: Ending, staged: dict[str, Any] | None) -> str:
+    if ending.status != "DONE":
+        return ending.reason or ending.status
+    if staged:
+        said = str(staged.get("status", "DONE"))
+        summary = str(staged.get("summary", ""))
+        return summary if said == "DONE" else f"{said} (said the skill): {summary}"
+    return result_text(ending.result).strip() or "finished without a result"
+
+
+def _report(run_dir: Path, ending: Ending) -> Path:
+    """The run's report: the skill's own `report.md`, else one made from the result or the reason."""
+    path = run_dir / "report.md"
+    if not path.exists():
+        body = result_text(ending.result) if ending.status == "DONE" else ending.reason
+        artifacts.write(run_dir, "report.md", f"# {ending.run_id}: {ending.status}\n\n{body}\n")
+    return path

@@ -1,0 +1,99 @@
+"""What a new worker does about the steps that a dead one was working on: they start again at once.
+
+Without it Temporal waits for the heartbeat timeout: 10.8 s against 0.7 s until a run moves again (measured).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+from sagaflow_mcp import ids
+from sagaflow_mcp.durable import journal
+from sagaflow_mcp.durable.steps import WORKER_DIED
+
+if TYPE_CHECKING:
+    from temporalio.api.workflow.v1 import PendingActivityInfo
+    from temporalio.client import Client, WorkflowExecutionDescription
+
+    from sagaflow_mcp.paths import Home
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = timedelta(milliseconds=50)
+
+RPC_LIMIT = timedelta(seconds=10)
+
+
+async def open_queues(client: Client, home_id: str) -> list[ids.SkillQueue]:
+    """The task queues that open runs of this home need, each once."""
+    found: dict[ids.SkillQueue, None] = {}
+    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=RPC_LIMIT):
+        queue = ids.SkillQueue.parse(execution.task_queue)
+        if queue and queue.home_id == home_id:
+            found[queue] = None
+    return list(found)
+
+
+async def release(client: Client, home: Home, home_id: str, *, alive: str) -> int:
+    """How many steps of dead workers were given back to Temporal, which starts them again at once.
+
+    Only right while no other worker of this home can be alive: this process holds the lock that says so.
+
+    Args:
+        client: a client with this home's seal.
+        home: where the runs' journals are.
+        home_id: whose workers are meant; their identities begin with `sagaflow/<home_id>/`.
+        alive: the identity of the worker that calls this.
+    """
+    released = 0
+    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=RPC_LIMIT):
+        queue = ids.SkillQueue.parse(execution.task_queue)
+        if queue is None or queue.home_id != home_id:
+            continue
+        try:
+            released += await _release_run(client, home, (execution.id, execution.run_id), home_id, alive=alive)
+        except RPCError as error:
+            # The run ended meanwhile, or the server is going down; the heartbeat timeout still stands behind this.
+            logger.info("could not release the steps of %s: %s", execution.id, error)
+    return released
+
+
+async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id: str, *, alive: str) -> int:
+    workflow_id, run_id = run
+    await client.workflow_service.reset_sticky_task_queue(
+        ResetStickyTaskQueueRequest(
+            namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
+        ),
+        timeout=RPC_LIMIT,
+    )
+    description = await client.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=RPC_LIMIT)
+    dead = [
+        pending
+        for pending in description.raw_description.pending_activities
+        if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+        and pending.last_worker_identity.startswith(f"sagaflow/{home_id}/")
+        and pending.last_worker_identity != alive
+    ]
+    for pending in dead:
+        await _fail(client, home, description, pending)
+    return len(dead)
+
+
+async def _fail(client: Client, home: Home, run: WorkflowExecutionDescription, pending: PendingActivityInfo) -> None:
+    root = run.raw_description.workflow_execution_info.root_execution.workflow_id or run.id
+    kept = journal.Journal(Path(home.run(root)))
+    kept.add_uncounted(journal.attempt_series(run.run_id, pending.activity_id))
+    handle = client.get_async_activity_handle(workflow_id=run.id, run_id=run.run_id, activity_id=pending.activity_id)
+    await handle.fail(
+        ApplicationError("the worker died during this step", type=WORKER_DIED, next_retry_delay=AT_ONCE),
+        rpc_timeout=RPC_LIMIT,
+    )

@@ -1,0 +1,244 @@
+"""The launch of a run: everything is checked first, so that what is accepted can run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from sagaflow_mcp import (
+    __version__,
+    argument_schema,
+    artifacts,
+    catalog,
+    engine_client,
+    ids,
+    markers,
+    pinning,
+    probe,
+    records,
+    sealing,
+)
+from sagaflow_mcp.errors import Failure, Refusal, SagaflowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from temporalio.client import Client
+
+    from sagaflow_mcp.catalog import Listed
+    from sagaflow_mcp.pinning import Pinned
+    from sagaflow_mcp.probe import Verdict
+    from sagaflow_mcp.settings import Settings
+
+ACCEPT_SECONDS = 40.0
+"""How long the worker may take to accept or refuse a start."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks to be launched."""
+
+    skill: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str | None = None
+    """Chosen by the caller, so that launching it again does not start it twice."""
+    project_dir: str = ""
+    """The folder that the run belongs to."""
+    execution_timeout: timedelta | None = None
+    """Longest time that the run may take in all; the skill's own where none is given."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """An accepted launch."""
+
+    run_id: str
+    run_dir: str
+    attached: bool = False
+    """Whether the run was there already."""
+
+
+@dataclass(frozen=True)
+class _Checked:
+    request: Request
+    pinned: Pinned
+    verdict: Verdict
+    credentials: dict[str, str]
+    arguments_hash: str
+    """Of the arguments as they were given, before they got their types."""
+
+
+async def launch(settings: Settings, request: Request) -> Launched:
+    """A run that has been accepted by the skill and goes on whatever happens to the caller.
+
+    Raises:
+        Refusal: the skill, an argument or the run id is wrong, or the skill needs a model that is not to be had.
+        Failure: the engine or Temporal does not answer.
+    """
+    if request.run_id is not None and (found := _again(settings, request)):
+        return found
+    checked = await anyio.to_thread.run_sync(_check, settings, request)
+    run_id = request.run_id or ids.new_run_id(request.skill, datetime.now(UTC), os.urandom(4))
+    run_dir = Path(settings.home.run(run_id))
+    _announce(settings, checked, run_id, run_dir)
+    with _undone_when_refused(settings, run_id, run_dir):
+        address = await anyio.to_thread.run_sync(_make_ready, settings, checked, run_id)
+        await _start(settings, checked, run_id, address)
+    return Launched(run_id=run_id, run_dir=str(run_dir))
+
+
+def _check(settings: Settings, request: Request) -> _Checked:
+    """Everything that can be known before anything is started."""
+    arguments_hash = _arguments_hash(request)
+    source = catalog.find(request.skill, catalog.roots(settings.environ))
+    pinned = pinning.pin(settings.home, source)
+    # With a worker up it tries the arguments itself; otherwise a child process does, before anything is started.
+    arguments = None if engine_client.worker_ready(settings.home) else request.arguments
+    verdict = probe.verdict(settings.home, pinned, arguments)
+    if verdict.arguments is not None:
+        request = replace(
+            request, arguments=argument_schema.check(verdict.arguments, request.arguments, skill=request.skill)
+        )
+    credentials = settings.credentials()
+    if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
+        raise Refusal(
+            f"skill {request.skill!r} calls a model, but there is no access to one: set ANTHROPIC_API_KEY "
+            "(and ANTHROPIC_BASE_URL for a gateway) and launch again"
+        )
+    return _Checked(request, pinned, verdict, credentials, arguments_hash)
+
+
+def inspect(settings: Settings, name: str) -> tuple[Listed, Verdict]:
+    """The skill `name` and what a launch of it needs.
+
+    Raises:
+        Refusal: there is no such skill, or it cannot be launched.
+    """
+    roots = catalog.roots(settings.environ)
+    source = catalog.find(name, roots)
+    listed = next(each for each in catalog.listing(roots) if each.name == name)
+    return listed, probe.verdict(settings.home, pinning.pin(settings.home, source))
+
+
+def _make_ready(settings: Settings, checked: _Checked, run_id: str) -> str:
+    """The address of a Temporal server whose worker takes this skill version."""
+    return engine_client.ready(
+        settings.home,
+        skill=checked.request.skill,
+        digest=checked.pinned.digest,
+        run_id=run_id,
+        credentials=checked.credentials,
+        environ=settings.for_engine(),
+    )
+
+
+def _again(settings: Settings, request: Request) -> Launched | None:
+    """What launching a chosen run id a second time comes to; None when it was never launched."""
+    run_id = ids.parse_run_id(request.run_id or "")
+    run_dir = Path(settings.home.run(run_id))
+    about = artifacts.read_json(run_dir / "run.json")
+    if about is None:
+        return None
+    same = about.get("arguments_hash") == _arguments_hash(request)
+    ending = artifacts.read_json(run_dir / "ending.json")
+    if ending is not None and not markers.exists(settings.home, run_id):
+        if same and ending.get("status") == "DONE":
+            return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
+        summary = records.one_line(str(ending.get("summary", "")), 120)
+        raise Refusal(f"run {run_id!r} has already ended ({ending.get('status')}: {summary}); launch under another id")
+    if not same:
+        raise Refusal(f"run {run_id!r} is open with another skill or other arguments; launch under another id")
+    return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
+
+
+def _arguments_hash(request: Request) -> str:
+    text = json.dumps([request.skill, request.arguments], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _announce(settings: Settings, checked: _Checked, run_id: str, run_dir: Path) -> None:
+    """Write down that the run is about to start; from here on its ending reaches the inbox."""
+    request, now = checked.request, artifacts.now_iso()
+    try:
+        run_dir.mkdir(mode=0o700)
+        artifacts.write_json(
+            run_dir / "run.json",
+            {
+                "run_id": run_id,
+                "skill": request.skill,
+                "digest": checked.pinned.digest,
+                "arguments": dict(request.arguments),
+                "arguments_hash": checked.arguments_hash,
+                "project_dir": request.project_dir,
+                "created_at": now,
+                "version": __version__,
+            },
+        )
+        markers.write(
+            settings.home,
+            records.OpenRun(
+                run_id=run_id,
+                skill=request.skill,
+                digest=checked.pinned.digest,
+                project_dir=request.project_dir,
+                created_at=now,
+                arguments_hash=checked.arguments_hash,
+            ),
+        )
+    except FileExistsError:
+        raise Refusal(
+            f"run {run_id!r} is being launched by another process at this moment; look for it with list_runs"
+        ) from None
+    except OSError as error:
+        raise Failure(
+            f"the run cannot be written to {str(run_dir)!r}: {error.strerror or error}; nothing was started"
+        ) from error
+
+
+@contextlib.contextmanager
+def _undone_when_refused(settings: Settings, run_id: str, run_dir: Path) -> Iterator[None]:
+    """Leave nothing behind of a run that was not started; one whose start was sent but not confirmed stays marked."""
+    try:
+        yield
+    except SagaflowError as error:
+        if not getattr(error, "may_have_started", False):
+            markers.remove(settings.home, run_id)
+            shutil.rmtree(run_dir, ignore_errors=True)
+        raise
+
+
+async def _start(settings: Settings, checked: _Checked, run_id: str, address: str) -> None:
+    # Imported here: it takes half a second, and a launch that is refused should not.
+    from sagaflow_mcp import starting, temporal  # noqa: PLC0415
+
+    client: Client = await temporal.connect(settings.home, address)
+    home_id = sealing.KeyRing.of(settings.home).home_id
+    request = checked.request
+    await starting.start(
+        client,
+        starting.Start(
+            run_id=run_id,
+            workflow_type=checked.verdict.workflow_type,
+            task_queue=str(ids.SkillQueue(home_id, request.skill, checked.pinned.digest)),
+            envelope={
+                "run_id": run_id,
+                "skill": request.skill,
+                "digest": checked.pinned.digest,
+                "arguments": dict(request.arguments),
+                "run_dir": settings.home.run(run_id),
+                "inbox_path": settings.home.inbox_page,
+                "project_dir": request.project_dir,
+            },
+            execution_timeout=request.execution_timeout or checked.verdict.execution_timeout,
+        ),
+        ACCEPT_SECONDS,
+    )

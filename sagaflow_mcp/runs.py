@@ -1,0 +1,140 @@
+"""The runs of a home, as their files tell: what they are, how far they have come, how they ended."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagaflow_mcp import artifacts, inbox, markers, records
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sagaflow_mcp.paths import Home
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come."""
+
+    steps_finished: int = 0
+    current: tuple[str, ...] = ()
+    """The labels of the steps in flight."""
+    current_since: str = ""
+    """When the oldest step in flight began; empty when none is."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    last_error: str = ""
+    """Why the latest attempt failed, while it is being retried."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run."""
+
+    run_id: str
+    skill: str
+    state: str
+    """`RUNNING`, or the status of its ending."""
+    created_at: str
+    closed_at: str = ""
+    project_dir: str = ""
+    summary: str = ""
+    run_dir: str = ""
+    report_path: str = ""
+    result: Any = None
+    progress: Progress = field(default_factory=Progress)
+
+
+def get(home: Home, run_id: str) -> Run:
+    """The run `run_id` with its progress; Refusal when there is none."""
+    run_dir = Path(home.run(run_id))
+    if not records.is_run_id(run_id) or not run_dir.is_dir():
+        raise Refusal(f"there is no run {run_id[:120]!r} in {home.root!r}; `sagaflow runs` shows what there is")
+    return _read(home, run_dir, with_progress=True)
+
+
+def listing(home: Home, *, status: str | None = None, limit: int = 20) -> list[Run]:
+    """The runs of `home`, newest first, at most `limit`; only those in the state `status` where one is given."""
+    found = []
+    for run_dir in _newest_first(home):
+        run = _read(home, run_dir, with_progress=False)
+        if status is None or run.state == status:
+            found.append(run)
+            if len(found) >= limit:
+                break
+    return found
+
+
+def _newest_first(home: Home) -> list[Path]:
+    def launched(path: Path) -> float:
+        try:
+            return (path / "run.json").stat().st_mtime
+        except OSError:
+            return 0.0
+
+    # run.json is written once, at launch: its time is the run's, and no file need be read to sort them.
+    return sorted((Path(entry.path) for entry in os.scandir(home.runs)), key=launched, reverse=True)
+
+
+def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run:
+    about = artifacts.read_json(run_dir / "run.json") or {}
+    ending = artifacts.read_json(run_dir / "ending.json")
+    is_open = markers.exists(home, run_dir.name)
+    # A marker beside an ending is a run that was retried, or an ending in delivery: the inbox decides.
+    if ending is not None and is_open and not inbox.has(home, str(ending.get("entry_id", ""))):
+        ending = None
+    report = run_dir / "report.md"
+    return Run(
+        run_id=run_dir.name,
+        skill=str(about.get("skill", "?")),
+        state=str(ending.get("status", "?")) if ending else "RUNNING",
+        created_at=str(about.get("created_at", "")),
+        closed_at=str(ending.get("closed_at", "")) if ending else "",
+        project_dir=str(about.get("project_dir", "")),
+        summary=str(ending.get("summary", "")) if ending else "",
+        run_dir=str(run_dir),
+        report_path=str(report) if report.exists() else "",
+        result=ending.get("result") if ending else None,
+        progress=progress(artifacts.events(run_dir)) if with_progress else Progress(),
+    )
+
+
+def progress(events: Iterable[dict[str, Any]]) -> Progress:
+    """What the transcript's events come to."""
+    open_steps: dict[str, tuple[str, str]] = {}
+    finished: set[str] = set()
+    tokens: Counter[str] = Counter()
+    last_error = ""
+    for event in events:
+        key, kind, label = str(event.get("step", "")), event.get("event"), str(event.get("label", ""))
+        if kind == "step_started":
+            open_steps[key] = (label, str(event.get("at", "")))
+            continue
+        open_steps.pop(key, None)
+        last_error = str(event.get("error", "")) if kind == "step_failed" else ""
+        if kind in {"step_finished", "step_served"}:
+            finished.add(key)
+        for reply in event.get("tokens") or ():
+            tokens.update({name: reply.get(name, 0) for name in ("input", "output", "cache_read", "cache_creation")})
+    return Progress(
+        steps_finished=len(finished),
+        current=tuple(label for label, _ in open_steps.values()),
+        current_since=min((since for _, since in open_steps.values()), default=""),
+        input_tokens=tokens["input"] + tokens["cache_read"] + tokens["cache_creation"],
+        output_tokens=tokens["output"],
+        last_error=last_error,
+    )
+
+
+def seconds_since(moment: str, now: datetime | None = None) -> float:
+    """Seconds from `moment` (ISO 8601) to now; 0 when it does not parse."""
+    try:
+        return max(0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds())
+    except ValueError:
+        return 0.0

@@ -1,0 +1,226 @@
+"""Sealed payloads: what Temporal stores of a run, only this home can read or write.
+
+The embedded server has no authentication and other users of the machine can reach its port, so a payload counts only
+when it opens with the home's key and was sealed for the same workflow id.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import DecodeError
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import (
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    DefaultPayloadConverter,
+    ExternalStorage,
+    PayloadCodec,
+    StorageDriver,
+    StorageDriverClaim,
+    WithSerializationContext,
+)
+
+from sagaflow_mcp.errors import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from temporalio.converter import (
+        PayloadConverter,
+        SerializationContext,
+        StorageDriverRetrieveContext,
+        StorageDriverStoreContext,
+    )
+
+    from sagaflow_mcp.paths import Home
+
+SEALED = b"binary/sagaflow-sealed"
+"""The `encoding` of a sealed payload."""
+
+REFUSED = b"sagaflow/refused"
+"""The `encoding` of what a payload becomes that did not open: no converter knows it, so no skill code ever gets it."""
+
+HEADER = b"json/sagaflow-header"
+"""The `encoding` of a header. The SDK seals headers before it knows the workflow, so a header names its workflow itself
+and no converter takes one for an argument."""
+
+BLOB_THRESHOLD = 64 * 1024
+"""Payloads of more bytes than this are kept in the home's `blobs` and only referred to from a history."""
+
+_NONCE = 12
+"""Bytes; the size that AES-GCM is specified for (NIST SP 800-38D)."""
+
+RefusalReport: TypeAlias = "Callable[[str, str], None]"
+"""Told the workflow id (empty when unknown) and the reason whenever a payload is refused."""
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyRing:
+    """The home's identity and the keys that seal its payloads: the first seals, all open."""
+
+    home_id: str
+    keys: dict[str, bytes]
+
+    @classmethod
+    def of(cls, home: Home) -> KeyRing:
+        """The ring in `home`, created on first use.
+
+        Raises:
+            Failure: the key file is damaged. It is not replaced, since every open run depends on it.
+        """
+        path = Path(home.key)
+        if not path.exists():
+            _create(path)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            keys = {str(kid): base64.b64decode(key, validate=True) for kid, key in found["keys"].items()}
+            for key in keys.values():
+                AESGCM(key)  # ValueError when it is not as long as a key.
+            return cls(home_id=str(found["home_id"]), keys=keys)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Failure(
+                f"the key file {str(path)!r} cannot be read ({error}); restore it from a backup, or move it away to "
+                "start afresh, which gives up the runs that are open now"
+            ) from error
+
+
+def _create(path: Path) -> None:
+    ring = {"home_id": secrets.token_hex(4), "keys": {"k1": base64.b64encode(secrets.token_bytes(32)).decode()}}
+    temporary = path.with_name(f"key.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(ring, file)
+            file.flush()
+            os.fsync(file.fileno())
+        # link, not replace: of two processes that create the key at once, one must win for good.
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+
+
+class SealingCodec(PayloadCodec, WithSerializationContext):
+    """AES-GCM with the workflow id as associated data. Decoding never raises.
+
+    Not a raising codec: one junk signal would then fail, or wedge, a good run.
+    """
+
+    def __init__(self, keys: dict[str, bytes], report: RefusalReport | None = None, workflow_id: str = "") -> None:
+        self._keys = {kid: AESGCM(key) for kid, key in keys.items()}
+        self._raw = keys
+        self._report = report
+        self._workflow_id = workflow_id
+
+    def with_context(self, context: SerializationContext) -> SealingCodec:
+        """This codec, bound to the workflow that `context` names."""
+        return self.bound_to(getattr(context, "workflow_id", None) or "")
+
+    def bound_to(self, workflow_id: str) -> SealingCodec:
+        """This codec, bound to the workflow `workflow_id`."""
+        return SealingCodec(self._raw, self._report, workflow_id)
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """The payloads, sealed with the first key of the ring."""
+        return [self._seal(payload) for payload in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """The payloads, opened; one that does not open becomes a refused marker. Never raises."""
+        return [self._open(payload) for payload in payloads]
+
+    def _seal(self, payload: Payload) -> Payload:
+        kid, key = next(iter(self._keys.items()))
+        nonce = os.urandom(_NONCE)
+        bound = self._workflow_id.encode()
+        sealed = nonce + key.encrypt(nonce, payload.SerializeToString(), bound)
+        return Payload(metadata={"encoding": SEALED, "key": kid.encode(), "workflow": bound}, data=sealed)
+
+    def _open(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != SEALED:
+            return self._refuse("it was not sealed by this home")
+        key = self._keys.get(payload.metadata.get("key", b"").decode(errors="replace"))
+        bound = payload.metadata.get("workflow", b"")
+        if key is None:
+            return self._refuse("it was sealed with a key that this home does not have")
+        try:
+            opened = Payload.FromString(key.decrypt(payload.data[:_NONCE], payload.data[_NONCE:], bound))
+        except (InvalidTag, ValueError, DecodeError):
+            return self._refuse("it does not open with this home's key")
+        unbound_header = not bound and opened.metadata.get("encoding") == HEADER
+        if self._workflow_id and bound != self._workflow_id.encode() and not unbound_header:
+            return self._refuse("it was sealed for another run")
+        return opened
+
+    def _refuse(self, reason: str) -> Payload:
+        if self._report:
+            self._report(self._workflow_id, reason)
+        return Payload(metadata={"encoding": REFUSED}, data=reason.encode())
+
+
+class BlobDriver(StorageDriver):
+    """Large payloads as files in the home. They arrive sealed: the codec runs before the storage."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def name(self) -> str:
+        """The name that histories refer to this driver by."""
+        return "sagaflow-blobs"
+
+    async def store(self, context: StorageDriverStoreContext, payloads: Sequence[Payload]) -> list[StorageDriverClaim]:
+        """Claims for `payloads`, each in a file of its own that is on disk when this returns."""
+        owner = getattr(context.target, "id", None) or "shared"
+        return [StorageDriverClaim(claim_data={"blob": self._keep(str(owner), payload)}) for payload in payloads]
+
+    async def retrieve(
+        self,
+        context: StorageDriverRetrieveContext,  # noqa: ARG002 (part of the driver interface)
+        claims: Sequence[StorageDriverClaim],
+    ) -> list[Payload]:
+        """The payloads that `claims` stand for; a refused marker for each that is not there. Never raises."""
+        return [self._fetch(claim) for claim in claims]
+
+    def _keep(self, owner: str, payload: Payload) -> str:
+        name = f"{base64.urlsafe_b64encode(owner.encode()).decode().rstrip('=')[:100]}-{secrets.token_hex(12)}"
+        path = self._folder / name
+        temporary = path.with_suffix(".tmp")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(payload.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return name
+
+    def _fetch(self, claim: StorageDriverClaim) -> Payload:
+        name = claim.claim_data.get("blob", "")
+        if not name or "/" in name:
+            return Payload(metadata={"encoding": REFUSED}, data=b"not the name of a blob")
+        try:
+            return Payload.FromString((self._folder / name).read_bytes())
+        except (OSError, DecodeError) as error:
+            return Payload(metadata={"encoding": REFUSED}, data=str(error).encode())
+
+
+def data_converter(
+    home: Home,
+    ring: KeyRing,
+    payload_converter: type[PayloadConverter] = DefaultPayloadConverter,
+    report: RefusalReport | None = None,
+) -> DataConverter:
+    """The converter that every client and worker of `home` uses."""
+    return DataConverter(
+        payload_converter_class=payload_converter,
+        payload_codec=SealingCodec(ring.keys, report),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        external_storage=ExternalStorage(drivers=[BlobDriver(Path(home.blobs))], payload_size_threshold=BLOB_THRESHOLD),
+    )

@@ -1,0 +1,161 @@
+"""The Temporal workers of this process: one per skill version in use, and one for model calls."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from temporalio import activity
+from temporalio.worker import Worker
+
+from sagaflow_mcp import contract, ids, loader, pinning
+from sagaflow_mcp.durable import activities, interceptors
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from temporalio.client import Client
+
+    from sagaflow_mcp.durable.steps import SagaflowInterceptor
+    from sagaflow_mcp.registry import SkillSpec
+    from sagaflow_mcp.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+GRACE = timedelta(seconds=2)
+"""How long a step in flight may go on when the worker is told to stop; the journal keeps what finishes."""
+
+STICKY_TIMEOUT = timedelta(seconds=2)
+"""How long a workflow task waits for the worker that has the run in memory before any other may take it."""
+
+HEARTBEAT_THROTTLE = timedelta(seconds=2)
+"""Heartbeats reach the server at least this often, and cancellations come back with them."""
+
+STOP_SECONDS = 6.0
+"""How long one Temporal worker may take to shut down before it is left to the end of the process."""
+
+
+class SkillWorkers:
+    """Starts a Temporal worker for a skill version when a run needs it; a broken skill breaks no other."""
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        home_id: str,
+        around: SagaflowInterceptor,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._home_id = home_id
+        self._around = around
+        self._failed = failed
+        self._threads = concurrent.futures.ThreadPoolExecutor(16, thread_name_prefix="sagaflow-step")
+        self._running: dict[ids.SkillQueue, tuple[Worker, asyncio.Task[None]]] = {}
+        self._model: tuple[Worker, asyncio.Task[None]] | None = None
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start taking model calls."""
+        self._model = self._started(
+            self._worker(
+                ids.model_queue(self._home_id),
+                activities=[activities.spawn_subagent],
+                max_concurrent_activities=self._settings.concurrent_model_calls,
+            )
+        )
+
+    async def ensure(self, skill: str, digest: str) -> None:
+        """Take the work of one skill version, from now on.
+
+        Raises:
+            Refusal: the version is gone, was changed, or cannot be loaded.
+        """
+        queue = ids.SkillQueue(self._home_id, skill, digest)
+        async with self._turn:
+            if queue in self._running:
+                return
+            pinned = pinning.locate(self._settings.home, skill, digest)
+            spec = await asyncio.to_thread(loader.load, pinned)
+            self._running[queue] = self._started(
+                self._worker(
+                    str(queue),
+                    workflows=loader.workflows(spec),
+                    activities=_activities(spec),
+                    workflow_runner=loader.workflow_runner(),
+                    workflow_failure_exception_types=[Exception],
+                )
+            )
+
+    async def retire(self, needed: set[tuple[str, str]]) -> None:
+        """Stop the workers of skill versions that are not in `needed`, pairs of skill and digest."""
+        async with self._turn:
+            for queue in [each for each in self._running if (each.skill, each.digest) not in needed]:
+                await self._stopped(self._running.pop(queue))
+                loader.drop(pinning.locate(self._settings.home, queue.skill, queue.digest))
+
+    async def shutdown(self) -> None:
+        """Stop them all; steps in flight get `GRACE`."""
+        async with self._turn:
+            running = [*self._running.values(), *([self._model] if self._model else [])]
+            await asyncio.gather(*(self._stopped(each) for each in running))
+            self._running.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _worker(self, queue: str, **special: Any) -> Worker:
+        return Worker(
+            self._client,
+            task_queue=queue,
+            interceptors=[self._around],
+            activity_executor=self._threads,
+            graceful_shutdown_timeout=GRACE,
+            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            **special,
+        )
+
+    def _started(self, worker: Worker) -> tuple[Worker, asyncio.Task[None]]:
+        task = asyncio.create_task(worker.run(), name=worker.task_queue)
+        task.add_done_callback(self._report)
+        return worker, task
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
+
+    async def _stopped(self, running: tuple[Worker, asyncio.Task[None]]) -> None:
+        worker, task = running
+        with suppress(TimeoutError):
+            await asyncio.wait_for(worker.shutdown(), STOP_SECONDS)
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+def _activities(spec: SkillSpec) -> list[Any]:
+    """The skill's own activities, Sagaflow's local ones, and the one that builds its input."""
+
+    @activity.defn(name=interceptors.BUILD_INPUT)
+    async def build_input(envelope: dict[str, Any]) -> Any:
+        try:
+            return await asyncio.to_thread(
+                contract.build,
+                spec,
+                run_id=envelope["run_id"],
+                run_dir=envelope["run_dir"],
+                inbox_path=envelope["inbox_path"],
+                arguments=envelope["arguments"],
+            )
+        except Refusal as error:
+            raise interceptors.refused(str(error)) from None
+
+    built_in = {activities.write_artifact, activities.emit_finding}
+    own = [each for each in spec.activities if each not in built_in and each is not activities.spawn_subagent]
+    return [*own, *built_in, build_input]

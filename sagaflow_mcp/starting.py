@@ -1,0 +1,116 @@
+"""The start of a run in Temporal, answered by the worker: accepted, or refused with the skill's own sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import (
+    WithStartWorkflowOperation,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from sagaflow_mcp import temporal
+from sagaflow_mcp.errors import Failure, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from temporalio.client import Client
+
+PAUSE_SECONDS = 0.2
+"""Between two attempts at the same start."""
+
+
+class Unconfirmed(Failure):
+    """The start was sent, but no answer came: the run may be going."""
+
+    may_have_started = True
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run is started with."""
+
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    envelope: Mapping[str, Any]
+    execution_timeout: timedelta | None = None
+
+
+async def start(client: Client, wanted: Start, seconds: float) -> None:
+    """Return once the run is accepted. Sent again while Temporal does not answer: the run id makes that harmless.
+
+    Raises:
+        Refusal: the skill refused its arguments; nothing of the run remains.
+        Unconfirmed: no answer within `seconds`.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    while (left := deadline - asyncio.get_running_loop().time()) > 0:
+        try:
+            await asyncio.wait_for(_attempt(client, wanted), left)
+        except (RPCError, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            await asyncio.sleep(PAUSE_SECONDS)
+        except WorkflowAlreadyStartedError:
+            if await _was_accepted(client, wanted):
+                return
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            return
+    raise Unconfirmed(
+        f"run {wanted.run_id!r} was sent, but not confirmed within {seconds:g} s; if it starts after all, it is listed "
+        "as open, and its ending reaches the inbox"
+    )
+
+
+async def _attempt(client: Client, wanted: Start) -> None:
+    operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        wanted.workflow_type,
+        id=wanted.run_id,
+        task_queue=wanted.task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        execution_timeout=wanted.execution_timeout,
+        memo={"sagaflow": {"skill": wanted.envelope["skill"]}},
+    )
+    try:
+        with temporal.starting_with(wanted.envelope):
+            await client.execute_update_with_start_workflow(temporal.ACCEPT, start_workflow_operation=operation)
+    except WorkflowUpdateFailedError as error:
+        if not isinstance(error.cause, ApplicationError) or error.cause.type != temporal.REFUSED:
+            # The run itself failed before it could answer; that is an ending, and endings are told by the inbox.
+            return
+        await _forget(client, wanted.run_id)
+        raise Refusal(error.cause.message) from None
+
+
+async def _was_accepted(client: Client, wanted: Start) -> bool:
+    """Whether the closed execution of this id was a run; what is left of a refused start is cleared away."""
+    try:
+        await client.get_workflow_handle(wanted.run_id).result(follow_runs=False)
+    except WorkflowFailureError as error:
+        if isinstance(error.cause, ApplicationError) and error.cause.type == temporal.REFUSED:
+            await _forget(client, wanted.run_id)
+            return False
+    return True
+
+
+async def _forget(client: Client, run_id: str) -> None:
+    request = DeleteWorkflowExecutionRequest(
+        namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=run_id)
+    )
+    try:
+        await client.workflow_service.delete_workflow_execution(request)
+    except RPCError:
+        # It is closed and marked as refused: nothing lists it, and retention removes it.
+        return

@@ -1,0 +1,135 @@
+"""The connection to Temporal: every client of a home, with its seal on each message.
+
+A start, a signal and an update carry a sealed header besides their sealed arguments, so that also a message without
+arguments shows who sent it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import temporalio.client
+from temporalio.api.common.v1 import Payload
+from temporalio.common import HeaderCodecBehavior
+from temporalio.converter import DefaultPayloadConverter
+from temporalio.service import RPCError
+
+from sagaflow_mcp import sealing
+from sagaflow_mcp.errors import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from temporalio.converter import PayloadConverter
+
+    from sagaflow_mcp.paths import Home
+
+HEADER = "sagaflow"
+"""The header that each message of ours carries."""
+
+ACCEPT = "sagaflow_accept"
+"""The update that is part of every start: answered when the run is accepted, or refused with the reason."""
+
+REFUSED = "Refused"
+"""The failure type of a start that never became a run, and of messages that were not sealed by this home."""
+
+_ENVELOPE: ContextVar[Mapping[str, Any]] = ContextVar("sagaflow_envelope")
+
+CONNECT_SECONDS = 10
+"""How long a connection may take before it counts as failed."""
+
+
+def header(kind: str, workflow_id: str, value: Mapping[str, Any]) -> Payload:
+    """The payload of our header for one message: what `kind` of message, for which workflow, with `value`."""
+    content = {"kind": kind, "workflow_id": workflow_id, "value": value}
+    return Payload(metadata={"encoding": sealing.HEADER}, data=json.dumps(content).encode())
+
+
+def read_header(headers: Mapping[str, Payload], kind: str, workflow_id: str) -> dict[str, Any] | None:
+    """The value of our header; None when it is missing, or was not sealed by this home for that kind and workflow."""
+    payload = headers.get(HEADER)
+    if payload is None or payload.metadata.get("encoding") != sealing.HEADER:
+        return None
+    content = json.loads(payload.data)
+    if content["kind"] != kind or content["workflow_id"] != workflow_id:
+        return None
+    value: dict[str, Any] = content["value"]
+    return value
+
+
+@contextmanager
+def starting_with(envelope: Mapping[str, Any]) -> Iterator[None]:
+    """Workflows that the body starts get `envelope` in their header."""
+    token = _ENVELOPE.set(envelope)
+    try:
+        yield
+    finally:
+        _ENVELOPE.reset(token)
+
+
+async def connect(
+    home: Home,
+    address: str,
+    *,
+    namespace: str = "default",
+    identity: str | None = None,
+    payload_converter: type[PayloadConverter] = DefaultPayloadConverter,
+    report: sealing.RefusalReport | None = None,
+) -> temporalio.client.Client:
+    """A client of the Temporal server at `address` that seals with `home`'s key.
+
+    Raises:
+        Failure: the server cannot be reached within `CONNECT_SECONDS`.
+    """
+    ring = sealing.KeyRing.of(home)
+    try:
+        return await asyncio.wait_for(
+            temporalio.client.Client.connect(
+                address,
+                namespace=namespace,
+                identity=identity,
+                data_converter=sealing.data_converter(home, ring, payload_converter, report),
+                header_codec_behavior=HeaderCodecBehavior.CODEC,
+                interceptors=[_Sender()],
+            ),
+            CONNECT_SECONDS,
+        )
+    except (RuntimeError, RPCError, TimeoutError) as error:
+        raise Failure(
+            f"the Temporal server at {address} does not answer ({error or 'timed out'}); see: sagaflow doctor"
+        ) from error
+
+
+class _Sender(temporalio.client.Interceptor):
+    """Puts our header on every message that a client sends into a workflow."""
+
+    def intercept_client(self, next: temporalio.client.OutboundInterceptor) -> temporalio.client.OutboundInterceptor:
+        return _SenderOutbound(next)
+
+
+class _SenderOutbound(temporalio.client.OutboundInterceptor):
+    async def signal_workflow(self, input: temporalio.client.SignalWorkflowInput) -> None:
+        stamp = {HEADER: header(f"signal:{input.signal}", input.id, {})}
+        await super().signal_workflow(dataclasses.replace(input, headers={**input.headers, **stamp}))
+
+    async def start_workflow_update(
+        self,
+        input: temporalio.client.StartWorkflowUpdateInput,
+    ) -> temporalio.client.WorkflowUpdateHandle[Any]:
+        stamp = {HEADER: header(f"update:{input.update}", input.id, {})}
+        return await super().start_workflow_update(dataclasses.replace(input, headers={**input.headers, **stamp}))
+
+    async def start_update_with_start_workflow(
+        self,
+        input: temporalio.client.StartWorkflowUpdateWithStartInput,
+    ) -> temporalio.client.WorkflowUpdateHandle[Any]:
+        start, update = input.start_workflow_input, input.update_workflow_input
+        # The envelope travels in the start's header, put there by `launch`: it is all that a run is started with.
+        update.headers = {**update.headers, HEADER: header(f"update:{update.update}", start.id, {})}
+        start.headers = {**start.headers, HEADER: header("start", start.id, _ENVELOPE.get())}
+        return await super().start_update_with_start_workflow(input)

@@ -1,0 +1,132 @@
+"""Every ending reaches the inbox once, with the reason in a sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from sagaflow_mcp import engine_client, temporal, temporal_server
+from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from temporalio.client import Client
+
+
+def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -> Any:
+    """What `act` makes of a client with this home's seal."""
+
+    async def run() -> Any:
+        return await act(await temporal.connect(local.settings.home, engine_client.ready(local.settings.home)))
+
+    return anyio.run(run)
+
+
+def only_entry(local: LocalSagaflow, run_id: str) -> tuple[str, str]:
+    """Status and summary of the one entry that the run has once it has ended."""
+    with suppress(TimeoutError):
+        local.wait(run_id, seconds=20)
+    (entry,) = local.inbox(run_id)
+    return entry.status, entry.summary
+
+
+def test_a_result_is_done(local: LocalSagaflow) -> None:
+    """A run that returns is DONE, with its result as the summary."""
+    assert only_entry(local, local.launch("endings", how="return")) == ("DONE", "heard []")
+
+
+def test_an_exception_in_the_workflow_is_failed(local: LocalSagaflow) -> None:
+    """A run whose workflow raises is FAILED, with the exception's own words."""
+    status, summary = only_entry(local, local.launch("endings", how="raise"))
+    assert (status, summary) == ("FAILED", "RuntimeError: the workflow broke on purpose")
+
+
+def test_an_exception_in_a_signal_handler_is_failed(local: LocalSagaflow) -> None:
+    """A run whose signal handler raises is FAILED too, and does not hang."""
+    run_id = local.launch("endings", how="wait")
+    with_client(local, lambda client: client.get_workflow_handle(run_id).signal("say", "raise"))
+    assert only_entry(local, run_id) == ("FAILED", "RuntimeError: the signal handler broke on purpose")
+
+
+def test_a_result_that_cannot_be_serialised_is_failed(local: LocalSagaflow) -> None:
+    """A run that returns what cannot be stored is FAILED, never DONE."""
+    status, summary = only_entry(local, local.launch("endings", how="unserialisable"))
+    assert status == "FAILED"
+    assert "cannot be serialised" in summary
+
+
+def test_a_401_in_mid_run_is_failed_at_once(local: LocalSagaflow) -> None:
+    """A key that the provider refuses ends the run with one call, and the sentence names the way out."""
+    local.model.add(
+        Rule(
+            match="planted-prompt-word",
+            error=Error(status=401, type="authentication_error", message="invalid x-api-key"),
+            times=1,
+        )
+    )
+    before = len(local.model.requests)
+    status, summary = only_entry(local, local.launch("endings", how="model"))
+    assert status == "FAILED"
+    assert "401" in summary
+    assert "ANTHROPIC_API_KEY" in summary
+    assert len(local.model.requests) == before + 1
+
+
+def test_a_cancelled_run_is_cancelled_and_its_model_call_stops(local: LocalSagaflow) -> None:
+    """Cancelling a run ends the connection of the model call in flight."""
+    local.model.add(Rule(match="planted-prompt-word", reply="never", hold="for ever", times=1))
+    before = len(local.model.requests)
+    run_id = local.launch("endings", how="model")
+    local.model.wait_for_requests(before + 1, seconds=20)
+    with_client(local, lambda client: client.get_workflow_handle(run_id).cancel())
+    status, _ = only_entry(local, run_id)
+    assert status == "CANCELLED"
+    local.model.wait_for_requests(1, seconds=20, outcome="client went away")
+
+
+def test_a_run_terminated_from_outside_is_terminated(local: LocalSagaflow) -> None:
+    """`temporal workflow terminate` is an ending like any other, with its reason."""
+    run_id = local.launch("endings", how="wait")
+    address = engine_client.ready(local.settings.home)
+    command = [temporal_server.binary(), "workflow", "terminate", "--address", address, "--workflow-id", run_id]
+    subprocess.run(
+        [*command, "--reason", "enough of it"], check=True, capture_output=True, env={"HOME": str(local.folder)}
+    )
+    assert only_entry(local, run_id) == ("TERMINATED", "enough of it")
+
+
+def test_a_run_over_its_execution_timeout_is_timed_out(local: LocalSagaflow) -> None:
+    """A run that takes longer than it may is TIMED_OUT."""
+    run_id = local.launch("endings", timeout=timedelta(seconds=1), how="wait")
+    status, summary = only_entry(local, run_id)
+    assert status == "TIMED_OUT"
+    assert "execution timeout" in summary
+
+
+def test_await_exits_1_with_the_sentence_of_the_entry(local: LocalSagaflow) -> None:
+    """`launch --await` of a run that fails says what the inbox says."""
+    command = [sys.executable, "-m", "sagaflow_mcp", "launch", "endings", "--how", "raise", "--await"]
+    done = subprocess.run(command, env=local.environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("RuntimeError: the workflow broke on purpose")
+    assert "Traceback" not in done.stderr
+
+
+def test_launching_a_chosen_id_again_attaches_or_refuses(local: LocalSagaflow) -> None:
+    """The same id with the same arguments is the same run; with others, or after a failure, it is refused."""
+    assert local.launch("endings", run_id="twice", how="wait") == local.launch("endings", run_id="twice", how="wait")
+    with pytest.raises(Exception, match="open with another skill or other arguments"):
+        local.launch("endings", run_id="twice", how="raise")
+    with_client(local, lambda client: client.get_workflow_handle("twice").signal("say", "enough"))
+    assert only_entry(local, "twice") == ("DONE", "heard ['enough']")
+    assert local.launch("endings", run_id="twice", how="wait") == "twice"
+    assert len(local.inbox("twice")) == 1
+    assert list(Path(local.settings.home.open_runs).iterdir()) == []

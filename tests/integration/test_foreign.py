@@ -1,0 +1,103 @@
+"""Nobody without the home's key starts, steers or reads a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.service import RPCError
+
+from sagaflow_mcp import doctor, engine_client, temporal
+from sagaflow_mcp.testing import Rule
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.testing import LocalSagaflow
+
+PLANTED = (
+    "planted-prompt-word",
+    "planted-system-word",
+    "planted-argument-word",
+    "planted-reply-word",
+    "planted-error-word",
+)
+
+
+async def plain_client(local: LocalSagaflow) -> Client:
+    """A client of the home's server that knows nothing of its key."""
+    return await Client.connect(engine_client.ready(local.settings.home))
+
+
+def test_foreign_messages_are_refused_and_reported_and_open_runs_unharmed(local: LocalSagaflow) -> None:
+    """A start, signals and an update of a plain client reach no skill code; the run they were aimed at ends well."""
+    run_id = local.launch("endings", how="wait")
+
+    async def attack() -> None:
+        plain = await plain_client(local)
+        run = plain.get_workflow_handle(run_id)
+        queue = (await run.describe()).task_queue
+        for number, arguments in enumerate(([], [{"how": "return"}])):
+            start = await plain.start_workflow("EndingsWorkflow", args=arguments, id=f"evil-{number}", task_queue=queue)
+            with pytest.raises(WorkflowFailureError):
+                await start.result()
+        await run.signal("say", "raise")
+        await run.signal("knock")
+        # The last two where the refusal itself is sealed, so that the plain client cannot read it.
+        refused = (WorkflowUpdateFailedError, RPCError, RuntimeError, KeyError)
+        with pytest.raises(refused):
+            await run.execute_update("shout", "evil")
+        with pytest.raises(refused):
+            await run.execute_update("sagaflow_accept")
+        with pytest.raises(refused):
+            await run.execute_update("whisper")
+        ours = await temporal.connect(local.settings.home, engine_client.ready(local.settings.home))
+        assert await ours.get_workflow_handle(run_id).execute_update("shout", "hello") == "HELLO"
+        await ours.get_workflow_handle(run_id).signal("knock")
+        await ours.get_workflow_handle(run_id).signal("say", "enough")
+
+    anyio.run(attack)
+    assert local.wait(run_id).result == "heard ['HELLO', 'knock', 'enough']"
+    assert [entry.run_id for entry in local.inbox()] == [run_id]
+    (told,) = [check for check in doctor.examine(local.environment(), doctor.CLI) if check.name == "foreign messages"]
+    assert told.level == "warn"
+    assert told.finding.split()[0] == "6"
+
+
+def test_a_payload_sealed_for_another_run_is_refused(local: LocalSagaflow) -> None:
+    """What this home sealed for one run opens in no other."""
+    first, second = (local.launch("endings", how="wait") for _ in range(2))
+
+    async def replay() -> None:
+        ours = await temporal.connect(local.settings.home, engine_client.ready(local.settings.home))
+        await ours.get_workflow_handle(first).signal("say", "enough")
+        history = await ours.get_workflow_handle(first).fetch_history()
+        (sent,) = [
+            event.workflow_execution_signaled_event_attributes
+            for event in history.events
+            if event.HasField("workflow_execution_signaled_event_attributes")
+        ]
+        message = SignalWorkflowExecutionRequest(
+            namespace="default", signal_name="say", input=sent.input, header=sent.header
+        )
+        message.workflow_execution.workflow_id = second
+        await (await plain_client(local)).workflow_service.signal_workflow_execution(message)
+        await ours.get_workflow_handle(second).signal("say", "mine")
+        await ours.get_workflow_handle(second).signal("say", "enough")
+
+    anyio.run(replay)
+    assert local.wait(second).result == "heard ['mine', 'enough']"
+
+
+def test_nothing_of_a_run_is_readable_in_the_database(local: LocalSagaflow) -> None:
+    """Planted words of prompt, argument, result and error are not in the server's files."""
+    local.model.add(Rule(match="planted-prompt-word", reply="planted-reply-word", times=1))
+    assert local.wait(local.launch("endings", how="model")).result == "planted-reply-word"
+    local.wait(local.launch("endings", how="planted-argument-word"))
+    local.wait(local.launch("endings", how="raise"))
+    content = b"".join(path.read_bytes() for path in Path(local.settings.home.engine).glob("temporal.db*"))
+    words = [*PLANTED, "the workflow broke on purpose"]
+    assert [word for word in words if word.encode() in content] == []
+    assert b"EndingsWorkflow" in content

@@ -1,0 +1,143 @@
+"""Launches at once, and launches that are refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagaflow_mcp import engine_client
+from sagaflow_mcp.testing import LocalSagaflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SKILLS = Path(__file__).parent / "skills"
+AT_ONCE = 20
+
+
+def sagaflow(local: LocalSagaflow, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """What the `sagaflow` command did."""
+    command = [sys.executable, "-m", "sagaflow_mcp", *arguments]
+    environment = {name: value for name, value in {**local.environment(), **environ}.items() if value}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_twenty_launches_at_once_on_a_cold_home() -> None:
+    """Twenty processes: twenty runs, twenty endings, one engine and one worker."""
+    with LocalSagaflow(skills=[SKILLS]) as local:
+        command = [sys.executable, "-m", "sagaflow_mcp", "launch", "endings", "--how", "return", "--json"]
+        started = [
+            subprocess.Popen(
+                command, env=local.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for _ in range(AT_ONCE)
+        ]
+        said = [process.communicate(timeout=120) for process in started]
+        assert [(process.returncode, error) for process, (_, error) in zip(started, said, strict=True)] == [
+            (0, "")
+        ] * AT_ONCE
+        runs = {json.loads(out)["run_id"] for out, _ in said}
+        assert len(runs) == AT_ONCE
+        assert {local.wait(run_id).state for run_id in runs} == {"DONE"}
+        assert sorted(entry.run_id for entry in local.inbox()) == sorted(runs)
+        status = engine_client.status(local.settings.home)
+        assert status is not None
+        assert (status["server"]["restarts"], status["worker"]["restarts"]) == (0, 0)
+        assert _processes_of(local, "sagaflow_mcp.engine") == 1
+        assert _processes_of(local, "sagaflow_mcp.worker") == 1
+
+
+def _processes_of(local: LocalSagaflow, module: str) -> int:
+    listing = subprocess.run(
+        ["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return sum(line.split()[1:3] == ["-m", module] and str(local.folder) in line for line in listing)
+
+
+@pytest.fixture(scope="module")
+def cold() -> Iterator[LocalSagaflow]:
+    """A Sagaflow whose engine is never started, since all its launches are refused."""
+    with LocalSagaflow(skills=[SKILLS]) as started:
+        broken = started.folder / ".claude" / "skills" / "broken"
+        broken.mkdir(parents=True)
+        (broken / "__init__.py").write_text("def register(registry:\n    pass\n", encoding="utf-8")
+        (broken / "workflow.py").write_text("", encoding="utf-8")
+        yield started
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["endigns"], 1, ["'endigns'", "'endings'"]),
+        (["endings"], 1, ["missing argument 'how'"]),
+        (["endings", "--how", "return", "--hwo", "x"], 1, ["unknown argument 'hwo'", "'how'"]),
+        (["endings", "--how", "refused"], 1, ["how='refused' is not a way to end"]),
+        (["hello-world", "--args-json", '{"name": 5}'], 1, ["'name'", "5"]),
+        (["hello-world", "--nmae", "x"], 1, ["unknown argument 'nmae'", "'name'"]),
+        (["broken"], 1, ["broken/__init__.py", "line 1"]),
+        (["endings", "--how"], 2, ["--how needs a value"]),
+        (["endings", "how"], 2, ["'how' is not an option"]),
+        (["endings", "--args-json", "{"], 2, ["--args-json is not JSON"]),
+        (["endings", "--how", "return", "--id", "UPPER"], 1, ["run id 'UPPER' is not valid"]),
+    ],
+)
+def test_a_bad_launch_is_one_sentence_and_starts_nothing(
+    cold: LocalSagaflow, arguments: list[str], status: int, words: list[str]
+) -> None:
+    """The sentence names what was given; no engine, no marker, no run and no entry is left."""
+    done = sagaflow(cold, "launch", *arguments)
+    _is_one_sentence(done, status, words)
+    _nothing_started(cold)
+
+
+def test_a_launch_without_access_to_a_model_is_refused(cold: LocalSagaflow) -> None:
+    """No key and no `claude`: refused at launch, and not a failed step later."""
+    done = sagaflow(cold, "launch", "hello-world", ANTHROPIC_API_KEY="", ANTHROPIC_BASE_URL="")
+    _is_one_sentence(done, 1, ["ANTHROPIC_API_KEY"])
+    _nothing_started(cold)
+
+
+def test_a_home_of_a_newer_version_is_refused(cold: LocalSagaflow, tmp_path: Path) -> None:
+    """A home whose layout this version does not know is left alone."""
+    (tmp_path / "layout").write_text("99\n", encoding="utf-8")
+    tmp_path.chmod(0o700)
+    _is_one_sentence(sagaflow(cold, "launch", "endings", SAGAFLOW_HOME=str(tmp_path)), 1, ["newer version", "99"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "blobs",
+        "engine",
+        "inbox",
+        "layout",
+        "open",
+        "runs",
+        "seen",
+        "skills",
+    ]
+
+
+def test_a_home_that_cannot_be_one_is_refused(cold: LocalSagaflow, tmp_path: Path) -> None:
+    """A file in the home's place, and a home that others can write, are each one sentence."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    _is_one_sentence(sagaflow(cold, "inbox", SAGAFLOW_HOME=str(tmp_path / "file")), 1, [str(tmp_path / "file")])
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    _is_one_sentence(sagaflow(cold, "inbox", SAGAFLOW_HOME=str(shared)), 1, ["chmod 700"])
+
+
+def _is_one_sentence(done: subprocess.CompletedProcess[str], status: int, words: list[str]) -> None:
+    assert done.returncode == status, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert [word for word in words if word not in line] == [], line
+    assert done.stdout == ""
+
+
+def _nothing_started(local: LocalSagaflow) -> None:
+    home = local.settings.home
+    assert engine_client.status(home) is None
+    assert [*Path(home.open_runs).iterdir(), *Path(home.runs).iterdir()] == []
+    assert local.inbox() == []
