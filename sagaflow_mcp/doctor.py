@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sagaflow_mcp import __version__, catalog, engine_client, inbox, markers, refused, runs, sealing, temporal_server
+from sagaflow_mcp import __version__, catalog, engine_client, inbox, keys, markers, refused, runs, temporal_server
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.settings import Settings
 
@@ -74,7 +74,7 @@ def _home(settings: Settings, _face: Face) -> Iterator[Check]:
         yield Check("home", "warn", finding, "make room on that disk: a run that cannot write stops")
     else:
         yield Check("home", "ok", finding)
-    ring = sealing.KeyRing.of(settings.home)
+    ring = keys.KeyRing.of(settings.home)
     yield Check("seal", "ok", f"home {ring.home_id}, {len(ring.keys)} key")
 
 

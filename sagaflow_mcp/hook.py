@@ -126,7 +126,7 @@ def _is_near(project: str, folders: Iterable[str]) -> bool:
 def _is_ours(path: str) -> bool:
     """Whether nobody else could have written what lies below `path`."""
     found = os.stat(path)
-    return found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def _claim(home: Home, session_id: str, entry_id: str) -> bool:

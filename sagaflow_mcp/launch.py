@@ -21,11 +21,11 @@ from sagaflow_mcp import (
     catalog,
     engine_client,
     ids,
+    keys,
     markers,
     pinning,
     probe,
     records,
-    sealing,
 )
 from sagaflow_mcp.errors import Failure, Refusal, SagaflowError
 
@@ -221,7 +221,7 @@ async def _start(settings: Settings, checked: _Checked, run_id: str, address: st
     from sagaflow_mcp import starting, temporal  # noqa: PLC0415
 
     client: Client = await temporal.connect(settings.home, address)
-    home_id = sealing.KeyRing.of(settings.home).home_id
+    home_id = keys.KeyRing.of(settings.home).home_id
     request = checked.request
     await starting.start(
         client,

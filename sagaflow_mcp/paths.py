@@ -125,7 +125,7 @@ class Home:
 
     def _refuse_unsafe(self) -> None:
         found = os.stat(self.root)
-        if found.st_uid != os.getuid():
+        if found.st_uid != os.geteuid():
             raise Refusal(
                 f"the Sagaflow home {self.root!r} belongs to another user (uid {found.st_uid}); "
                 "set SAGAFLOW_HOME to a folder of your own"

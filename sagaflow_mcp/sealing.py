@@ -7,8 +7,6 @@ when it opens with the home's key and was sealed for the same workflow id.
 from __future__ import annotations
 
 import base64
-import dataclasses
-import json
 import os
 import secrets
 from pathlib import Path
@@ -29,8 +27,6 @@ from temporalio.converter import (
     WithSerializationContext,
 )
 
-from sagaflow_mcp.errors import Failure
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -41,6 +37,7 @@ if TYPE_CHECKING:
         StorageDriverStoreContext,
     )
 
+    from sagaflow_mcp.keys import KeyRing
     from sagaflow_mcp.paths import Home
 
 SEALED = b"binary/sagaflow-sealed"
@@ -61,53 +58,6 @@ _NONCE = 12
 
 RefusalReport: TypeAlias = "Callable[[str, str], None]"
 """Told the workflow id (empty when unknown) and the reason whenever a payload is refused."""
-
-
-@dataclasses.dataclass(frozen=True)
-class KeyRing:
-    """The home's identity and the keys that seal its payloads: the first seals, all open."""
-
-    home_id: str
-    keys: dict[str, bytes]
-
-    @classmethod
-    def of(cls, home: Home) -> KeyRing:
-        """The ring in `home`, created on first use.
-
-        Raises:
-            Failure: the key file is damaged. It is not replaced, since every open run depends on it.
-        """
-        path = Path(home.key)
-        if not path.exists():
-            _create(path)
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            keys = {str(kid): base64.b64decode(key, validate=True) for kid, key in found["keys"].items()}
-            for key in keys.values():
-                AESGCM(key)  # ValueError when it is not as long as a key.
-            return cls(home_id=str(found["home_id"]), keys=keys)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Failure(
-                f"the key file {str(path)!r} cannot be read ({error}); restore it from a backup, or move it away to "
-                "start afresh, which gives up the runs that are open now"
-            ) from error
-
-
-def _create(path: Path) -> None:
-    ring = {"home_id": secrets.token_hex(4), "keys": {"k1": base64.b64encode(secrets.token_bytes(32)).decode()}}
-    temporary = path.with_name(f"key.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(ring, file)
-            file.flush()
-            os.fsync(file.fileno())
-        # link, not replace: of two processes that create the key at once, one must win for good.
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
 
 
 class SealingCodec(PayloadCodec, WithSerializationContext):

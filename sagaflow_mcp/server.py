@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ToolAnnotations
-from pydantic import BaseModel, Field
+from mcp.server.mcpserver.exceptions import ResourceError, ToolError
+from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from pydantic import BaseModel, Field, ValidationError
 
-from sagaflow_mcp import __version__, catalog, doctor, following, inbox, launch, records, runs, wording
+from sagaflow_mcp import __version__, argument_schema, catalog, doctor, following, inbox, launch, records, runs, wording
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.settings import Settings
 
@@ -44,7 +44,29 @@ READ_ONLY = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 MAX_WAIT_SECONDS = 1500.0
 """Claude Code ends a stdio call after 30 minutes of silence; progress is reported all the while, and this stays below."""
 
-server = MCPServer("sagaflow", title="Sagaflow", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
+
+
+class _Server(MCPServer):
+    """A server that says in one sentence what is wrong with the arguments of a call."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        for tool in await self.list_tools():
+            unknown = sorted(arguments.keys() - tool.input_schema["properties"].keys()) if tool.name == name else []
+            if unknown:
+                # The SDK would leave it out, and do something else than was asked for.
+                takes = ", ".join(tool.input_schema["properties"]) or "none"
+                raise ToolError(f"Error executing tool {name}: unknown argument {unknown[0]!r}; its arguments are: {takes}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ToolError(f"Error executing tool {name}: {_complaint(error.__cause__)}") from error.__cause__
+            raise
+
+
+server = _Server("sagaflow", title="Sagaflow", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
 
 
 class RunView(BaseModel):
@@ -152,6 +174,8 @@ async def list_runs(
     with _told():
         home = (await _settings()).home
         wanted = status.upper() if status else None
+        if wanted not in {None, "RUNNING", *records.ENDINGS}:
+            raise ToolError(f"status {status!r} is not one of RUNNING, {', '.join(sorted(records.ENDINGS))}")
         found = await anyio.to_thread.run_sync(lambda: runs.listing(home, status=wanted, limit=limit))
         return "\n".join(wording.run_line(each) for each in found) or "no runs"
 
@@ -167,7 +191,7 @@ async def get_run(run_id: str) -> RunView:
 @server.resource("sagaflow://inbox", mime_type="text/markdown")
 async def inbox_page() -> str:
     """The inbox as a page."""
-    with _told():
+    with _told(ResourceError):
         home = (await _settings()).home
         entries = await anyio.to_thread.run_sync(inbox.unread, home)
         return "\n".join(f"- {wording.entry(each)}" for each in entries) or "The inbox is empty."
@@ -176,7 +200,7 @@ async def inbox_page() -> str:
 @server.resource("sagaflow://runs/{run_id}/report", mime_type="text/markdown")
 async def run_report(run_id: str) -> str:
     """The report of one run, as a block of data."""
-    with _told():
+    with _told(ResourceError):
         settings = await _settings()
         run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
         return await anyio.to_thread.run_sync(wording.report, run)
@@ -191,17 +215,27 @@ async def _settings() -> Settings:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(kind: type[ToolError | ResourceError] = ToolError) -> Iterator[None]:
     """Show our own errors as one sentence, and a bug as one without its trace, which goes to the log."""
     try:
         yield
     except SagaflowError as error:
-        raise ToolError(wording.for_agent(str(error))) from error
-    except ToolError:
+        raise kind(wording.for_agent(str(error))) from error
+    except (ToolError, ResourceError):
         raise
     except Exception as error:
-        logger.exception("a tool call failed")
-        raise ToolError(f"Sagaflow has a bug ({type(error).__name__}); the trace is in the server's log; please report it") from error
+        logger.exception("a request failed")
+        raise kind(f"Sagaflow has a bug ({type(error).__name__}); the trace is in the server's log; please report it") from error
+
+
+def _complaint(error: ValidationError) -> str:
+    """The first thing that is wrong with the arguments of a tool."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"argument {name!r} is missing"
+    reason = first["msg"][0].lower() + first["msg"][1:]
+    return records.one_line(f"argument {name!r} is {argument_schema.shown(first['input'])}: {reason}")
 
 
 def _project_dir() -> str:
@@ -226,7 +260,8 @@ def _entry(entry: records.Entry) -> InboxEntry:
 
 def main() -> int:
     """Serve over standard input and output until the client goes; the exit status."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    # In place of the SDK's own handler, which frames a trace in boxes as wide as a terminal that is not there.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
     server.run("stdio")
     return 0
 

@@ -19,7 +19,7 @@ from temporalio.common import HeaderCodecBehavior
 from temporalio.converter import DefaultPayloadConverter
 from temporalio.service import RPCError
 
-from sagaflow_mcp import sealing
+from sagaflow_mcp import keys, sealing
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def connect(
     Raises:
         Failure: the server cannot be reached within `CONNECT_SECONDS`.
     """
-    ring = sealing.KeyRing.of(home)
+    ring = keys.KeyRing.of(home)
     try:
         return await asyncio.wait_for(
             temporalio.client.Client.connect(

@@ -19,7 +19,7 @@ from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.service import RPCError
 
-from sagaflow_mcp import markers, models, sealing, temporal, worker_link
+from sagaflow_mcp import keys, markers, models, sealing, temporal, worker_link
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, reconciler, recovery, steps
 from sagaflow_mcp.durable.interceptors import refusals
@@ -164,7 +164,7 @@ class RunWorker:
 async def work(settings: Settings, address: str, namespace: str) -> None:
     """Connect to Temporal at `address` and work until told to stop; Failure when it cannot be reached."""
     home = settings.home
-    ring = sealing.KeyRing.of(home)
+    ring = keys.KeyRing.of(home)
     # Of this process and this start of it: recovery must never take a new worker for a dead one with the same pid.
     identity = f"sagaflow/{ring.home_id}/{os.getpid()}/{secrets.token_hex(4)}"
     log = RefusalLog(home)

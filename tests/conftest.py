@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +16,6 @@ from sagaflow_mcp.paths import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,6 +27,12 @@ def no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if name.startswith(("SAGAFLOW_", "ANTHROPIC_", "CLAUDE_")):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """What asynchronous tests run on, as the product does."""
+    return "asyncio"
 
 
 @pytest.fixture
@@ -38,3 +47,24 @@ def eventually(check: Callable[[], object], seconds: float = 10) -> None:
     while not check():
         assert time.monotonic() < deadline, f"{check} was not true within {seconds} s"
         time.sleep(0.02)
+
+
+NOBODY = 65534
+"""A user that owns nothing, on Linux and macOS alike."""
+
+
+@pytest.fixture
+def readable_by_its_owner_only() -> Iterator[Path]:
+    """A folder in which permissions hold, even where the tests run as root: they are nobody meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="sagaflow-test-"))
+    root = os.getuid() == 0
+    try:
+        if root:
+            os.chown(folder, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        subprocess.run(["chmod", "-R", "u+rwX", str(folder)], check=True)
+        shutil.rmtree(folder)

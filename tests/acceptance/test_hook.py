@@ -9,17 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from sagaflow_mcp import hook, inbox, records
+from sagaflow_mcp.paths import Home
 from sagaflow_mcp.records import Entry
-
-if TYPE_CHECKING:
-    from sagaflow_mcp.paths import Home
 
 ROOT = Path(__file__).parents[2]
 SH = shutil.which("sh") or "/bin/sh"
@@ -281,18 +280,27 @@ def test_a_home_with_a_file_where_a_folder_belongs_is_survived(session: Session,
     assert ("run-1" in session.context()) == (part == "seen")
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root can read everything")
 @pytest.mark.parametrize("part", ["", "inbox/new", "inbox/new/run-1~1.json"])
-def test_an_unreadable_home_is_silence(session: Session, part: str) -> None:
+def test_an_unreadable_home_is_silence(
+    readable_by_its_owner_only: Path, capfd: pytest.CaptureFixture[str], part: str
+) -> None:
     """`doctor` is the place to complain."""
-    put(session.home, "run-1")
-    path = Path(session.home.root, part)
-    mode = path.stat().st_mode
-    path.chmod(0)
-    try:
-        assert session.context() == ""
-    finally:
-        path.chmod(mode)
+    home = Home(str(readable_by_its_owner_only / "home")).prepare()
+    put(home, "run-1")
+    assert "unread" in hook.context(home, {}, {}, time.time())
+    Path(home.root, part).chmod(0)
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryFile() as event:
+        patch.setenv("SAGAFLOW_HOME", home.root)
+        event.write(b'{"session_id": "one", "hook_event_name": "SessionStart"}')
+        event.seek(0)
+        stdin = os.dup(0)
+        os.dup2(event.fileno(), 0)
+        try:
+            hook.main()
+        finally:
+            os.dup2(stdin, 0)
+            os.close(stdin)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_home_that_others_can_write_is_not_read(session: Session) -> None:

@@ -136,11 +136,10 @@ def test_a_pipe_in_the_folder_is_passed_over(tmp_path: Path) -> None:
     assert digest.snapshot(str(tmp_path)) == before
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused_by_name(readable_by_its_owner_only: Path) -> None:
     """The sentence says which file it is."""
-    folder = skill(tmp_path)
-    (tmp_path / "prompts" / "a.md").chmod(0)
+    folder = skill(readable_by_its_owner_only)
+    (readable_by_its_owner_only / "prompts" / "a.md").chmod(0)
     with pytest.raises(Refusal, match=r"prompts/a\.md' is part of a skill and cannot be read: Permission denied"):
         digest.snapshot(folder)
 

@@ -1,0 +1,112 @@
+"""Imports point downwards only, and what hooks and the engine load stays with the standard library."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import sagaflow_mcp
+
+PACKAGE = Path(sagaflow_mcp.__file__).parent
+
+LAYERS = {
+    "pure": """
+        __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
+        skill_imports load_errors structured_output reports credentials keys testing._script testing._wire
+    """,
+    "adapters": """
+        artifacts markers inbox notify refused sealing temporal starting processes supervisor children temporal_server
+        control peer service engine_client worker_link pinning loader models models._types models._deferred
+        models._messages_api models._verdict testing testing._calls testing._http testing.messages_api
+    """,
+    "durable": """
+        durable durable.activities durable.context durable.interceptors durable.journal durable.reconciler
+        durable.recovery durable.retry_policies durable.steps skill_workers
+    """,
+    "use cases": "catalog probe inspection launch runs following doctor wording",
+    "edges": """
+        __main__ cli cli_parser cli_commands cli_launch server worker engine hook demo testing.local testing.plugin
+    """,
+}
+"""Every module, lowest layer first; it may import its own layer and those before."""
+
+RANK = {module: rank for rank, modules in enumerate(LAYERS.values()) for module in modules.split()}
+
+HOOK_REACHABLE = {"hook", "engine", "engine_client"}
+"""What starts with the system's python3 or must stay small: all that these import is standard library, Python 3.9."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name below `sagaflow_mcp`, without the demonstration's skill."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] in {"demo_skill", "bundled_skills", "bundled_hooks"}:
+            continue
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """What `path` imports when it runs: names of modules, ours below `sagaflow_mcp` as `.name`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in typing_only:
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and id(node) not in typing_only and node.module:
+            found.update(_from(node.module, [alias.name for alias in node.names]))
+    return found
+
+
+def _from(module: str, names: list[str]) -> set[str]:
+    if module.partition(".")[0] != "sagaflow_mcp":
+        return {module}
+    inner = module.partition(".")[2]
+    known = modules()
+    joined = {name: f"{inner}.{name}".lstrip(".") for name in names}
+    return {f".{full if full in known else inner or '__init__'}" for full in joined.values()}
+
+
+def test_every_module_has_its_layer() -> None:
+    """A new module is put into a layer by whoever adds it."""
+    assert set(modules()) == set(RANK)
+
+
+def test_imports_point_downwards() -> None:
+    """No module imports from a layer above its own."""
+    upwards = [
+        f"{name} imports {target[1:]}"
+        for name, path in modules().items()
+        for target in imported(path)
+        if target.startswith(".") and RANK[target[1:]] > RANK[name] and not _lazily(name, target[1:])
+    ]
+    assert upwards == []
+
+
+def _lazily(name: str, target: str) -> bool:
+    """Whether it is the one import upwards that there is: the testing face offers the whole Sagaflow by name."""
+    return (name, target) == ("testing", "testing.local")
+
+
+def test_hooks_and_engine_stay_with_the_standard_library() -> None:
+    """Nothing that a hook or the engine loads needs a package or a Python newer than 3.9."""
+    todo, done, foreign = set(HOOK_REACHABLE), set(), []
+    known = modules()
+    while todo:
+        name = todo.pop()
+        done.add(name)
+        ast.parse(known[name].read_text(encoding="utf-8"), feature_version=(3, 9))
+        for target in imported(known[name]):
+            if target.startswith("."):
+                todo |= {target[1:]} - done
+            elif target.partition(".")[0] not in sys.stdlib_module_names:
+                foreign.append(f"{name} imports {target}")
+    assert foreign == []
