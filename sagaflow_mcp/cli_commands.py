@@ -199,8 +199,13 @@ def worker_run(_options: argparse.Namespace) -> int:
 def demo(_options: argparse.Namespace) -> int:
     """See a run survive kill -9."""
     from sagaflow_mcp import demo as demonstration  # noqa: PLC0415
+    from sagaflow_mcp.cli import EXIT_INTERRUPTED  # noqa: PLC0415
 
-    return demonstration.main()
+    try:
+        return demonstration.main()
+    except KeyboardInterrupt:
+        print("sagaflow: interrupted; everything was stopped and the throw-away home removed", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _settings() -> Settings:

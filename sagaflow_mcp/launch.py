@@ -237,6 +237,7 @@ async def _start(settings: Settings, checked: _Checked, run_id: str, address: st
                 "run_dir": settings.home.run(run_id),
                 "inbox_path": settings.home.inbox_page,
                 "project_dir": request.project_dir,
+                "model_queue": ids.model_queue(home_id),
             },
             execution_timeout=request.execution_timeout or checked.verdict.execution_timeout,
         ),

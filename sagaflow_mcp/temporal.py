@@ -92,7 +92,8 @@ async def connect(
             temporalio.client.Client.connect(
                 address,
                 namespace=namespace,
-                identity=identity,
+                # Not the SDK's default: a history need not tell the name of the user's machine.
+                identity=identity or f"sagaflow-client/{ring.home_id}",
                 data_converter=sealing.data_converter(home, ring, payload_converter, report),
                 header_codec_behavior=HeaderCodecBehavior.CODEC,
                 interceptors=[_Sender()],

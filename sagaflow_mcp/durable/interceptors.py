@@ -29,7 +29,7 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
-from sagaflow_mcp import ids, temporal
+from sagaflow_mcp import temporal
 from sagaflow_mcp.durable import journal
 
 if TYPE_CHECKING:
@@ -163,9 +163,8 @@ class RunOutbound(WorkflowOutboundInterceptor):
             return self.start_local_activity(_as_local(input))
         policy = input.retry_policy or RetryPolicy()
         if input.activity in MODEL and input.task_queue is None:
-            queue = ids.SkillQueue.parse(workflow.info().task_queue)
-            assert queue is not None, "a skill's workflow runs on a skill's queue"
-            input.task_queue = ids.model_queue(queue.home_id)
+            # From the envelope, not from the workflow's own queue: a replay has another one.
+            input.task_queue = self._envelope.get("model_queue")
             input.heartbeat_timeout = min(input.heartbeat_timeout or MODEL_HEARTBEAT_TIMEOUT, MODEL_HEARTBEAT_TIMEOUT)
         input.headers = self._step_header(input, attempts=policy.maximum_attempts)
         # Unlimited for Temporal: an attempt that ended because the worker died must not count. `steps` counts the rest.

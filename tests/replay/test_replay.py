@@ -1,0 +1,70 @@
+"""Runs that were open under a former version go on under this one: recorded histories replay, interceptor included."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import anyio
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.common import HeaderCodecBehavior
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.worker import Replayer
+
+from sagaflow_mcp import __version__, keys, loader, models, pinning, sealing
+from sagaflow_mcp.credentials import Credentials
+from sagaflow_mcp.durable import context, steps
+from sagaflow_mcp.paths import Home
+from sagaflow_mcp.settings import Settings
+
+HISTORIES = Path(__file__).parent / "histories"
+SKILL = Path(__file__).parent / "skills" / "recorded"
+REPLAY_SECONDS = 30
+"""A replay that commands something else can wait for ever for what never comes."""
+
+RECORDED = sorted(HISTORIES.glob("*/*.json"))
+
+
+def test_this_version_is_recorded() -> None:
+    """Every release leaves its histories: each part of the machinery, and each link of a continued run."""
+    names = [path.name.partition(".")[0] for path in RECORDED if path.parent.name == __version__]
+    assert sorted(set(names)) == [
+        "recorded-child",
+        "recorded-child-child",
+        "recorded-continue",
+        "recorded-parallel",
+        "recorded-signals",
+        "recorded-steps",
+    ]
+    assert names.count("recorded-continue") == 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
+    """Today's code commands what the recorded run commanded."""
+    shutil.copy(path.parent / "key", home.key)
+    ring = keys.KeyRing.of(home)
+    services = context.Services(
+        settings=Settings(home=home),
+        transport=models.DeferredMessagesApi(models.DEFAULT_MODELS),
+        credentials=Credentials(),
+    )
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    pinned = pinning.pin(home, pinning.Source("recorded", SKILL, "path", "workflow"))
+    try:
+        replayer = Replayer(
+            workflows=loader.workflows(loader.load(pinned)),
+            workflow_runner=loader.workflow_runner(),
+            data_converter=sealing.data_converter(home, ring, PydanticPayloadConverter),
+            interceptors=[steps.SagaflowInterceptor(services, sealing.SealingCodec(ring.keys), lambda: None)],
+            header_codec_behavior=HeaderCodecBehavior.CODEC,
+            workflow_failure_exception_types=[Exception],
+        )
+        history = WorkflowHistory.from_json(recorded["workflow_id"], recorded["history"])
+        with anyio.fail_after(REPLAY_SECONDS):
+            await replayer.replay_workflow(history)
+    finally:
+        loader.drop(pinned)
