@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SagaflowError as error:
         print(f"sagaflow: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("sagaflow: interrupted; runs that were launched go on: see `sagaflow runs`", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        # A second ^C would only interrupt the interpreter's own shutdown, and show its trace.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        said = str(error) or "interrupted; runs that were launched go on: see `sagaflow runs`"
+        print(f"sagaflow: {said}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader has gone, as `head` does; nothing more can be said, not even by Python's own shutdown.

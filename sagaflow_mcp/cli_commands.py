@@ -245,6 +245,8 @@ def _print_json(value: object) -> int:
 
 def _print_status(status: dict[str, Any]) -> None:
     for name, value in status.items():
+        if name == "ok" or value == "":
+            continue
         if isinstance(value, dict):
             print(
                 f"{name:<11} {', '.join(f'{key} {inner}' for key, inner in value.items() if inner not in (None, ''))}"

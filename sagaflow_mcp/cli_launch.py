@@ -57,10 +57,7 @@ async def _launch(settings: Settings, request: launch.Request, wait: bool, as_js
             async for found in following.follow(settings, launched.run_id):
                 show(found)
     except (KeyboardInterrupt, anyio.get_cancelled_exc_class()):
-        print(
-            f"sagaflow: no longer waiting; {launched.run_id} goes on: sagaflow show {launched.run_id}", file=sys.stderr
-        )
-        raise
+        raise KeyboardInterrupt(f"no longer waiting; the run goes on: sagaflow show {launched.run_id}") from None
     return _ended(found, as_json=as_json)
 
 

@@ -40,6 +40,7 @@ NEEDED_BYTES = 8_000_000
 """Less room than this is not enough for the server's database to begin with."""
 
 KEEPER = """\
+PATH=$PATH:/usr/bin:/bin
 crashes=0
 while :; do
   began=$(date +%s)

@@ -8,7 +8,7 @@ from pathlib import Path
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 
 SEED = Path(__file__).parent / "skills" / "seed-hello"
-ROUNDS = 5
+ROUNDS = 20
 """Editions of the skill; each is in flight while the next one is made."""
 
 

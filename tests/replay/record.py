@@ -1,4 +1,4 @@
-"""Record the histories of this version: `python tests/replay/record.py` before a release that changes what is commanded.
+"""Record the histories of this version: `python tests/replay/record.py`, before a release that commands something new.
 
 Each part of the skill `recorded` is run for real; its histories go to `histories/<version>/`, with the key that opens
 them. Histories of former versions stay as they are: runs that were open then must replay with today's code.

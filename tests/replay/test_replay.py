@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -16,8 +17,10 @@ from temporalio.worker import Replayer
 from sagaflow_mcp import __version__, keys, loader, models, pinning, sealing
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, steps
-from sagaflow_mcp.paths import Home
 from sagaflow_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.paths import Home
 
 HISTORIES = Path(__file__).parent / "histories"
 SKILL = Path(__file__).parent / "skills" / "recorded"
@@ -41,6 +44,12 @@ def test_this_version_is_recorded() -> None:
     assert names.count("recorded-continue") == 3
 
 
+def read(path: Path) -> dict[str, Any]:
+    """A recorded history with its workflow id."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
@@ -52,7 +61,7 @@ async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
         transport=models.DeferredMessagesApi(models.DEFAULT_MODELS),
         credentials=Credentials(),
     )
-    recorded = json.loads(path.read_text(encoding="utf-8"))
+    recorded = read(path)
     pinned = pinning.pin(home, pinning.Source("recorded", SKILL, "path", "workflow"))
     try:
         replayer = Replayer(

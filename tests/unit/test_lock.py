@@ -15,7 +15,9 @@ def test_the_lock_pins_every_dependency_within_its_range() -> None:
     """A dependency that was added or raised without a new lock is noticed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pins = dict(
-        re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.M)
+        re.findall(
+            r"^([A-Za-z0-9._-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE
+        )
     )
     wanted = [Requirement(each) for each in project["dependencies"]]
     assert [each.name for each in wanted if each.name not in pins] == []
