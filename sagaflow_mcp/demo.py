@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from sagaflow_mcp.settings import CREDENTIAL_NAMES, Settings
 from sagaflow_mcp.testing import OfflineMessagesApi, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sagaflow_mcp.runs import Run
 
@@ -40,19 +42,8 @@ ANSWERS = {
 
 def main() -> int:
     """Run the demonstration; 0 when the run survived, and nothing is left running or lying about."""
-    folder = Path(tempfile.mkdtemp(prefix="sagaflow-demo-"))
-    previous = signal.signal(signal.SIGTERM, _interrupted)
-    try:
-        rules = [Rule(match=asked, reply=_block(text), delay_seconds=STEP_SECONDS) for asked, text in ANSWERS.items()]
-        with OfflineMessagesApi(rules) as api:
-            settings = Settings.load(_environment(folder, api))
-            try:
-                anyio.run(_show, settings, api)
-            finally:
-                engine_client.stop(settings.home)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-        shutil.rmtree(folder, ignore_errors=True)
+    with _interruptions() as interrupted:
+        _demonstrate(interrupted)
     print("\nEverything was stopped and the throw-away home removed. Next:")
     print("  export ANTHROPIC_API_KEY=…                       # a real model")
     print("  sagaflow launch hello-world --name you --await   # a first run of your own")
@@ -60,8 +51,40 @@ def main() -> int:
     return 0
 
 
-def _interrupted(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
+def _demonstrate(interrupted: Callable[[], None]) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="sagaflow-demo-"))
+    try:
+        rules = [Rule(match=asked, reply=_block(text), delay_seconds=STEP_SECONDS) for asked, text in ANSWERS.items()]
+        with OfflineMessagesApi(rules) as api:
+            settings = Settings.load(_environment(folder, api))
+            try:
+                anyio.run(_show, settings, api, interrupted)
+            finally:
+                engine_client.stop(settings.home)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[Callable[[], None]]:
+    """Raises KeyboardInterrupt, when called, if there was a ^C or SIGTERM.
+
+    Not by the signal itself: it would leave a thread behind that goes on starting an engine, and a second one would
+    stop the cleaning up.
+    """
+    came = threading.Event()
+
+    def look() -> None:
+        if came.is_set():
+            raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, lambda *_: came.set()) for number in numbers]
+    try:
+        yield look
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
 
 
 def _environment(folder: Path, api: OfflineMessagesApi) -> dict[str, str]:
@@ -75,7 +98,7 @@ def _block(text: str) -> str:
     return f"STRUCTURED_OUTPUT_START\nTEXT|{text}\nSTRUCTURED_OUTPUT_END"
 
 
-async def _show(settings: Settings, api: OfflineMessagesApi) -> None:
+async def _show(settings: Settings, api: OfflineMessagesApi, interrupted: Callable[[], None]) -> None:
     say = _clock()
     say("The model in this demonstration is an offline stand-in that ships with Sagaflow; no key is used.")
     say("Starting an engine: an embedded Temporal server and a worker")
@@ -83,6 +106,7 @@ async def _show(settings: Settings, api: OfflineMessagesApi) -> None:
     say(f"Launched {launched.run_id}: three model calls, one after another")
     killed, shown = 0, 0
     async for run in following.follow(settings, launched.run_id, LIMIT_SECONDS):
+        interrupted()
         shown = _tell_steps(run, shown, say)
         if not killed and run.progress.steps_finished == 1 and run.progress.current:
             killed = _kill_worker(settings)

@@ -90,9 +90,11 @@ async def launch(settings: Settings, request: Request) -> Launched:
     run_id = request.run_id or ids.new_run_id(request.skill, datetime.now(UTC), os.urandom(4))
     run_dir = Path(settings.home.run(run_id))
     _announce(settings, checked, run_id, run_dir)
-    with _undone_when_refused(settings, run_id, run_dir):
-        address = await anyio.to_thread.run_sync(_make_ready, settings, checked, run_id)
-        await _start(settings, checked, run_id, address)
+    with _undone_on((SagaflowError, anyio.get_cancelled_exc_class()), settings, run_id):
+        client = await _connected(settings, checked, run_id)
+    # From here on the start may have been sent: only a refusal says that there is no run.
+    with _undone_on((Refusal,), settings, run_id):
+        await _start(client, settings, checked, run_id)
     return Launched(run_id=run_id, run_dir=str(run_dir))
 
 
@@ -205,22 +207,27 @@ def _announce(settings: Settings, checked: _Checked, run_id: str, run_dir: Path)
 
 
 @contextlib.contextmanager
-def _undone_when_refused(settings: Settings, run_id: str, run_dir: Path) -> Iterator[None]:
-    """Leave nothing behind of a run that was not started; one whose start was sent but not confirmed stays marked."""
+def _undone_on(errors: tuple[type[BaseException], ...], settings: Settings, run_id: str) -> Iterator[None]:
+    """Leave nothing behind of a run that was not started, which one of `errors` says."""
     try:
         yield
-    except SagaflowError as error:
-        if not getattr(error, "may_have_started", False):
-            markers.remove(settings.home, run_id)
-            shutil.rmtree(run_dir, ignore_errors=True)
+    except errors:
+        markers.remove(settings.home, run_id)
+        shutil.rmtree(settings.home.run(run_id), ignore_errors=True)
         raise
 
 
-async def _start(settings: Settings, checked: _Checked, run_id: str, address: str) -> None:
+async def _connected(settings: Settings, checked: _Checked, run_id: str) -> Client:
+    """A client of a Temporal server whose worker takes this skill version."""
     # Imported here: it takes half a second, and a launch that is refused should not.
-    from sagaflow_mcp import starting, temporal  # noqa: PLC0415
+    from sagaflow_mcp import temporal  # noqa: PLC0415
 
-    client: Client = await temporal.connect(settings.home, address)
+    return await temporal.connect(settings.home, await anyio.to_thread.run_sync(_make_ready, settings, checked, run_id))
+
+
+async def _start(client: Client, settings: Settings, checked: _Checked, run_id: str) -> None:
+    from sagaflow_mcp import starting  # noqa: PLC0415 - as above
+
     home_id = keys.KeyRing.of(settings.home).home_id
     request = checked.request
     await starting.start(

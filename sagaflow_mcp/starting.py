@@ -34,8 +34,6 @@ PAUSE_SECONDS = 0.2
 class Unconfirmed(Failure):
     """The start was sent, but no answer came: the run may be going."""
 
-    may_have_started = True
-
 
 @dataclass(frozen=True)
 class Start:

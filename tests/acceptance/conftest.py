@@ -1,0 +1,24 @@
+"""What the acceptance tests share: the real Claude Code and the real MCP Inspector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance import tools
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def claude() -> Path:
+    """The folder of the `claude` command."""
+    return tools.npm_package(tools.CLAUDE_CODE) / "node_modules" / ".bin"
+
+
+@pytest.fixture(scope="session")
+def inspector() -> Path:
+    """The folder in which npm has installed the MCP Inspector."""
+    return tools.npm_package(tools.INSPECTOR)

@@ -1,0 +1,165 @@
+"""The real Claude Code with the plugin installed, and the offline model in place of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagaflow_mcp.testing import Rule, ToolUse
+from tests.acceptance import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sagaflow_mcp.testing import LocalSagaflow
+
+PLUGIN = "sagaflow@sagaflow"
+SERVER = "plugin:sagaflow:sagaflow"
+PREFIX = "mcp__plugin_sagaflow_sagaflow__"
+TOOLS = {"launch_workflow", "list_inbox", "dismiss", "doctor", "get_run", "list_skills", "list_runs"}
+NOWHERE = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "offline"}
+"""With the provider's own address, `claude plugin` would try for a quarter of a minute to reach it."""
+
+LIMIT = 120
+"""Seconds that one `claude` command may take."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One headless session that has ended."""
+
+    events: list[dict[str, Any]]
+
+    def event(self, **wanted: str) -> dict[str, Any]:
+        """The first event with these values."""
+        return next(each for each in self.events if wanted.items() <= each.items())
+
+    @property
+    def session_id(self) -> str:
+        """The id that `--resume` takes."""
+        return str(self.event(type="result")["session_id"])
+
+
+class ClaudeCode:
+    """Claude Code with a home of its own."""
+
+    def __init__(self, folder: Path, commands: Path) -> None:
+        self.project = folder / "project"
+        self.project.mkdir(parents=True)
+        self._environment = {
+            "PATH": tools.path(commands),
+            "HOME": str(folder),
+            "CLAUDE_CONFIG_DIR": str(folder / ".claude"),
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            # The server's tools are there, with their schemas, in the first request to the model.
+            "ENABLE_TOOL_SEARCH": "false",
+            "MCP_CONNECTION_NONBLOCKING": "0",
+            "MCP_CONNECT_TIMEOUT_MS": "60000",
+        }
+
+    def run(self, *arguments: str, environ: Mapping[str, str] = NOWHERE) -> str:
+        """What a `claude` command that succeeds prints."""
+        environment = {**self._environment, **environ}
+        return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=LIMIT).stdout
+
+    def session(self, prompt: str, local: LocalSagaflow, *options: str) -> Session:
+        """A session with one prompt, with `local` as its model and as the user's Sagaflow."""
+        ours = {
+            name: value for name, value in local.environment().items() if name.startswith(("ANTHROPIC_", "SAGAFLOW_"))
+        }
+        allowed = ",".join(sorted(PREFIX + name for name in TOOLS))
+        form = ["--output-format", "stream-json", "--verbose", "--allowedTools", allowed]
+        out = self.run("-p", prompt, *form, *options, environ=ours)
+        return Session([json.loads(line) for line in out.splitlines() if line.startswith("{")])
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this checkout, which is a marketplace."""
+    return tools.copy_of_checkout(tmp_path_factory.mktemp("market") / "sagaflow")
+
+
+@pytest.fixture(scope="module")
+def claude_code(checkout: Path, claude: Path, tmp_path_factory: pytest.TempPathFactory) -> ClaudeCode:
+    """Claude Code with the plugin installed from the checkout."""
+    found = ClaudeCode(tmp_path_factory.mktemp("claude"), claude)
+    found.run("plugin", "marketplace", "add", str(checkout))
+    found.run("plugin", "install", PLUGIN)
+    return found
+
+
+def asked(local: LocalSagaflow, prompt: str) -> list[str]:
+    """The requests, as JSON, that Claude Code sent in the session that began with `prompt`."""
+    bodies = [each.body for each in local.model.requests if "claude-cli" in each.headers.get("user-agent", "")]
+    return [text for text in map(json.dumps, bodies) if prompt in text]
+
+
+def told(local: LocalSagaflow, text: str) -> list[dict[str, Any]]:
+    """The results of tool calls that Claude Code showed to the model in the session that had `text` in it."""
+    (*_, last) = asked(local, text)
+    blocks = [
+        block for each in json.loads(last)["messages"] if isinstance(each["content"], list) for block in each["content"]
+    ]
+    return [block for block in blocks if block["type"] == "tool_result"]
+
+
+def test_the_checkout_is_a_valid_plugin_and_marketplace(claude_code: ClaudeCode, checkout: Path) -> None:
+    """Strictly: a warning would be a failure."""
+    claude_code.run("plugin", "validate", "--strict", str(checkout))
+    (plugin,) = json.loads(claude_code.run("plugin", "list", "--json"))
+    assert plugin["id"] == PLUGIN
+    assert plugin["enabled"]
+    assert not plugin.get("errors")
+
+
+def test_a_launched_run_is_told_to_the_next_session_once(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -> None:
+    """The launching session ends at once; the run ends without it; the next session knows, and repeats nothing."""
+    launch = ToolUse(name=f"{PREFIX}launch_workflow", input={"skill": "hello-world", "args": {"name": "alice"}})
+    sagaflow.model.add(
+        Rule(
+            match="Please greet (alice)", reply="STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
+        ),
+        Rule(match="Begin the greeting", tools=(launch,), times=1),
+        Rule(reply="understood"),
+    )
+
+    session = claude_code.session("Begin the greeting", sagaflow)
+    begun = session.event(type="system", subtype="init")
+    assert {"name": SERVER, "status": "connected"}.items() <= begun["mcp_servers"][0].items()
+    assert {name for name in begun["tools"] if name.startswith(PREFIX)} == {PREFIX + name for name in TOOLS}
+    assert not begun.get("plugin_errors")
+    ended = session.event(type="result")
+    assert (ended["is_error"], ended["permission_denials"], ended["result"]) == (False, [], "understood")
+    assert "durable workflows in the background" in asked(sagaflow, "Begin the greeting")[0]
+    (result,) = told(sagaflow, "Begin the greeting")
+    assert not result.get("is_error"), result
+    run_id = json.loads(result["content"])["run_id"]
+
+    run = sagaflow.wait(run_id)
+    assert (run.state, run.result) == ("DONE", "hello, alice")
+
+    second = claude_code.session("What is new?", sagaflow)
+    (first_request, *_) = asked(sagaflow, "What is new?")
+    assert first_request.count(f"run {run_id}: hello, alice") == 1
+
+    claude_code.session("And now?", sagaflow, "--resume", second.session_id)
+    (resumed, *_) = asked(sagaflow, "And now?")
+    assert "What is new?" in resumed
+    assert resumed.count(f"run {run_id}: hello, alice") == 1
+
+
+def test_the_inbox_is_listed(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -> None:
+    """An inbox that is empty is an answer, not an error, and starts no engine."""
+    look = ToolUse(name=f"{PREFIX}list_inbox")
+    sagaflow.model.add(Rule(match="Look into the inbox", tools=(look,), times=1), Rule(reply="understood"))
+    session = claude_code.session("Look into the inbox", sagaflow)
+    assert session.event(type="result")["result"] == "understood"
+    (result,) = told(sagaflow, "Look into the inbox")
+    assert not result.get("is_error")
+    assert json.loads(result["content"]) == {"unread": 0, "entries": []}

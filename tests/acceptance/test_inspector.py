@@ -1,0 +1,104 @@
+"""The MCP server as the MCP Inspector sees it."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests.acceptance import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SERVER = str(tools.COMMANDS / "sagaflow-mcp")
+RUN_ID = "greeting"
+CONCURRENTLY = 3
+"""Inspectors at the same time: each takes seconds to start."""
+
+TOOL_CALLS: list[tuple[str, dict[str, Any], str]] = [
+    ("launch_workflow", {"skill": "hello-world", "args": {"name": "alice"}, "run_id": RUN_ID}, "hello, alice"),
+    ("list_inbox", {"include_dismissed": True, "limit": 5}, "hello, alice"),
+    ("get_run", {"run_id": RUN_ID}, "hello, alice"),
+    ("list_runs", {"status": "DONE"}, RUN_ID),
+    ("list_skills", {"name": "hello-world"}, "Who is greeted."),
+    ("dismiss", {"run_ids": [RUN_ID]}, RUN_ID),
+    ("doctor", {}, "[ok] worker: "),
+]
+
+
+class Inspect(Protocol):
+    """The Inspector's command line."""
+
+    def __call__(self, method: str, *options: str, era: str = "modern") -> dict[str, Any]:
+        """The result of one method."""
+        ...
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalSagaflow]:
+    """A Sagaflow with one run that has ended."""
+    with LocalSagaflow() as started:
+        reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, alice\nSTRUCTURED_OUTPUT_END"
+        started.model.add(Rule(match="Please greet alice", reply=reply))
+        started.wait(started.launch("hello-world", run_id=RUN_ID, name="alice"))
+        yield started
+
+
+@pytest.fixture(scope="module")
+def inspect(local: LocalSagaflow, inspector: Path) -> Inspect:
+    """What the Inspector prints of one method's result."""
+    program = inspector / "node_modules" / ".bin" / "mcp-inspector"
+    environment = {**local.environment(), "PATH": tools.path()}
+    ours = [
+        f"{name}={value}"
+        for name, value in environment.items()
+        if name.startswith(("SAGAFLOW_", "ANTHROPIC_")) and value
+    ]
+    given = [word for each in ours for word in ("-e", each)]
+
+    def run(method: str, *options: str, era: str = "modern") -> dict[str, Any]:
+        words = ["--cli", SERVER, *given, "--method", method, *options, "--protocol-era", era, "--format", "json"]
+        found: dict[str, Any] = json.loads(tools.run([str(program), *words], env=environment).stdout)["result"]
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_the_schemas_of_all_tools_are_portable(inspect: Inspect, era: str) -> None:
+    """Strictly: whatever the Inspector has to say about a schema is a failure."""
+    listed = inspect("tools/list", "--strict", era=era)
+    assert {tool["name"] for tool in listed["tools"]} == {name for name, _, _ in TOOL_CALLS}
+
+
+def test_each_tool_answers(inspect: Inspect) -> None:
+    """A launch under the id of a run that is done answers with its result."""
+
+    def call(tool: str, arguments: dict[str, Any]) -> str:
+        return json.dumps(inspect("tools/call", "--tool-name", tool, "--tool-args-json", json.dumps(arguments)))
+
+    with ThreadPoolExecutor(CONCURRENTLY) as pool:
+        answers = [(pool.submit(call, tool, arguments), said) for tool, arguments, said in TOOL_CALLS]
+    for answer, said in answers:
+        assert said in answer.result()
+
+
+def test_the_resources_are_listed_and_read(inspect: Inspect) -> None:
+    """The inbox, and a report through its template."""
+    report = f"sagaflow://runs/{RUN_ID}/report"
+    with ThreadPoolExecutor(CONCURRENTLY) as pool:
+        resources = pool.submit(inspect, "resources/list")
+        templates = pool.submit(inspect, "resources/templates/list")
+        inbox = pool.submit(inspect, "resources/read", "--uri", "sagaflow://inbox")
+        read = pool.submit(inspect, "resources/read", "--uri", report)
+    assert [each["uri"] for each in resources.result()["resources"]] == ["sagaflow://inbox"]
+    assert [each["uriTemplate"] for each in templates.result()["resourceTemplates"]] == [
+        "sagaflow://runs/{run_id}/report"
+    ]
+    assert inbox.result()["contents"][0]["mimeType"] == "text/markdown"
+    assert "hello, alice" in read.result()["contents"][0]["text"]

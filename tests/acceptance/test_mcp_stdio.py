@@ -1,0 +1,226 @@
+"""The MCP server over stdio, with the real client, in both generations of the protocol."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from mcp import Client, MCPError, StdioServerParameters
+from mcp_types import CallToolResult, TextContent, TextResourceContents
+
+from sagaflow_mcp import inbox, runs
+from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests.acceptance import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+SERVER = str(tools.COMMANDS / "sagaflow-mcp")
+LIMIT = 90
+"""Seconds that one test may take."""
+
+ALICE = Rule(match="Please greet alice", reply="STRUCTURED_OUTPUT_START\nGREETING|hello, alice\nSTRUCTURED_OUTPUT_END")
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalSagaflow]:
+    """A Sagaflow for all tests here, whose model greets alice."""
+    with LocalSagaflow() as started:
+        started.model.add(ALICE)
+        yield started
+
+
+@pytest.fixture(params=["auto", "legacy"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """How the client finds out which protocol to speak."""
+    return str(request.param)
+
+
+def connection(local: LocalSagaflow, mode: str, cwd: Path | None = None) -> Client:
+    """A client of a server of its own, on its way."""
+    started = StdioServerParameters(command=SERVER, env=local.environment(), cwd=cwd)
+    return Client(started, mode=mode, read_timeout_seconds=LIMIT)
+
+
+async def answer(client: Client, tool: str, **arguments: Any) -> Any:
+    """What `tool` answers: its structured content, or its text where it has none."""
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result
+    return result.structured_content or text(result)
+
+
+def text(result: CallToolResult) -> str:
+    """The text of a result."""
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    return content.text
+
+
+async def page(client: Client, uri: str) -> str:
+    """The text of a resource."""
+    (content,) = (await client.read_resource(uri)).contents
+    assert isinstance(content, TextResourceContents)
+    return content.text
+
+
+async def test_a_run_is_launched_waited_for_and_dismissed(local: LocalSagaflow, mode: str, tmp_path: Path) -> None:
+    """One session from launch to dismissal, with progress while it waits."""
+    inbox.dismiss(local.settings.home, None)
+    heard: list[str] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - As it is called.
+        heard.append(message or "")
+
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode, tmp_path) as client:
+            launched = await client.call_tool(
+                "launch_workflow",
+                {"skill": "hello-world", "args": {"name": "alice"}, "wait_seconds": 60},
+                progress_callback=hear,
+            )
+            assert launched.structured_content is not None
+            run_id = launched.structured_content["run_id"]
+            assert launched.structured_content["state"] == "DONE"
+            assert launched.structured_content["detail"] == "hello, alice"
+            assert any("steps done" in message for message in heard)
+
+            found = await answer(client, "get_run", run_id=run_id)
+            assert found == launched.structured_content
+            listed = await answer(client, "list_inbox")
+            assert listed["unread"] == 1
+            (entry,) = listed["entries"]
+            assert (entry["run_id"], entry["status"], entry["summary"]) == (run_id, "DONE", "hello, alice")
+            assert entry["project"] == str(tmp_path)
+            assert run_id in await answer(client, "list_runs", status="done")
+            assert run_id not in await answer(client, "list_runs", status="failed")
+
+            assert run_id in await page(client, "sagaflow://inbox")
+            assert "hello, alice" in await page(client, f"sagaflow://runs/{run_id}/report")
+
+            assert await answer(client, "dismiss", run_ids=[run_id]) == f"dismissed 1: {run_id}"
+            assert (await answer(client, "list_inbox"))["unread"] == 0
+            assert len((await answer(client, "list_inbox", include_dismissed=True))["entries"]) >= 1
+            assert await page(client, "sagaflow://inbox") == "The inbox is empty."
+
+
+async def test_the_skills_and_the_checks_are_shown(local: LocalSagaflow, mode: str) -> None:
+    """Also the argument schema of one skill."""
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode) as client:
+            assert "hello-world  [bundled]" in await answer(client, "list_skills")
+            assert "Who is greeted." in await answer(client, "list_skills", name="hello-world")
+            checks = (await answer(client, "doctor")).splitlines()
+            assert checks[0].startswith("[ok] version: ")
+            assert not [line for line in checks if line.startswith("[fail]")]
+
+
+async def test_what_every_session_pays_for_is_short(local: LocalSagaflow, mode: str) -> None:
+    """Tool schemas and instructions are part of the context of each conversation."""
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode) as client:
+            listed = await client.list_tools()
+            instructions = client.instructions or ""
+            templates = await client.list_resource_templates()
+            resources = await client.list_resources()
+    whole = json.dumps(listed.model_dump(mode="json", by_alias=True, exclude_none=True), ensure_ascii=False)
+    assert len(whole) <= 6000
+    assert 0 < len(instructions) <= 2000
+    assert {tool.name for tool in listed.tools} == {
+        "launch_workflow",
+        "list_inbox",
+        "dismiss",
+        "doctor",
+        "get_run",
+        "list_skills",
+        "list_runs",
+    }
+    assert all(tool.description and tool.annotations for tool in listed.tools)
+    assert [str(each.uri) for each in resources.resources] == ["sagaflow://inbox"]
+    assert [each.uri_template for each in templates.resource_templates] == ["sagaflow://runs/{run_id}/report"]
+
+
+BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
+    ("launch_workflow", {"skill": "hello-wrld"}, "'hello-world'"),
+    ("launch_workflow", {"skill": "../hello-world"}, "'../hello-world'"),
+    ("launch_workflow", {"skill": "hello-world", "args": {"nam": "alice"}}, "did you mean 'name'?"),
+    ("launch_workflow", {"skill": "hello-world", "args": {"name": 7}}, "argument 'name' of skill 'hello-world' is 7"),
+    ("launch_workflow", {"skill": "hello-world", "run_id": "../up"}, "'../up'"),
+    ("launch_workflow", {"skill": "hello-world", "wait_seconds": -1}, "greater than or equal to 0"),
+    ("get_run", {"run_id": "no-such-run"}, "there is no run 'no-such-run'"),
+    ("get_run", {"run_id": "../../inbox"}, "there is no run '../../inbox'"),
+    ("get_run", {}, "argument 'run_id' is missing"),
+    ("get_run", {"run_id": ["a"] * 1000}, "valid string"),
+    ("launch_workflow", {"skill": "hello-world", "arguments": {}}, "unknown argument 'arguments'"),
+    ("launch_workflow", {"skill": "hello-world", "args": "alice"}, "valid dictionary"),
+    ("dismiss", {}, "give either run_ids or all=true"),
+    ("list_runs", {"status": "ready"}, "'ready' is not one of"),
+    ("list_inbox", {"limit": 0}, "greater than or equal to 1"),
+    ("list_skills", {"name": "nothing"}, "'nothing'"),
+]
+
+
+async def test_a_bad_argument_is_answered_in_one_sentence(local: LocalSagaflow, mode: str) -> None:
+    """No trace, no shell command, and nothing has been started."""
+    before = runs.listing(local.settings.home, limit=100)
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode) as client:
+            for tool, arguments, said in BAD_ARGUMENTS:
+                result = await client.call_tool(tool, arguments)
+                assert result.is_error, (tool, arguments)
+                answered = text(result)
+                assert said in answered
+                assert len(answered) < 500
+                assert len(answered.splitlines()) == 1
+                assert "`sagaflow" not in answered
+            with pytest.raises(MCPError, match="there is no run 'no-such-run'"):
+                await client.read_resource("sagaflow://runs/no-such-run/report")
+    assert runs.listing(local.settings.home, limit=100) == before
+
+
+async def test_a_run_goes_on_when_the_worker_is_killed_while_the_server_waits(local: LocalSagaflow, mode: str) -> None:
+    """The waiting call answers with the ending, as if nothing had been."""
+    reply = f"STRUCTURED_OUTPUT_START\nGREETING|hello, {mode}\nSTRUCTURED_OUTPUT_END"
+    local.model.add(Rule(match=f"Please greet {mode}", reply=reply, hold=mode))
+    calls = len(local.model.requests)
+
+    def kill() -> None:
+        local.model.wait_for_requests(calls + 1, seconds=LIMIT)
+        os.kill(local.pid("worker"), signal.SIGKILL)
+        local.model.wait_for_requests(calls + 2, seconds=LIMIT)
+        local.model.release(mode)
+
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode) as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, kill)
+            found = await answer(client, "launch_workflow", skill="hello-world", args={"name": mode}, wait_seconds=80)
+    assert (found["state"], found["detail"]) == ("DONE", f"hello, {mode}")
+    assert len(local.inbox(found["run_id"])) == 1
+
+
+async def test_a_run_outlives_the_server_that_launched_it(local: LocalSagaflow, mode: str) -> None:
+    """The client goes as soon as the run is accepted."""
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode) as client:
+            launched = await answer(client, "launch_workflow", skill="hello-world", args={"name": "alice"})
+        run = await anyio.to_thread.run_sync(local.wait, launched["run_id"])
+    assert (run.state, run.result) == ("DONE", "hello, alice")
+
+
+def test_the_server_ends_with_its_standard_input_and_leaves_the_engine(local: LocalSagaflow) -> None:
+    """Nobody has to kill it, and it says nothing that is not the protocol."""
+    local.wait(local.launch("hello-world", name="alice"))
+    engine = local.pid("engine")
+    server = subprocess.run(
+        [SERVER], env=local.environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False
+    )
+    assert (server.returncode, server.stdout, server.stderr) == (0, b"", b"")
+    assert local.pid("engine") == engine

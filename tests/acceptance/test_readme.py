@@ -1,0 +1,166 @@
+"""The README, carried out: its commands, its first skill and its configuration."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagaflow_mcp.settings import Settings
+from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests.acceptance import tools
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+README = tools.ROOT.joinpath("README.md").read_text(encoding="utf-8")
+
+INSTALLING = {
+    "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/sagaflow demo": "The run ended: DONE",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest": "test_readme.py",
+    "pip install .": "Successfully installed sagaflow-mcp",
+    "claude plugin marketplace add ./": "Successfully added marketplace: sagaflow",
+    "claude plugin install sagaflow@sagaflow": "Successfully installed plugin: sagaflow@sagaflow",
+}
+"""Commands in a fresh checkout, and what they print among other things."""
+
+LAUNCHING = {
+    "sagaflow launch hello-world --name alice --await": "hello, alice",
+    "sagaflow skills list": "hello-world  [bundled]",
+    "sagaflow runs": "DONE       hello-world-",
+    "sagaflow inbox": "hello, alice",
+    "sagaflow dismiss --all": "dismissed hello-world-",
+    "sagaflow doctor": "[ok] worker: ",
+    "sagaflow engine status": "running",
+    "sagaflow engine logs": "worker.log",
+    "sagaflow worker status": "pid ",
+    "sagaflow engine stop": "the engine has stopped",
+}
+"""Commands with the package installed."""
+
+GREETING = {"sagaflow launch greet --name bob --await": "hi bob"}
+"""With the first skill in its place."""
+
+INSPECTING = {"npx @modelcontextprotocol/inspector@2.12.0 --cli sagaflow-mcp --method tools/list": "launch_workflow"}
+
+INSTALL_SECONDS = 400
+COMMAND_SECONDS = 90
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in `language`."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def first_skill(folder: Path) -> Path:
+    """The files of the README's first skill, written into `folder`."""
+    files: list[tuple[str, str]] = re.findall(
+        r"^`(greet/\S+)`:\n\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
+    )
+    for name, content in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return folder / "greet"
+
+
+def test_each_command_is_run_by_a_test_here() -> None:
+    """A command that is new in the README needs a place above."""
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert commands == [*INSTALLING, *LAUNCHING, *GREETING, *INSPECTING]
+
+
+def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> None:
+    """In the README's order, in one folder, as somebody would who has just got it."""
+    checkout = tools.copy_of_checkout(tmp_path / "sagaflow")
+    commands = checkout / ".venv" / "bin"
+    environment = {
+        **tools.pip_environment(),
+        "PATH": tools.path(commands, claude),
+        "HOME": str(tmp_path),
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",  # With the provider's own address it would be looked for.
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+    for command, said in INSTALLING.items():
+        # The tests are these: to run them here would not end.
+        line = f"{command} --collect-only --quiet" if command.endswith("/pytest") else command
+        assert said in tools.run(line, env=environment, cwd=checkout, seconds=INSTALL_SECONDS).stdout
+    listed = tools.run("sagaflow skills list", env=environment, cwd=tmp_path).stdout
+    assert "hello-world  [bundled]" in listed
+
+
+def test_the_commands_in_a_shell_work() -> None:
+    """In the README's order, with a model."""
+    with LocalSagaflow() as local:
+        reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
+        local.model.add(Rule(match=r"Please greet (\w+)", reply=reply))
+        environment = {**local.environment(), "PATH": tools.path()}
+        for command, said in LAUNCHING.items():
+            shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
+            assert said in shown
+            assert "--await" not in command or shown.splitlines()[-1] == said
+
+
+def test_the_other_ways_to_give_arguments_work() -> None:
+    """Those which the README's text mentions, and a run under an id of one's own, shown step by step."""
+    with LocalSagaflow() as local:
+        reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
+        local.model.add(Rule(match=r"Please greet (\w+)", reply=reply))
+        environment = {**local.environment(), "PATH": tools.path()}
+        for number, words in enumerate(("--arg name=carol", """--args-json '{"name": "carol"}'""")):
+            command = f"sagaflow launch hello-world {words} --id own-{number} --await"
+            for _ in range(2):
+                shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
+                assert shown.splitlines()[-1] == "hello, carol"
+        assert len(local.model.requests) == 2
+        shown = tools.run("sagaflow show own-0", env=environment, cwd=local.folder).stdout
+        assert "own-0: DONE" in shown
+        assert "finished  greeter" in shown
+
+
+def test_the_first_skill_works_where_the_readme_says() -> None:
+    """Its three files, in the user's folder of skills."""
+    with LocalSagaflow() as local:
+        first_skill(local.folder / ".claude" / "skills")
+        local.model.add(
+            Rule(match="Greet bob", reply="STRUCTURED_OUTPUT_START\nGREETING|hi bob\nSTRUCTURED_OUTPUT_END")
+        )
+        environment = {**local.environment(), "PATH": tools.path()}
+        for command, said in GREETING.items():
+            shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
+            assert shown.splitlines()[-1] == said
+
+
+def test_the_first_skill_passes_its_own_test(tmp_path: Path) -> None:
+    """The README's test, in a file beside the skill, in a project that knows nothing of this one."""
+    first_skill(tmp_path)
+    (test,) = [block for block in blocks("python") if "def test_" in block]
+    tmp_path.joinpath("test_greet.py").write_text(test, encoding="utf-8")
+    environment = {"PATH": tools.path(), "HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_greet.py"]
+    assert "1 passed" in tools.run(command, env=environment, cwd=tmp_path, seconds=COMMAND_SECONDS).stdout
+
+
+def test_the_configuration_is_understood(tmp_path: Path) -> None:
+    """Each setting that the README shows has an effect."""
+    (text,) = blocks("toml")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    home.joinpath("config.toml").write_text(text, encoding="utf-8")
+    settings = Settings.load({"SAGAFLOW_HOME": str(home)})
+    shown = tomllib.loads(text)
+    assert settings.notify == shown["inbox"]["notify"]
+    assert settings.idle_seconds == shown["engine"]["idle_seconds"]
+    assert settings.concurrent_model_calls == shown["models"].pop("concurrent_calls")
+    assert settings.models == {tier.upper(): model for tier, model in shown["models"].items()}
+
+
+@pytest.mark.parametrize(("command", "said"), INSPECTING.items())
+def test_the_inspector_shows_the_tools(command: str, said: str, inspector: Path, tmp_path: Path) -> None:
+    """With the Inspector installed, so that npx need not fetch it."""
+    assert f"{'@'.join(tools.INSPECTOR)} " in command
+    environment = {"PATH": tools.path(), "HOME": str(tmp_path), "NPM_CONFIG_OFFLINE": "true"}
+    assert said in tools.run(command, env=environment, cwd=inspector, seconds=COMMAND_SECONDS).stdout
