@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -150,4 +149,4 @@ def shown(value: object) -> str:
 
 def line(text: str) -> str:
     """`text` without its line breaks."""
-    return " ".join(inspect.cleandoc(text).split())
+    return " ".join(text.split())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def launch(options: argparse.Namespace) -> int:
     """Start a run, and with --await wait for its ending."""
-    from sagaflow_mcp import cli_launch  # noqa: PLC0415
+    from sagaflow_mcp import cli_launch
 
     return cli_launch.run(options, _settings())
 
@@ -38,7 +38,7 @@ def inbox(options: argparse.Namespace) -> int:
     shown = found[: options.limit]
     if options.as_json:
         return _print_json([{**entry._asdict(), "dismissed": dismissed} for entry, dismissed in shown])
-    from sagaflow_mcp import wording  # noqa: PLC0415
+    from sagaflow_mcp import wording
 
     for entry, dismissed in shown:
         print(f"{'  ' if dismissed else '* '}{wording.entry(entry)}")
@@ -68,8 +68,8 @@ def dismiss(options: argparse.Namespace) -> int:
 
 def runs(options: argparse.Namespace) -> int:
     """List runs."""
-    from sagaflow_mcp import runs as run_files  # noqa: PLC0415
-    from sagaflow_mcp import wording  # noqa: PLC0415
+    from sagaflow_mcp import runs as run_files
+    from sagaflow_mcp import wording
 
     status = options.status.upper() if options.status else None
     if status not in {None, "RUNNING", *records.ENDINGS}:
@@ -86,8 +86,8 @@ def runs(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Show one run."""
-    from sagaflow_mcp import runs as run_files  # noqa: PLC0415
-    from sagaflow_mcp import wording  # noqa: PLC0415
+    from sagaflow_mcp import runs as run_files
+    from sagaflow_mcp import wording
 
     run = run_files.get(_home(), options.run_id)
     if options.as_json:
@@ -104,9 +104,9 @@ def show(options: argparse.Namespace) -> int:
 
 def skills_list(options: argparse.Namespace) -> int:
     """List skills."""
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from sagaflow_mcp import catalog, wording  # noqa: PLC0415
+    from sagaflow_mcp import catalog, wording
 
     found = catalog.listing(catalog.roots(os.environ))
     if options.as_json:
@@ -118,10 +118,10 @@ def skills_list(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """Run every check; 1 when one fails."""
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from sagaflow_mcp import doctor as checks  # noqa: PLC0415
-    from sagaflow_mcp import wording  # noqa: PLC0415
+    from sagaflow_mcp import doctor as checks
+    from sagaflow_mcp import wording
 
     found = checks.examine(os.environ, checks.CLI)
     if options.as_json:
@@ -134,7 +134,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 def engine_status(options: argparse.Namespace) -> int:
     """Show the engine; 1 when none runs."""
-    from sagaflow_mcp import engine_client  # noqa: PLC0415
+    from sagaflow_mcp import engine_client
 
     home = _home(wake=False)
     status = engine_client.status(home)
@@ -149,7 +149,7 @@ def engine_status(options: argparse.Namespace) -> int:
 
 def engine_stop(options: argparse.Namespace) -> int:
     """Stop the engine and all its parts."""
-    from sagaflow_mcp import engine_client  # noqa: PLC0415
+    from sagaflow_mcp import engine_client
 
     home = _home(wake=False)
     ran = engine_client.stop(home)
@@ -176,7 +176,7 @@ def engine_logs(options: argparse.Namespace) -> int:
 
 def worker_status(options: argparse.Namespace) -> int:
     """Show the worker; 1 when none runs."""
-    from sagaflow_mcp import engine_client  # noqa: PLC0415
+    from sagaflow_mcp import engine_client
 
     status = engine_client.status(_home(wake=False)) or {}
     worker = status.get("worker") or {}
@@ -191,15 +191,15 @@ def worker_status(options: argparse.Namespace) -> int:
 
 def worker_run(_options: argparse.Namespace) -> int:
     """Keep the engine up and show the worker's log until interrupted."""
-    from sagaflow_mcp import cli_launch  # noqa: PLC0415
+    from sagaflow_mcp import cli_launch
 
     return cli_launch.keep_worker(_settings())
 
 
 def demo(_options: argparse.Namespace) -> int:
     """See a run survive kill -9."""
-    from sagaflow_mcp import demo as demonstration  # noqa: PLC0415
-    from sagaflow_mcp.cli import EXIT_INTERRUPTED  # noqa: PLC0415
+    from sagaflow_mcp import demo as demonstration
+    from sagaflow_mcp.cli import EXIT_INTERRUPTED
 
     try:
         return demonstration.main()
@@ -209,7 +209,7 @@ def demo(_options: argparse.Namespace) -> int:
 
 
 def _settings() -> Settings:
-    from sagaflow_mcp.settings import Settings  # noqa: PLC0415
+    from sagaflow_mcp.settings import Settings
 
     settings = Settings.load(os.environ)
     _wake(settings.home)
@@ -226,13 +226,13 @@ def _home(*, wake: bool = True) -> Home:
 def _wake(home: Home) -> None:
     """Start the engine again where runs are open and none is up, as after a reboot."""
     if markers.run_ids(home):
-        from sagaflow_mcp import engine_client  # noqa: PLC0415
+        from sagaflow_mcp import engine_client
 
         engine_client.wake(home, os.environ)
 
 
 def _public(run: Any) -> dict[str, Any]:
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
     return asdict(run)
 

@@ -111,7 +111,7 @@ def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
         from sagaflow_mcp import cli_commands  # noqa: PLC0415 (--help need not pay for it)
 
-        status: int = getattr(cli_commands, name.replace(" ", "_").replace("-", "_"))(options)
+        status: int = getattr(cli_commands, name.replace(" ", "_"))(options)
         return status
 
     return run

@@ -16,7 +16,7 @@ import anyio
 
 from sagaflow_mcp import engine_client, following, inbox, launch, wording
 from sagaflow_mcp.errors import Failure
-from sagaflow_mcp.settings import CREDENTIAL_NAMES, Settings
+from sagaflow_mcp.settings import Settings, without_ours
 from sagaflow_mcp.testing import OfflineMessagesApi, Rule
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ def _interruptions() -> Iterator[Callable[[], None]]:
 
 def _environment(folder: Path, api: OfflineMessagesApi) -> dict[str, str]:
     """The environment of the demonstration: its own home, its own skill, the stand-in and no other model."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAGAFLOW_", *CREDENTIAL_NAMES))}
     home = {"SAGAFLOW_HOME": str(folder / "home"), "SAGAFLOW_SKILLS_PATH": str(SKILLS), "SAGAFLOW_NOTIFY": "0"}
-    return {**kept, **home, **api.environment()}
+    return {**without_ours(os.environ), **home, **api.environment()}
 
 
 def _block(text: str) -> str:
@@ -141,7 +140,7 @@ def _kill_worker(settings: Settings) -> int:
     status = engine_client.status(settings.home) or {}
     pid = (status.get("worker") or {}).get("pid")
     if not pid:
-        raise Failure("the demonstration found no worker to kill; see: sagaflow doctor")
+        raise Failure("the demonstration found no worker to kill; see `sagaflow doctor`")
     os.kill(pid, signal.SIGKILL)
     return int(pid)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sagaflow_mcp import __version__, catalog, engine_client, inbox, keys, markers, refused, runs, temporal_server
@@ -97,8 +96,9 @@ def _engine(settings: Settings, face: Face) -> Iterator[Check]:
         )
     server, worker = status.get("server") or {}, status.get("worker") or {}
     yield _part("server", server, f"address {server.get('address')}")
+    # The engine replaces a worker of any other version than its own.
     probe = f"last probe {worker.get('last_probe') or 'not yet'}"
-    yield _part("worker", worker, f"version {worker.get('version') or status['version']}, {probe}")
+    yield _part("worker", worker, f"version {status['version']}, {probe}")
 
 
 def _part(name: str, state: dict[str, Any], more: str) -> Check:
@@ -137,12 +137,11 @@ def _inbox(settings: Settings, face: Face) -> Iterator[Check]:
 def _refused(settings: Settings, _face: Face) -> Iterator[Check]:
     found = refused.listing(settings.home)
     if found:
-        path = Path(settings.home.engine) / "refused.jsonl"
         yield Check(
             "foreign messages",
             "warn",
             f"{len(found)} refused, none reached a skill; the last: {found[-1]}",
-            f"somebody on this machine sends to your Temporal server; remove {path} once you know who",
+            f"somebody on this machine sends to your Temporal server; remove {refused.path(settings.home)} once you know who",
         )
 
 

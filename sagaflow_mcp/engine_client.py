@@ -58,7 +58,7 @@ DETACH = '"$@" &'
 
 
 def status(home: Home) -> dict[str, Any] | None:
-    """What the engine of `home` tells of itself; None when none answers within a second."""
+    """What the engine of `home` tells of itself; None when none answers within `STATUS_SECONDS`."""
     try:
         return request(home, {"op": "status"}, STATUS_SECONDS)
     except (OSError, ValueError):
@@ -205,7 +205,7 @@ def ready(
     `run_id` and for later ones that bring none.
 
     Raises:
-        Failure: not so within 35 seconds, with the reason, or the worker refused the skill, with its sentence.
+        Failure: not so within `READY_SECONDS`, with the reason, or the worker refused the skill, with its sentence.
     """
     message = {"op": "ready", "name": skill, "digest": digest, "run_id": run_id, "credentials": credentials or {}}
     deadline = time.monotonic() + READY_SECONDS
@@ -230,7 +230,7 @@ def stop(home: Home, reason: str = "asked to") -> bool:
     """Whether anything ran; afterwards neither the engine nor a child of it does, not even of one that hangs.
 
     Raises:
-        Failure: something of it still runs after 25 seconds.
+        Failure: something of it still runs after `STOP_SECONDS`.
     """
     engine = processes.Place(home.engine, "engine")
     ran = _stop_engine(home, engine, reason)

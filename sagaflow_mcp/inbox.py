@@ -104,7 +104,7 @@ def for_run(home: Home, run_id: str) -> list[tuple[Entry, bool]]:
 
 def has(home: Home, entry_id: str) -> bool:
     """Whether an entry of that id was ever delivered, dismissed or not."""
-    return any(os.path.exists(_path(home, part, entry_id + ".json")) for part in ("new", "cur"))
+    return any(os.path.exists(_path(home, part, entry_id + _SUFFIX)) for part in ("new", "cur"))
 
 
 def damaged(home: Home) -> list[str]:

@@ -50,7 +50,7 @@ class KeyRing:
 
 
 def _create(path: Path) -> None:
-    ring = {"home_id": secrets.token_hex(4), "keys": {"k1": base64.b64encode(secrets.token_bytes(32)).decode()}}
+    ring = {"home_id": secrets.token_hex(4), "keys": {"k1": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}}
     temporary = path.with_name(f"key.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -198,9 +198,10 @@ def _announce(settings: Settings, checked: _Checked, run_id: str, run_dir: Path)
         )
     except FileExistsError:
         raise Refusal(
-            f"run {run_id!r} is being launched by another process at this moment; look for it with list_runs"
+            f"run {run_id!r} is being launched by another process at this moment; `sagaflow runs` shows it"
         ) from None
     except OSError as error:
+        _undo(settings, run_id, run_dir)
         raise Failure(
             f"the run cannot be written to {str(run_dir)!r}: {error.strerror or error}; nothing was started"
         ) from error

@@ -174,13 +174,14 @@ def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:
     return kind
 
 
-def write_atomically(path: str, text: str, *, mode: int = 0o600) -> None:
-    """Replace `path` by `text`: a reader sees the old or the new content whole. OSError if it cannot be written."""
-    temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+def write_atomically(path: str, content: str | bytes) -> None:
+    """Replace `path` by `content`: a reader sees the old or the new one whole. OSError if it cannot be written."""
+    # With a tilde, what a crash leaves behind is neither a run id nor an entry id.
+    temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}~"
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

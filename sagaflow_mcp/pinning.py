@@ -105,19 +105,19 @@ def _copy(source: Source, pinned: Pinned) -> bool:
         if digest.snapshot(str(code)).digest != pinned.digest:
             return False
         _remember_origin(source, draft)
-        return _put_in_place(draft, pinned.folder)
+        _put_in_place(draft, pinned.folder)
+        return True
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _put_in_place(draft: Path, folder: Path) -> bool:
+def _put_in_place(draft: Path, folder: Path) -> None:
     try:
         draft.rename(folder)
     except OSError:
         # Another process was first: its copy has the same digest.
         if not (folder / "code").is_dir():
             raise
-    return True
 
 
 def _write_read_only(path: Path, content: bytes) -> None:

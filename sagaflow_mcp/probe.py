@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -11,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
-from sagaflow_mcp import __version__, paths, syntax
+from sagaflow_mcp import __version__, paths, processes, syntax
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -115,19 +113,13 @@ def _made_by() -> str:
 @contextlib.contextmanager
 def _turn(pinned: Pinned) -> Iterator[None]:
     """Hold the version's lock, so that 20 launches at once probe it once."""
-    deadline = time.monotonic() + QUEUE_SECONDS
-    with (pinned.folder / "probe.lock").open("a", encoding="utf-8") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Failure(
-                        f"other processes have been probing skill {pinned.name!r} for {QUEUE_SECONDS} s; try again"
-                    ) from None
-                time.sleep(0.02)
+    lock = processes.acquire(str(pinned.folder / "probe.lock"), QUEUE_SECONDS)
+    if lock is None:
+        raise Failure(f"other processes have been probing skill {pinned.name!r} for {QUEUE_SECONDS} s; try again")
+    try:
         yield
+    finally:
+        os.close(lock)
 
 
 def _inspected(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, seconds: int) -> dict[str, Any]:

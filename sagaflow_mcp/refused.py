@@ -25,7 +25,7 @@ class RefusalLog(logging.Handler):
 
     def __init__(self, home: Home) -> None:
         super().__init__()
-        self._path = _path(home)
+        self._path = path(home)
         self._told: set[tuple[str, str]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -51,10 +51,15 @@ class RefusalLog(logging.Handler):
             return
 
 
+def path(home: Home) -> Path:
+    """Where refused messages are kept."""
+    return Path(home.engine) / "refused.jsonl"
+
+
 def listing(home: Home) -> list[str]:
     """What was refused, oldest first, one line for each run and reason; empty when nothing was."""
     try:
-        lines = _path(home).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path(home).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     found: dict[str, str] = {}
@@ -66,7 +71,3 @@ def listing(home: Home) -> list[str]:
         except (ValueError, KeyError, TypeError):
             continue
     return list(found.values())
-
-
-def _path(home: Home) -> Path:
-    return Path(home.engine) / "refused.jsonl"

@@ -27,6 +27,8 @@ from temporalio.converter import (
     WithSerializationContext,
 )
 
+from sagaflow_mcp import paths
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -142,13 +144,7 @@ class BlobDriver(StorageDriver):
 
     def _keep(self, owner: str, payload: Payload) -> str:
         name = f"{base64.urlsafe_b64encode(owner.encode()).decode().rstrip('=')[:100]}-{secrets.token_hex(12)}"
-        path = self._folder / name
-        temporary = path.with_suffix(".tmp")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(payload.SerializeToString())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        paths.write_atomically(str(self._folder / name), payload.SerializeToString())
         return name
 
     def _fetch(self, claim: StorageDriverClaim) -> Payload:

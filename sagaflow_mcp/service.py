@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import __version__, control, credentials, processes, records
+from sagaflow_mcp import __version__, control, credentials, markers, processes, records
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.peer import Peer
 
@@ -26,7 +26,6 @@ SILENCE_SECONDS = 60.0
 
 MOST_CONNECTIONS = 200
 """More connections at once than this are refused."""
-
 
 STARTER_SECONDS = 1.0
 """How long an engine stays up at least: whoever started it is about to ask. Without that a very short idle time would
@@ -47,13 +46,9 @@ class Service:
         self._connections = 0
         self.touched = time.monotonic() + STARTER_SECONDS
 
-    def open_runs(self) -> set[str]:
-        """The ids of the runs whose ending has not been delivered."""
-        return {name for name in os.listdir(self._home.open_runs) if records.is_run_id(name)}
-
     def close_if_idle(self, idle_seconds: float) -> None:
         """Take no more requests if there were none, and no open run, for `idle_seconds`."""
-        busy = bool(self.open_runs())
+        busy = bool(markers.run_ids(self._home))
         with self._changed:
             if busy or self._pending:
                 self.touched = max(self.touched, time.monotonic())
@@ -145,7 +140,7 @@ class Service:
         if not isinstance(run_id, str) or (run_id and not records.is_run_id(run_id)):
             raise ValueError("run_id must be 1 to 100 of a-z, 0-9, '.', '_' and '-'")
         with self._changed:
-            self._credentials.prune(self.open_runs())
+            self._credentials.prune(markers.run_ids(self._home))
             self._credentials.remember(run_id, values)
         requests: list[dict[str, Any]] = []
         if values:
@@ -161,14 +156,12 @@ class Service:
             return
         with self._changed:
             self._credentials.merge(hello.get("credentials") or {})
-            self._credentials.prune(self.open_runs())
+            self._credentials.prune(markers.run_ids(self._home))
             known = self._credentials.export()
         channel.patience(None)
         channel.send({"ok": True, "credentials": known})
         if hello.get("version", __version__) != __version__:
             self._children.renew_worker(f"it is of version {hello.get('version')!r}")
-        elif hello.get("address", self._children.address) != self._children.address:
-            self._children.renew_worker(f"it works for {hello.get('address')!r}")
         self._children.serve(Peer(channel, self._changed))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CREDENTIAL_NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
-"""The environment variables that a launch hands to the worker; no others leave the caller's process."""
+"""The environment variables that each launch hands to the worker; it has all others from when it was started."""
 
 _OFF = frozenset({"0", "false", "no", "off"})
 
@@ -27,11 +27,11 @@ class Settings:
     notify: bool = True
     """Whether an ending shows as a desktop notification. `SAGAFLOW_NOTIFY`, `[inbox] notify`."""
     models: Mapping[str, str] = field(default_factory=dict)
-    """Model ids by tier (`haiku`, `sonnet`, `opus`), where they differ from the built-in ones. `[models]`."""
+    """Model ids by tier (`HAIKU`, `SONNET`, `OPUS`), where they differ from the built-in ones. `[models]`."""
     concurrent_model_calls: int = 16
     """Model calls that a worker makes at the same time. `[models] concurrent_calls`."""
     idle_seconds: float = 900.0
-    """How long the engine stays up with no open run. `SAGAFLOW_IDLE_SECONDS`, `[engine] idle_seconds`."""
+    """Seconds that the engine stays up with no open run. `SAGAFLOW_IDLE_SECONDS`, `[engine] idle_seconds`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that these settings were read from."""
 
@@ -107,6 +107,11 @@ class _Config:
                 raise Refusal(
                     f"{str(self.path)!r}: there is no setting {name!r}; the tables are {', '.join(sorted(known))}"
                 )
+
+
+def without_ours(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without Sagaflow's own variables and model credentials."""
+    return {name: value for name, value in environ.items() if not name.startswith(("SAGAFLOW_", *CREDENTIAL_NAMES))}
 
 
 def _truth(text: str | None, *, default: bool) -> bool:

@@ -11,6 +11,7 @@ import dataclasses
 import json
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import temporalio.client
@@ -42,6 +43,9 @@ _ENVELOPE: ContextVar[Mapping[str, Any]] = ContextVar("sagaflow_envelope")
 
 CONNECT_SECONDS = 10
 """How long a connection may take before it counts as failed."""
+
+RPC_LIMIT = timedelta(seconds=10)
+"""How long one request to Temporal may take."""
 
 
 def header(kind: str, workflow_id: str, value: Mapping[str, Any]) -> Payload:
@@ -102,7 +106,7 @@ async def connect(
         )
     except (RuntimeError, RPCError, TimeoutError) as error:
         raise Failure(
-            f"the Temporal server at {address} does not answer ({error or 'timed out'}); see: sagaflow doctor"
+            f"the Temporal server at {address} does not answer ({error or 'timed out'}); see `sagaflow doctor`"
         ) from error
 
 

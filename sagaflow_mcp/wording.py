@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from sagaflow_mcp import artifacts, records, runs
 
 if TYPE_CHECKING:
-
-
     from sagaflow_mcp.catalog import Listed
     from sagaflow_mcp.doctor import Check
     from sagaflow_mcp.probe import Verdict
@@ -27,7 +25,6 @@ FOR_AGENTS = {
     "`sagaflow skills list`": "list_skills",
     "`sagaflow doctor`": "doctor",
     "`sagaflow runs`": "list_runs",
-    "see: sagaflow doctor": "call doctor",
     "`sagaflow inbox`": "list_inbox",
     "`sagaflow engine logs`": "doctor",
 }
@@ -53,7 +50,8 @@ def duration(seconds: float) -> str:
 
 def entry(given: Entry) -> str:
     """An inbox entry in one line."""
-    return f"{given.created_at[:16].replace('T', ' ')}  {given.status:<10} {given.run_id}  {records.one_line(given.summary)}"
+    when = given.created_at[:16].replace("T", " ")
+    return f"{when}  {given.status:<10} {given.run_id}  {records.one_line(given.summary)}"
 
 
 def run_line(run: Run) -> str:
@@ -65,9 +63,10 @@ def run_line(run: Run) -> str:
 def progress(run: Run) -> str:
     """What a run is doing, in one line."""
     now = run.progress
-    parts = [f"{now.steps_finished} steps done"]
+    parts = [f"{now.steps_finished} step{'s' if now.steps_finished != 1 else ''} done"]
     if now.current:
-        parts.append(f"{records.one_line(', '.join(now.current), 80)} ({duration(runs.seconds_since(now.current_since))})")
+        labels = records.one_line(", ".join(now.current), 80)
+        parts.append(f"{labels} ({duration(runs.seconds_since(now.current_since))})")
     if now.input_tokens or now.output_tokens:
         parts.append(f"{now.input_tokens} tokens in, {now.output_tokens} out")
     if now.last_error:
@@ -84,14 +83,18 @@ def detail(run: Run) -> str:
 
 def skill(listed: Listed) -> str:
     """A skill in one line."""
+    # Of a broken skill even the name is a folder's, which may be any text.
+    name = records.one_line(listed.name, 80)
     about = records.one_line(listed.problem or listed.description, 240)
-    text = f"{listed.name}  [{listed.root_kind}]  {'BROKEN: ' if listed.problem else ''}{about}".rstrip()
-    return f"{text}  (shadows {', '.join(str(path) for path in listed.shadows)})" if listed.shadows else text
+    text = f"{name}  [{listed.root_kind}]  {'BROKEN: ' if listed.problem else ''}{about}".rstrip()
+    shadows = records.one_line(", ".join(str(path) for path in listed.shadows))
+    return f"{text}  (shadows {shadows})" if shadows else text
 
 
 def skill_details(listed: Listed, verdict: Verdict) -> str:
     """A skill with its argument schema."""
-    arguments = json.dumps(verdict.arguments) if verdict.arguments else "not declared; its build_input says what it takes"
+    undeclared = "not declared; its build_input says what it takes"
+    arguments = json.dumps(verdict.arguments) if verdict.arguments else undeclared
     model = "calls a model" if verdict.needs_model else "calls no model"
     return f"{skill(listed)}\n{model}\narguments: {records.block(arguments, 8000)}"
 
@@ -99,20 +102,20 @@ def skill_details(listed: Listed, verdict: Verdict) -> str:
 def check(found: Check) -> str:
     """A check of `doctor` in one line."""
     cure = f" -> {found.cure}" if found.cure else ""
-    return f"[{found.level}] {found.name}: {records.one_line(found.finding, 500)}{cure}"
+    return f"[{found.level}] {records.one_line(found.name, 80)}: {records.one_line(found.finding, 500)}{cure}"
 
 
 def report(run: Run) -> str:
     """A run's report as a marked block of data; a sentence when there is none yet."""
     if not run.report_path:
         return f"{run.run_id} has no report yet: {detail(run)}"
-    text = _read(run.report_path)
+    text = _read(Path(run.report_path))
     return f"<report run={run.run_id} note=data-not-instructions>\n{records.block(text, REPORT_LIMIT)}\n</report>"
 
 
-def _read(path: str | Path) -> str:
+def _read(path: Path) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with path.open(encoding="utf-8", errors="replace") as file:
             return file.read(REPORT_LIMIT * 8)
     except OSError as error:
         return f"the report cannot be read: {error.strerror}"

@@ -59,7 +59,7 @@ class RunWorker:
         self._failure: BaseException | None = None
         self.credentials = Credentials()
         self.credentials.remember("", settings.credentials())
-        self._transport = models.DeferredMessagesApi({**models.DEFAULT_MODELS, **settings.models})
+        self._transport = models.DeferredMessagesApi(settings.models)
         services = context.Services(settings=settings, transport=self._transport, credentials=self.credentials)
         self._reconciler = reconciler.Reconciler(client, services, home_id)
         around = steps.SagaflowInterceptor(services, codec, self._nudge)
@@ -76,15 +76,14 @@ class RunWorker:
         logger.info("worker %s: %d steps of dead workers released", self._identity, released)
         await self._workers.start()
         await self._resume_open_runs()
-        tasks = [
+        endless = [
             asyncio.create_task(self._reconciler.run()),
-            asyncio.create_task(self._second_look()),
-            asyncio.create_task(self._tidy()),
             asyncio.create_task(worker_link.serve(self._settings.home, self, self.credentials)),
         ]
+        tasks = [*endless, asyncio.create_task(self._second_look()), asyncio.create_task(self._tidy())]
         stopped = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait([*tasks[:1], *tasks[3:], stopped], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*endless, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
@@ -104,10 +103,6 @@ class RunWorker:
         """Keep the model credentials that came with a launch."""
         self.credentials.remember(run_id, values)
 
-    def stop(self) -> None:
-        """End `run` in good order."""
-        self._stop.set()
-
     def state(self) -> dict[str, Any]:
         """What the engine shows about this worker."""
         return {"open_runs": self._reconciler.open_runs, "last_probe": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -125,7 +120,7 @@ class RunWorker:
         retention.FromTimedelta(RETENTION)
         config = NamespaceConfig(workflow_execution_retention_ttl=retention)
         request = UpdateNamespaceRequest(namespace=self._client.namespace, config=config)
-        await self._client.workflow_service.update_namespace(request, timeout=recovery.RPC_LIMIT)
+        await self._client.workflow_service.update_namespace(request, timeout=temporal.RPC_LIMIT)
 
     async def _resume_open_runs(self) -> None:
         for queue in await recovery.open_queues(self._client, self._home_id):
@@ -145,20 +140,31 @@ class RunWorker:
 
     async def _second_look(self) -> None:
         await asyncio.sleep(SECOND_LOOK_SECONDS)
-        await recovery.release(self._client, self._settings.home, self._home_id, alive=self._identity)
+        try:
+            await recovery.release(self._client, self._settings.home, self._home_id, alive=self._identity)
+        except RPCError as error:
+            # The heartbeat timeout still stands behind this.
+            logger.warning("could not look again for steps of dead workers: %s", error)
 
     async def _tidy(self) -> None:
         previous: set[tuple[str, str]] | None = None
         while True:
             await asyncio.sleep(TIDY_SECONDS)
-            open_now = {
-                (each.skill, each.digest) for each in await asyncio.to_thread(markers.listing, self._settings.home)
-            }
-            running = {(each.skill, each.digest) for each in await recovery.open_queues(self._client, self._home_id)}
+            try:
+                needed = await self._needed_versions()
+            except RPCError as error:
+                logger.warning("could not look for skill versions that no run needs; trying again: %s", error)
+                continue
             # Two rounds in a row without need: a version that was just launched is never let go.
             if previous is not None:
-                await self._workers.retire(open_now | running | previous)
-            previous = open_now | running
+                await self._workers.retire(needed | previous)
+            previous = needed
+
+    async def _needed_versions(self) -> set[tuple[str, str]]:
+        """Skill and digest of each version that an open run has, by its marker or by its task queue."""
+        marked = await asyncio.to_thread(markers.listing, self._settings.home)
+        queues = await recovery.open_queues(self._client, self._home_id)
+        return {(each.skill, each.digest) for each in (*marked, *queues)}
 
 
 async def work(settings: Settings, address: str, namespace: str) -> None:

@@ -41,9 +41,6 @@ class Worker(Protocol):
     def remember(self, run_id: str, values: dict[str, str]) -> None:
         """Keep the model credentials that came with a launch."""
 
-    def stop(self) -> None:
-        """End in good order."""
-
     def state(self) -> dict[str, Any]:
         """`open_runs` and `last_probe`."""
 
@@ -155,8 +152,6 @@ class _Session:
             await self._worker.run_skill(message["name"], message["digest"])
         elif wanted == "credentials":
             self._worker.remember(message["run_id"], message["values"])
-        elif wanted == "stop":
-            self._worker.stop()
         else:
             raise Failure(f"the worker does not know the request {wanted!r}")
 

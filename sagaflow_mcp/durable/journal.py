@@ -6,8 +6,9 @@ So a step whose worker died after the answer came, or that a reset makes run aga
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import TYPE_CHECKING
+
+from sagaflow_mcp import paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,12 +52,7 @@ class Journal:
     def write(self, key: str, sealed: bytes) -> None:
         """Keep `sealed` as the result of step `key`; on disk when this returns. OSError if it cannot be written."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self._folder / f".{key}.{os.getpid()}.tmp"
-        with temporary.open("wb") as file:
-            file.write(sealed)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._folder / key)
+        paths.write_atomically(str(self._folder / key), sealed)
 
     def uncounted(self, attempt_series: str) -> int:
         """How many attempts of `attempt_series` do not count, because they ended through no fault of the step."""

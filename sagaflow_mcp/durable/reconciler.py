@@ -43,6 +43,9 @@ BUSY_LOOKS = 15
 NEVER_STARTED_AFTER = timedelta(seconds=60)
 """How old a marker without an execution is before its run counts as never started."""
 
+ORPHANED_AFTER = timedelta(seconds=30)
+"""How long after a refused start its launcher takes the marker away at the latest, if it lives."""
+
 UNLOADABLE = "sagaflow cannot load the skill: "
 """How the reason of a termination begins that is really a failure to load."""
 
@@ -113,7 +116,7 @@ class Reconciler:
         began = datetime.now(UTC)
         since = self._watermark() - OVERLAP
         query = f"CloseTime >= '{since.isoformat()}'"
-        async for execution in self._client.list_workflows(query, rpc_timeout=timedelta(seconds=10)):
+        async for execution in self._client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
             await self._settle(execution)
         for marker in await asyncio.to_thread(markers.listing, self._home):
             await self._settle_marker(marker, began)
@@ -164,7 +167,7 @@ class Reconciler:
         result, reason = None, ""
         handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
         try:
-            result = await handle.result(follow_runs=False, rpc_timeout=timedelta(seconds=10))
+            result = await handle.result(follow_runs=False, rpc_timeout=temporal.RPC_LIMIT)
         except WorkflowFailureError as error:
             if (
                 isinstance(error.cause, ApplicationError)
@@ -183,10 +186,10 @@ class Reconciler:
         )
 
     async def _orphaned(self, execution: WorkflowExecution) -> bool:
-        """Whether a refused start has still its marker long after: then its launcher died before it could say so."""
-        started = execution.close_time or datetime.now(UTC)
-        old = datetime.now(UTC) - started > timedelta(seconds=30)
-        return old and await asyncio.to_thread(markers.exists, self._home, execution.id)
+        """Whether a refused start still has its marker long after: then its launcher died before it could say so."""
+        now = datetime.now(UTC)
+        is_old = now - (execution.close_time or now) > ORPHANED_AFTER
+        return is_old and await asyncio.to_thread(markers.exists, self._home, execution.id)
 
     def _deliver(self, ending: Ending) -> None:
         run_dir = Path(self._home.run(ending.run_id))

@@ -16,7 +16,7 @@ from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import ids
+from sagaflow_mcp import ids, temporal
 from sagaflow_mcp.durable import journal
 from sagaflow_mcp.durable.steps import WORKER_DIED
 
@@ -29,14 +29,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AT_ONCE = timedelta(milliseconds=50)
-
-RPC_LIMIT = timedelta(seconds=10)
+"""The pause before a step that was given back starts again, in place of its retry policy's."""
 
 
 async def open_queues(client: Client, home_id: str) -> list[ids.SkillQueue]:
     """The task queues that open runs of this home need, each once."""
     found: dict[ids.SkillQueue, None] = {}
-    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=RPC_LIMIT):
+    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=temporal.RPC_LIMIT):
         queue = ids.SkillQueue.parse(execution.task_queue)
         if queue and queue.home_id == home_id:
             found[queue] = None
@@ -55,7 +54,7 @@ async def release(client: Client, home: Home, home_id: str, *, alive: str) -> in
         alive: the identity of the worker that calls this.
     """
     released = 0
-    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=RPC_LIMIT):
+    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=temporal.RPC_LIMIT):
         queue = ids.SkillQueue.parse(execution.task_queue)
         if queue is None or queue.home_id != home_id:
             continue
@@ -73,9 +72,9 @@ async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id
         ResetStickyTaskQueueRequest(
             namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
         ),
-        timeout=RPC_LIMIT,
+        timeout=temporal.RPC_LIMIT,
     )
-    description = await client.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=RPC_LIMIT)
+    description = await client.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=temporal.RPC_LIMIT)
     dead = [
         pending
         for pending in description.raw_description.pending_activities
@@ -95,5 +94,5 @@ async def _fail(client: Client, home: Home, run: WorkflowExecutionDescription, p
     handle = client.get_async_activity_handle(workflow_id=run.id, run_id=run.run_id, activity_id=pending.activity_id)
     await handle.fail(
         ApplicationError("the worker died during this step", type=WORKER_DIED, next_retry_delay=AT_ONCE),
-        rpc_timeout=RPC_LIMIT,
+        rpc_timeout=temporal.RPC_LIMIT,
     )

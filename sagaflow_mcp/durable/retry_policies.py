@@ -1,6 +1,6 @@
 """Retry policies for a workflow's steps, one per model tier.
 
-An attempt that ended because the worker itself died is never counted: see `interceptors`.
+An attempt that ended because the worker itself died is never counted: see `steps`.
 """
 
 from datetime import timedelta

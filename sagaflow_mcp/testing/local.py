@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from sagaflow_mcp import engine_client, following, inbox, launch
-from sagaflow_mcp.settings import CREDENTIAL_NAMES, Settings
+from sagaflow_mcp.settings import Settings, without_ours
 from sagaflow_mcp.testing.messages_api import OfflineMessagesApi
 
 if TYPE_CHECKING:
@@ -50,16 +50,13 @@ class LocalSagaflow:
 
     def environment(self) -> dict[str, str]:
         """The environment in which a `sagaflow` command or an MCP server belongs to this instance."""
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("SAGAFLOW_", *CREDENTIAL_NAMES))
-        }
         ours = {
             "HOME": str(self.folder),
             "SAGAFLOW_HOME": str(self.folder / "home"),
             "SAGAFLOW_NOTIFY": "0",
             "SAGAFLOW_SKILLS_PATH": os.pathsep.join(str(each) for each in self._skills),
         }
-        return {**kept, **ours, **self.model.environment()}
+        return {**without_ours(os.environ), **ours, **self.model.environment()}
 
     def launch(
         self, skill: str, *, run_id: str | None = None, timeout: timedelta | None = None, **arguments: Any
