@@ -1,7 +1,5 @@
 """`python -m sagaflow_mcp`: the `sagaflow` command."""
 
-import sys
+from sagaflow_mcp.cli import entry
 
-from sagaflow_mcp.cli import main
-
-sys.exit(main())
+entry()

@@ -89,7 +89,7 @@ def _mismatch(schema: Mapping[str, Any], wanted: Mapping[str, Any], value: objec
         return None if _is(kind, value) else f"it must be of type {kind}"
     if not wanted:
         return None
-    import jsonschema  # noqa: PLC0415 - 0.2 s that plain types do not need.
+    import jsonschema  # noqa: PLC0415 - 0.2 s that plain types do not need
 
     checker = jsonschema.Draft202012Validator({**wanted, "$defs": schema.get("$defs", {})})
     trouble = next(iter(checker.iter_errors(value)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ NAME_LIMIT = 200
 
 RESERVED = frozenset({"run.json", "ending.json", "finding.json", "transcript.jsonl", "journal"})
 """Names in a run's folder that belong to Sagaflow."""
+
+PASSING = frozenset({errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
+"""Errors of a disk that another attempt may not meet."""
 
 
 def now_iso() -> str:
@@ -49,15 +53,18 @@ def write(run_dir: Path, path: str, content: str) -> Path:
     """The file that now holds `content`, written whole or not at all.
 
     Raises:
-        Refusal: `path` is not inside `run_dir`.
-        Failure: the file cannot be written.
+        Refusal: `path` is not inside `run_dir`, or can never be written there.
+        Failure: the file cannot be written now, because the disk is full or failing.
     """
     target = confined(run_dir, path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         paths.write_atomically(str(target), content)
     except OSError as error:
-        raise Failure(f"{str(target)!r} cannot be written: {error.strerror or error}") from error
+        kind = Failure if error.errno in PASSING else Refusal
+        raise kind(f"{str(target)!r} cannot be written: {error.strerror or error}") from error
+    except UnicodeEncodeError as error:
+        raise Refusal(f"the content for {path!r} is not valid Unicode: {error.reason}") from error
     return target
 
 

@@ -109,15 +109,15 @@ def _source(root: Root, name: str) -> Source:
 
 def _form(path: Path) -> Literal["workflow", "agent"] | None:
     """How the skill in `path` is written; None when there is no skill."""
-    if os.path.isfile(path / "__init__.py"):  # noqa: PTH113 - Path.is_file raises where a folder may not be searched.
+    if os.path.isfile(path / "__init__.py"):  # noqa: PTH113 - Path.is_file raises where a folder may not be searched
         return "workflow"
-    return "agent" if os.path.isfile(path / "SKILL.md") else None  # noqa: PTH113 - as above.
+    return "agent" if os.path.isfile(path / "SKILL.md") else None  # noqa: PTH113 - as above
 
 
 def _names(root: Path) -> list[str]:
     """The names of the folders in `root` that hold a skill, well-named or not; none when it cannot be read."""
     try:
-        return [name for name in os.listdir(root) if not name.startswith(".") and _form(root / name)]  # noqa: PTH208 - 1,000 names are listed in 1 ms.
+        return [name for name in os.listdir(root) if not name.startswith(".") and _form(root / name)]  # noqa: PTH208 - 1,000 names are listed in 1 ms
     except OSError:
         return []
 

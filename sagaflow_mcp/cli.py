@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sagaflow_mcp import __version__
 from sagaflow_mcp.errors import SagaflowError
@@ -25,9 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from sagaflow_mcp import cli_parser  # noqa: PLC0415
 
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         options = cli_parser.parse(list(sys.argv[1:] if arguments is None else arguments))
         status: int = options.command(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # As after `>&-`.
+            sys.stdout.flush()
     except SagaflowError as error:
         print(f"sagaflow: {error}", file=sys.stderr)
         return error.exit_code
@@ -41,18 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has gone, as `head` does; nothing more can be said, not even by Python's own shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_CLOSED_PIPE
-    except Exception as error:  # noqa: BLE001 (the one boundary where a bug becomes a sentence)
+    except Exception as error:  # noqa: BLE001 - the one boundary where a bug becomes a sentence
         return _bug(error)
     return status
 
 
+def entry() -> NoReturn:
+    """The console script: run the command line, and end the process with its exit status."""
+    from sagaflow_mcp import processes  # noqa: PLC0415 - as above
+
+    processes.leave(main())
+
+
 def _bug(error: Exception) -> int:
-    import tempfile  # noqa: PLC0415 (needed only when something is wrong with Sagaflow itself)
+    import tempfile  # noqa: PLC0415 - needed only when something is wrong with Sagaflow itself
     import traceback  # noqa: PLC0415
 
     text = f"sagaflow {__version__}: {' '.join(sys.argv)}\n{''.join(traceback.format_exception(error))}"
     with tempfile.NamedTemporaryFile(
-        "w", prefix="sagaflow-bug-", suffix=".log", delete=False, encoding="utf-8"
+        "w", prefix="sagaflow-bug-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
     ) as file:
         file.write(text)
     print(f"sagaflow: this is a bug ({type(error).__name__}); please report it with {file.name}", file=sys.stderr)

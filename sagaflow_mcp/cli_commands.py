@@ -76,7 +76,7 @@ def runs(options: argparse.Namespace) -> int:
         raise UsageRefusal(f"status {options.status!r} is not one of RUNNING, {', '.join(sorted(records.ENDINGS))}")
     found = run_files.listing(_home(), status=status, limit=options.limit)
     if options.as_json:
-        return _print_json([_public(run) for run in found])
+        return _print_json([_fields(run) for run in found])
     for run in found:
         print(wording.run_line(run))
     if not found:
@@ -91,7 +91,7 @@ def show(options: argparse.Namespace) -> int:
 
     run = run_files.get(_home(), options.run_id)
     if options.as_json:
-        return _print_json(_public(run))
+        return _print_json(_fields(run))
     print(f"{run.run_id}: {run.state}\nskill    {run.skill}")
     print(f"launched {run.created_at} in {records.one_line(run.project_dir, 500)}")
     print(f"{'now' if run.state == 'RUNNING' else 'ended':<8} {wording.detail(run)}\nfolder   {run.run_dir}")
@@ -104,13 +104,11 @@ def show(options: argparse.Namespace) -> int:
 
 def skills_list(options: argparse.Namespace) -> int:
     """List skills."""
-    from dataclasses import asdict
-
     from sagaflow_mcp import catalog, wording
 
     found = catalog.listing(catalog.roots(os.environ))
     if options.as_json:
-        return _print_json([asdict(each) for each in found])
+        return _print_json([_fields(each) for each in found])
     for each in found:
         print(wording.skill(each))
     return 0
@@ -118,14 +116,12 @@ def skills_list(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """Run every check; 1 when one fails."""
-    from dataclasses import asdict
-
     from sagaflow_mcp import doctor as checks
     from sagaflow_mcp import wording
 
     found = checks.examine(os.environ, checks.CLI)
     if options.as_json:
-        _print_json([asdict(each) for each in found])
+        _print_json([_fields(each) for each in found])
     else:
         for each in found:
             print(wording.check(each))
@@ -231,10 +227,10 @@ def _wake(home: Home) -> None:
         engine_client.wake(home, os.environ)
 
 
-def _public(run: Any) -> dict[str, Any]:
+def _fields(record: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(run)
+    return asdict(record)
 
 
 def _print_json(value: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -25,18 +26,34 @@ if TYPE_CHECKING:
     from sagaflow_mcp.settings import Settings
 
 
+MIN_SECONDS, MAX_SECONDS = 0.001, 1e9
+"""What Temporal can keep as an execution timeout: from a millisecond to about thirty years."""
+
+
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Launch what `options` ask for; with --await 1 when it does not end well."""
-    if options.execution_timeout is not None and not options.execution_timeout > 0:
-        raise UsageRefusal(f"--execution-timeout {options.execution_timeout:g} is not a positive number of seconds")
+    seconds = options.execution_timeout
+    if seconds is not None and not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        raise UsageRefusal(
+            f"--execution-timeout {seconds:g} is not a number of seconds from 0.001 to {MAX_SECONDS:.0e}"
+        )
     request = launch.Request(
         skill=options.skill,
         arguments=options.arguments,
         run_id=options.run_id,
-        project_dir=str(Path.cwd()),
+        project_dir=_cwd(),
         execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
     )
+    # The SDK leaves futures of attempts that are made again; asyncio would print each with its trace.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     return anyio.run(_launch, settings, request, options.wait, options.as_json)
+
+
+def _cwd() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return ""  # Removed meanwhile: the run then belongs to no project.
 
 
 async def _launch(settings: Settings, request: launch.Request, wait: bool, as_json: bool) -> int:
@@ -83,7 +100,7 @@ class _Progress:
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console  # noqa: PLC0415 (0.1 s that a pipe need not pay)
+            from rich.console import Console  # noqa: PLC0415 - 0.1 s that a pipe need not pay
             from rich.status import Status  # noqa: PLC0415
 
             self._live = Status("", console=Console(stderr=True))
@@ -98,7 +115,7 @@ class _Progress:
         if self._quiet or found.state != "RUNNING":
             return
         if self._live:
-            from rich.text import Text  # noqa: PLC0415 (as above)
+            from rich.text import Text  # noqa: PLC0415 - as above
 
             waited = wording.duration(time.monotonic() - self._began)
             self._live.update(Text(f"{found.run_id}  {waited}  {wording.progress(found)}"))

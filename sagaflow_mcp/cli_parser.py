@@ -96,8 +96,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: Any, name: str, help_text: str, *, as_json: bool = True, **more: Any) -> argparse.ArgumentParser:
+    """The command `name`, such as `engine status`, added to `commands`, those of its group."""
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", allow_abbrev=False, **more
+        name.rpartition(" ")[2],
+        help=help_text,
+        description=help_text[0].upper() + help_text[1:] + ".",
+        allow_abbrev=False,
+        **more,
     )
     if as_json:
         command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
@@ -105,11 +110,17 @@ def _command(commands: Any, name: str, help_text: str, *, as_json: bool = True, 
     return command
 
 
+def _group(commands: Any, name: str, help_text: str) -> Any:
+    """Where the commands of the group `name` are added."""
+    group = _command(commands, name, help_text, as_json=False)
+    return group.add_subparsers(dest="part", metavar="COMMAND", required=True, parser_class=_Parser)
+
+
 def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
     """The function of the command `name`, whose module is imported when it is called."""
 
     def run(options: argparse.Namespace) -> int:
-        from sagaflow_mcp import cli_commands  # noqa: PLC0415 (--help need not pay for it)
+        from sagaflow_mcp import cli_commands  # noqa: PLC0415 - --help need not pay for it
 
         status: int = getattr(cli_commands, name.replace(" ", "_"))(options)
         return status
@@ -143,29 +154,22 @@ def _reading(commands: Any) -> None:
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")
-    skills = _command(commands, "skills", "list what can be launched", as_json=False)
-    parts = skills.add_subparsers(dest="part", metavar="COMMAND", required=True, parser_class=_Parser)
-    listing = _command(parts, "list", "list skills: where from, description, or why broken")
-    listing.set_defaults(command=_lazily("skills list"))
+    skills = _group(commands, "skills", "list what can be launched")
+    _command(skills, "skills list", "list skills: where from, description, or why broken")
 
 
 def _machinery(commands: Any) -> None:
     _command(commands, "doctor", "check every part, with the cure for what is wrong")
-    engine = _command(commands, "engine", "look at the engine or stop it", as_json=False)
-    parts = engine.add_subparsers(dest="part", metavar="COMMAND", required=True, parser_class=_Parser)
-    for name, text in (
-        ("status", "show the engine and its parts"),
-        ("stop", "stop it; open runs go on at the next start"),
-    ):
-        _command(parts, name, text).set_defaults(command=_lazily(f"engine {name}"))
-    logs = _command(parts, "logs", "show the ends of the logs", as_json=False)
+    engine = _group(commands, "engine", "look at the engine or stop it")
+    _command(engine, "engine status", "show the engine and its parts")
+    _command(engine, "engine stop", "stop it; open runs go on at the next start")
+    logs = _command(engine, "engine logs", "show the ends of the logs", as_json=False)
     logs.add_argument("--lines", type=_count, default=20, metavar="N", help="of each log (default 20)")
-    logs.set_defaults(command=_lazily("engine logs"))
-    worker = _command(commands, "worker", "look at the worker, or keep one running in this terminal", as_json=False)
-    parts = worker.add_subparsers(dest="part", metavar="COMMAND", required=True, parser_class=_Parser)
-    _command(parts, "status", "show the worker").set_defaults(command=_lazily("worker status"))
-    run = _command(parts, "run", "keep the engine and its worker up until ^C, showing the worker's log", as_json=False)
-    run.set_defaults(command=_lazily("worker run"))
+    worker = _group(commands, "worker", "look at the worker, or keep one running in this terminal")
+    _command(worker, "worker status", "show the worker")
+    _command(
+        worker, "worker run", "keep the engine and its worker up until ^C, showing the worker's log", as_json=False
+    )
     _command(commands, "demo", "see a run survive kill -9, in a throw-away home, with no key", as_json=False)
 
 

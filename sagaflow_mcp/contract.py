@@ -94,8 +94,8 @@ def schema(spec: SkillSpec) -> dict[str, Any] | None:
     """
     if spec.arguments is None:
         return None
-    from pydantic import TypeAdapter  # noqa: PLC0415 - 0.1 s that a skill without declared arguments does not need.
-    from pydantic.errors import PydanticUserError  # noqa: PLC0415 - as above.
+    from pydantic import TypeAdapter  # noqa: PLC0415 - 0.1 s that a skill without declared arguments does not need
+    from pydantic.errors import PydanticUserError  # noqa: PLC0415 - as above
 
     try:
         found = TypeAdapter(spec.arguments).json_schema()
@@ -132,7 +132,7 @@ def build(spec: SkillSpec, *, run_id: str, run_dir: str, inbox_path: str, argume
 
 
 def _validated(spec: SkillSpec, declared: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - 0.1 s, needed for declared arguments only.
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - 0.1 s, needed for declared arguments only
 
     wanted = schema(spec) or {}
     properties = argument_schema.whole(wanted).get("properties", {})

@@ -7,7 +7,18 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sagaflow_mcp import __version__, catalog, engine_client, inbox, keys, markers, refused, runs, temporal_server
+from sagaflow_mcp import (
+    __version__,
+    catalog,
+    engine_client,
+    inbox,
+    keys,
+    markers,
+    processes,
+    refused,
+    runs,
+    temporal_server,
+)
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.settings import Settings
 
@@ -83,6 +94,11 @@ def _engine(settings: Settings, face: Face) -> Iterator[Check]:
     status = engine_client.status(settings.home)
     open_runs = len(markers.run_ids(settings.home))
     if status is None:
+        if processes.Place(settings.home.engine, "engine").alive():
+            yield Check(
+                "engine", "fail", "it hangs: it is alive, but does not answer", "`sagaflow engine stop` ends it"
+            )
+            return
         level: Level = "warn" if open_runs else "info"
         yield Check("engine", level, f"not running, {open_runs} open runs", face.start_engine if open_runs else "")
         return
@@ -141,7 +157,8 @@ def _refused(settings: Settings, _face: Face) -> Iterator[Check]:
             "foreign messages",
             "warn",
             f"{len(found)} refused, none reached a skill; the last: {found[-1]}",
-            f"somebody on this machine sends to your Temporal server; remove {refused.path(settings.home)} once you know who",
+            "somebody on this machine sends to your Temporal server; once you know who, remove "
+            f"{refused.path(settings.home)}",
         )
 
 

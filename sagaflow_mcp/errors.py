@@ -15,7 +15,7 @@ class SagaflowError(Exception):
     exit_code = 1
 
 
-class Refusal(SagaflowError):  # noqa: N818 (a refusal is no error of the program)
+class Refusal(SagaflowError):  # noqa: N818 - a refusal is no error of the program
     """What was asked cannot be done as it was given."""
 
 
@@ -25,5 +25,5 @@ class UsageRefusal(Refusal):
     exit_code = 2
 
 
-class Failure(SagaflowError):  # noqa: N818 (a noun, like its sibling)
+class Failure(SagaflowError):  # noqa: N818 - a noun, like its sibling
     """Something that Sagaflow depends on did not work."""

@@ -142,12 +142,6 @@ def claim(home: Home, session_id: str, entry_id: str) -> bool:
     return True
 
 
-def render(home: Home) -> None:
-    """Write the page for people, `INBOX.md`, as the inbox is now. Failure if it cannot be written."""
-    with _failing(home), _locked(_path(home, ".lock")):
-        _write_page(home)
-
-
 def _write_page(home: Home) -> None:
     shown = unread(home, PAGE_LIMIT)
     dismissed = _newest_first(_entries(home, "cur", _names(home, "cur", PAGE_LIMIT // 4)))
@@ -258,7 +252,7 @@ def _failing(home: Home) -> Iterator[None]:
     except OSError as error:
         raise Failure(
             f"the inbox {home.inbox!r} cannot be changed ({error.strerror or error}): it must be a folder that you can "
-            "write to, on a disk with space left; `doctor` says more"
+            "write to, on a disk with space left; see `sagaflow doctor`"
         ) from error
 
 
@@ -270,7 +264,7 @@ def _locked(path: str, kind: int = fcntl.LOCK_EX) -> Iterator[int]:
         deadline = time.monotonic() + LOCK_SECONDS
         while not _try_lock(descriptor, kind):
             if time.monotonic() > deadline:
-                raise Failure(f"{path!r} has been locked for {LOCK_SECONDS} s: another Sagaflow process hangs")
+                raise Failure(f"{path!r} has been locked for {LOCK_SECONDS} s: another Sagaflow process hangs; end it")
             time.sleep(_LOCK_POLL_SECONDS)
         yield descriptor
     finally:

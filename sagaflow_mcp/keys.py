@@ -40,7 +40,7 @@ class KeyRing:
             found = json.loads(path.read_text(encoding="utf-8"))
             keys = {str(kid): base64.b64decode(key, validate=True) for kid, key in found["keys"].items()}
             if not keys or any(len(key) != KEY_BYTES for key in keys.values()):
-                raise ValueError(f"a key has {KEY_BYTES} bytes")  # noqa: TRY301 (damage like any other here)
+                raise ValueError(f"a key has {KEY_BYTES} bytes")  # noqa: TRY301 - damage like any other here
             return cls(home_id=str(found["home_id"]), keys=keys)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Failure(

@@ -88,14 +88,15 @@ async def launch(settings: Settings, request: Request) -> Launched:
         return found
     checked = await anyio.to_thread.run_sync(_check, settings, request)
     run_id = request.run_id or ids.new_run_id(request.skill, datetime.now(UTC), os.urandom(4))
-    run_dir = Path(settings.home.run(run_id))
-    _announce(settings, checked, run_id, run_dir)
+    if not _announced(settings, checked, run_id):
+        # Another process launches the same id at this moment.
+        return _again(settings, request) or await launch(settings, request)
     with _undone_on((SagaflowError, anyio.get_cancelled_exc_class()), settings, run_id):
         client = await _connected(settings, checked, run_id)
     # From here on the start may have been sent: only a refusal says that there is no run.
     with _undone_on((Refusal,), settings, run_id):
         await _start(client, settings, checked, run_id)
-    return Launched(run_id=run_id, run_dir=str(run_dir))
+    return Launched(run_id=run_id, run_dir=settings.home.run(run_id))
 
 
 def _check(settings: Settings, request: Request) -> _Checked:
@@ -147,19 +148,19 @@ def _again(settings: Settings, request: Request) -> Launched | None:
     """What launching a chosen run id a second time comes to; None when it was never launched."""
     run_id = ids.parse_run_id(request.run_id or "")
     run_dir = Path(settings.home.run(run_id))
-    about = artifacts.read_json(run_dir / "run.json")
-    if about is None:
-        return None
-    same = about.get("arguments_hash") == _arguments_hash(request)
+    marker = markers.find(settings.home, run_id)
+    if marker is not None:
+        if marker.arguments_hash != _arguments_hash(request):
+            raise Refusal(f"run {run_id!r} is open with another skill or other arguments; launch under another id")
+        return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
     ending = artifacts.read_json(run_dir / "ending.json")
-    if ending is not None and not markers.exists(settings.home, run_id):
-        if same and ending.get("status") == "DONE":
-            return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
-        summary = records.one_line(str(ending.get("summary", "")), 120)
-        raise Refusal(f"run {run_id!r} has already ended ({ending.get('status')}: {summary}); launch under another id")
-    if not same:
-        raise Refusal(f"run {run_id!r} is open with another skill or other arguments; launch under another id")
-    return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
+    if ending is None:
+        return None
+    about = artifacts.read_json(run_dir / "run.json") or {}
+    if ending.get("status") == "DONE" and about.get("arguments_hash") == _arguments_hash(request):
+        return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
+    summary = records.one_line(str(ending.get("summary", "")), 120)
+    raise Refusal(f"run {run_id!r} has already ended ({ending.get('status')}: {summary}); launch under another id")
 
 
 def _arguments_hash(request: Request) -> str:
@@ -167,44 +168,34 @@ def _arguments_hash(request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _announce(settings: Settings, checked: _Checked, run_id: str, run_dir: Path) -> None:
-    """Write down that the run is about to start; from here on its ending reaches the inbox."""
-    request, now = checked.request, artifacts.now_iso()
+def _announced(settings: Settings, checked: _Checked, run_id: str) -> bool:
+    """Whether it is now written down that the run is about to start; false when another process was first.
+
+    From here on its ending reaches the inbox, also when this process dies at once: then it never started.
+    """
+    request, run_dir = checked.request, Path(settings.home.run(run_id))
+    marker = records.OpenRun(
+        run_id=run_id,
+        skill=request.skill,
+        digest=checked.pinned.digest,
+        project_dir=request.project_dir,
+        created_at=artifacts.now_iso(),
+        arguments_hash=checked.arguments_hash,
+    )
+    about = {**marker._asdict(), "arguments": dict(request.arguments), "version": __version__}
     try:
-        run_dir.mkdir(mode=0o700)
-        artifacts.write_json(
-            run_dir / "run.json",
-            {
-                "run_id": run_id,
-                "skill": request.skill,
-                "digest": checked.pinned.digest,
-                "arguments": dict(request.arguments),
-                "arguments_hash": checked.arguments_hash,
-                "project_dir": request.project_dir,
-                "created_at": now,
-                "version": __version__,
-            },
-        )
-        markers.write(
-            settings.home,
-            records.OpenRun(
-                run_id=run_id,
-                skill=request.skill,
-                digest=checked.pinned.digest,
-                project_dir=request.project_dir,
-                created_at=now,
-                arguments_hash=checked.arguments_hash,
-            ),
-        )
-    except FileExistsError:
-        raise Refusal(
-            f"run {run_id!r} is being launched by another process at this moment; `sagaflow runs` shows it"
-        ) from None
+        if not markers.claim(settings.home, marker):
+            return False
+        try:
+            run_dir.mkdir(mode=0o700, exist_ok=True)
+            artifacts.write_json(run_dir / "run.json", about)
+        except OSError:
+            _undo(settings, run_id)
+            raise
     except OSError as error:
-        _undo(settings, run_id, run_dir)
-        raise Failure(
-            f"the run cannot be written to {str(run_dir)!r}: {error.strerror or error}; nothing was started"
-        ) from error
+        reason = error.strerror or error
+        raise Failure(f"the run cannot be written to {str(run_dir)!r}: {reason}; nothing was started") from error
+    return True
 
 
 @contextlib.contextmanager
@@ -213,9 +204,15 @@ def _undone_on(errors: tuple[type[BaseException], ...], settings: Settings, run_
     try:
         yield
     except errors:
-        markers.remove(settings.home, run_id)
-        shutil.rmtree(settings.home.run(run_id), ignore_errors=True)
+        _undo(settings, run_id)
         raise
+
+
+def _undo(settings: Settings, run_id: str) -> None:
+    shutil.rmtree(settings.home.run(run_id), ignore_errors=True)
+    # A marker that cannot be removed becomes an ending of its own: "the run never started".
+    with contextlib.suppress(OSError):
+        markers.remove(settings.home, run_id)
 
 
 async def _connected(settings: Settings, checked: _Checked, run_id: str) -> Client:
@@ -229,6 +226,8 @@ async def _connected(settings: Settings, checked: _Checked, run_id: str) -> Clie
 async def _start(client: Client, settings: Settings, checked: _Checked, run_id: str) -> None:
     from sagaflow_mcp import starting  # noqa: PLC0415 - as above
 
+    if not markers.exists(settings.home, run_id):
+        raise Failure(f"the launch of {run_id!r} was held up for so long that it was given up; launch again")
     home_id = keys.KeyRing.of(settings.home).home_id
     request = checked.request
     await starting.start(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 
-from sagaflow_mcp import authorship
+from sagaflow_mcp import authorship, skill_imports
 from sagaflow_mcp.errors import Refusal, SagaflowError
 
 _CANNOT_IMPORT = re.compile(r"cannot import name '([^']+)' from (partially initialized module )?'([^']+)'")
-_VERSIONED = re.compile(r"sagaflow_skills\.(\w+)_[0-9a-f]{12}")
+_VERSIONED = re.compile(rf"{skill_imports.TOP}\.(\w+)_[0-9a-f]{{12}}")
 
 
 def refusal(name: str, error: BaseException) -> Refusal:

@@ -14,20 +14,18 @@ from importlib.abc import InspectLoader, MetaPathFinder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from temporalio import activity, workflow
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from sagaflow_mcp import contract, digest, load_errors, pinning, skill_imports
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
+from sagaflow_mcp.sandbox import SagaflowRunner
+from sagaflow_mcp.skill_imports import TOP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType, ModuleType
 
     from sagaflow_mcp.pinning import Pinned
-
-TOP = "sagaflow_skills"
-"""The package that all versions of all skills lie in; it has no directory."""
 
 
 class Module(NamedTuple):
@@ -88,7 +86,7 @@ class SkillLoader(InspectLoader):
         """The author's text, or what makes the module that stands in for `skills`."""
         pinned, path, _ = self._module
         if path is not None:
-            with open(path, "rb") as file:  # noqa: PTH123 - pathlib is among what Temporal's sandbox watches.
+            with open(path, "rb") as file:  # noqa: PTH123 - pathlib is among what Temporal's sandbox watches
                 return importlib.util.decode_source(file.read())
         if pinned is not None and fullname.endswith(f".{skill_imports.SIBLINGS}"):
             return f"from {TOP} import {pinned.package.rpartition('.')[2]} as {pinned.snake_name}\n"
@@ -110,7 +108,7 @@ class SkillLoader(InspectLoader):
             setattr(sys.modules[parent], child, module)
         if self._module.path is not None:
             module.__file__ = self._module.path
-        exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 - running a skill's code is what it is for.
+        exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 - running a skill's code is what it is for
 
     def _compiled(self, fullname: str) -> CodeType:
         pinned, path, _ = self._module
@@ -127,13 +125,9 @@ _LOCK = threading.RLock()
 """Held while a skill is loaded or dropped."""
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox that workflows run in: each run has its own copy of the skill's modules, and shares ours."""
-    # Sagaflow's modules hold no state of a run, and re-importing them for each would take 0.5 s.
-    # Pydantic's classes are compared by identity across the border.
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules("sagaflow_mcp", "pydantic")
-    )
+def workflow_runner() -> SagaflowRunner:
+    """The sandbox that workflows run in."""
+    return SagaflowRunner()
 
 
 def load(pinned: Pinned) -> SkillSpec:
@@ -170,7 +164,7 @@ def drop(pinned: Pinned) -> None:
 
 def workflow_type(spec: SkillSpec) -> str:
     """The name that Temporal knows the skill's workflow by."""
-    return workflow._Definition.must_from_class(spec.workflow_cls).name or ""  # noqa: SLF001 - there is no public way.
+    return workflow._Definition.must_from_class(spec.workflow_cls).name or ""  # noqa: SLF001 - there is no public way
 
 
 def workflows(spec: SkillSpec) -> list[type]:
@@ -183,7 +177,7 @@ def workflows(spec: SkillSpec) -> list[type]:
 
 def activity_names(spec: SkillSpec) -> list[str]:
     """The names that Temporal knows the skill's activities by, in the skill's order."""
-    found = (activity._Definition.must_from_callable(each) for each in spec.activities)  # noqa: SLF001 - as above.
+    found = (activity._Definition.must_from_callable(each) for each in spec.activities)  # noqa: SLF001 - as above
     return [each.name or "" for each in found]
 
 
@@ -202,7 +196,7 @@ def rehearse(spec: SkillSpec) -> None:
 async def _prepare(classes: list[type]) -> None:
     # A coroutine only because the sandbox asks for the running event loop.
     for each in classes:
-        workflow_runner().prepare_workflow(workflow._Definition.must_from_class(each))  # noqa: SLF001 - as above.
+        workflow_runner().prepare_workflow(workflow._Definition.must_from_class(each))  # noqa: SLF001 - as above
 
 
 def _is_workflow(value: object) -> bool:
@@ -244,14 +238,24 @@ def _registered(pinned: Pinned) -> SkillSpec:
     return spec
 
 
+def _workflow_trouble(spec: SkillSpec) -> str | None:
+    """What is wrong with the workflow class, as the end of a sentence; None when it is in order."""
+    if not _is_workflow(spec.workflow_cls):
+        return "has no @workflow.defn"
+    if not workflow_type(spec):
+        return "is dynamic; give it a name: @workflow.defn(name=…)"
+    if hasattr(vars(spec.workflow_cls).get("__init__"), "__temporal_workflow_init"):
+        return "uses @workflow.init, before the input is there; give the input to @workflow.run alone"
+    return None
+
+
 def _trouble(spec: SkillSpec, name: str) -> str | None:
     """Why a worker could not run `spec` as skill `name`; None when it can."""
     if spec.name != name:
         return f"it registers itself as {spec.name!r}, but its folder is called {name!r}; the two must be the same"
-    if not _is_workflow(spec.workflow_cls):
-        return f"its workflow class {spec.workflow_cls.__name__} has no @workflow.defn"
-    if not workflow_type(spec):
-        return f"its workflow class {spec.workflow_cls.__name__} is dynamic; give it a name: @workflow.defn(name=…)"
+    trouble = _workflow_trouble(spec)
+    if trouble:
+        return f"its workflow class {spec.workflow_cls.__name__} {trouble}"
     for each in spec.activities:
         if getattr(each, "__temporal_activity_definition", None) is None:
             return f"its activity {getattr(each, '__name__', each)!r} has no @activity.defn"

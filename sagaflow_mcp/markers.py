@@ -12,9 +12,35 @@ if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
 
 
-def write(home: Home, marker: records.OpenRun) -> None:
-    """Mark a run as open; on disk when this returns. OSError if it cannot be written."""
-    paths.write_atomically(_path(home, marker.run_id), marker.to_json())
+def claim(home: Home, marker: records.OpenRun) -> bool:
+    """Whether the run is now marked as open by this call, on disk; false when it was marked before.
+
+    Raises:
+        OSError: the marker cannot be written.
+    """
+    path = _path(home, marker.run_id)
+    draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+    paths.write_atomically(f"{draft}~", marker.to_json())
+    try:
+        # link, not replace: of two launches of one id, one must win.
+        os.link(f"{draft}~", path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(f"{draft}~")
+    return True
+
+
+def find(home: Home, run_id: str) -> records.OpenRun | None:
+    """The marker of the run `run_id`; None when there is none. A damaged one counts by its name alone."""
+    path = _path(home, run_id)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return records.OpenRun.parse(file.read())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return records.OpenRun(run_id, "", "", "", _written_at(path), "")
 
 
 def remove(home: Home, run_id: str) -> None:
@@ -34,18 +60,9 @@ def run_ids(home: Home) -> set[str]:
 
 
 def listing(home: Home) -> list[records.OpenRun]:
-    """The open runs' markers; a damaged one counts by its name alone."""
-    found = []
-    for run_id in sorted(run_ids(home)):
-        path = _path(home, run_id)
-        try:
-            with open(path, encoding="utf-8") as file:
-                found.append(records.OpenRun.parse(file.read()))
-        except FileNotFoundError:
-            continue  # Delivered meanwhile.
-        except (OSError, ValueError):
-            found.append(records.OpenRun(run_id, "", "", "", _written_at(path), ""))
-    return found
+    """The open runs' markers, by run id; those removed meanwhile are left out."""
+    found = [find(home, run_id) for run_id in sorted(run_ids(home))]
+    return [marker for marker in found if marker is not None]
 
 
 def _path(home: Home, run_id: str) -> str:

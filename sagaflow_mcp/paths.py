@@ -107,6 +107,11 @@ class Home:
                 newer version.
             Failure: it cannot be created or read.
         """
+        if "?" in self.root:
+            raise Refusal(
+                f"the Sagaflow home {self.root!r} has a '?' in its path, which the database in it cannot have; "
+                "set SAGAFLOW_HOME to another folder"
+            )
         try:
             os.makedirs(self.root, mode=0o700, exist_ok=True)
             self._refuse_unsafe()
@@ -187,7 +192,7 @@ def write_atomically(path: str, content: str | bytes) -> None:
         os.replace(temporary, path)
     except BaseException:
         # Not contextlib.suppress: a hook that imports this module would pay for contextlib.
-        try:  # noqa: SIM105 (as above)
+        try:  # noqa: SIM105 - as above
             os.unlink(temporary)
         except OSError:
             pass

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sagaflow_mcp import authorship, digest, paths
+from sagaflow_mcp import authorship, digest, paths, skill_imports
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Pinned(NamedTuple):
     @property
     def package(self) -> str:
         """The import name of this version: two versions never share one."""
-        return f"sagaflow_skills.{self.snake_name}_{self.digest[:12]}"
+        return f"{skill_imports.TOP}.{self.snake_name}_{self.digest[:12]}"
 
     @property
     def snake_name(self) -> str:

@@ -25,9 +25,9 @@ def load_prompt(file: str, name: str, substitutions: Mapping[str, object] | None
     It may be called in a workflow: the text is the one the run was launched with, on every replay.
 
     Args:
-        file: The calling module's `__file__`.
-        name: The prompt's name, such as `greeter.system`.
-        substitutions: The value of every variable in the text.
+        file: the calling module's `__file__`.
+        name: the prompt's name, such as `greeter.system`.
+        substitutions: the value of every variable in the text.
 
     Raises:
         Refusal: there is no such file in the folder, or a variable has no value.

@@ -1,8 +1,19 @@
-"""A run's result as text."""
+"""A run's result as files and people can take it."""
 
 from __future__ import annotations
 
 import json
+
+
+def plain(result: object) -> object:
+    """A run's result as JSON can hold it: bytes as text, and what JSON has no form for as its Python text."""
+    if isinstance(result, bytes):
+        return result.decode("utf-8", errors="backslashreplace")
+    try:
+        json.dumps(result, ensure_ascii=False).encode("utf-8")
+    except (TypeError, ValueError):
+        return json.loads(json.dumps(result, default=str, skipkeys=True))
+    return result
 
 
 def result_text(result: object) -> str:

@@ -54,9 +54,10 @@ class Run:
 def get(home: Home, run_id: str) -> Run:
     """The run `run_id` with its progress; Refusal when there is none."""
     run_dir = Path(home.run(run_id))
-    if not records.is_run_id(run_id) or not run_dir.is_dir():
+    run = _read(home, run_dir, with_progress=True) if records.is_run_id(run_id) and run_dir.is_dir() else None
+    if run is None:
         raise Refusal(f"there is no run {run_id[:120]!r} in {home.root!r}; `sagaflow runs` shows what there is")
-    return _read(home, run_dir, with_progress=True)
+    return run
 
 
 def listing(home: Home, *, status: str | None = None, limit: int = 20) -> list[Run]:
@@ -64,7 +65,7 @@ def listing(home: Home, *, status: str | None = None, limit: int = 20) -> list[R
     found = []
     for run_dir in _newest_first(home):
         run = _read(home, run_dir, with_progress=False)
-        if status is None or run.state == status:
+        if run is not None and status in (None, run.state):
             found.append(run)
             if len(found) >= limit:
                 break
@@ -82,13 +83,16 @@ def _newest_first(home: Home) -> list[Path]:
     return sorted((Path(entry.path) for entry in os.scandir(home.runs)), key=launched, reverse=True)
 
 
-def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run:
+def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
+    """The run in `run_dir`; None where a launch was cut off before there was one."""
     about = artifacts.read_json(run_dir / "run.json") or {}
     ending = artifacts.read_json(run_dir / "ending.json")
     is_open = markers.exists(home, run_dir.name)
     # A marker beside an ending is a run that was retried, or an ending in delivery: the inbox decides.
     if ending is not None and is_open and not inbox.has(home, str(ending.get("entry_id", ""))):
         ending = None
+    if ending is None and not is_open:
+        return None
     report = run_dir / "report.md"
     return Run(
         run_id=run_dir.name,

@@ -10,7 +10,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import anyio.to_thread
 from mcp.server.mcpserver import Context, MCPServer
@@ -18,7 +18,19 @@ from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
 from pydantic import BaseModel, Field, ValidationError
 
-from sagaflow_mcp import __version__, argument_schema, catalog, doctor, following, inbox, launch, records, runs, wording
+from sagaflow_mcp import (
+    __version__,
+    argument_schema,
+    catalog,
+    doctor,
+    following,
+    inbox,
+    launch,
+    processes,
+    records,
+    runs,
+    wording,
+)
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.settings import Settings
 
@@ -154,7 +166,7 @@ async def run_doctor() -> str:
     """Check every part of Sagaflow: each with its finding and its cure."""
     with _told():
         checks = await anyio.to_thread.run_sync(doctor.examine, dict(os.environ), doctor.MCP)
-        return "\n".join(wording.check(each) for each in checks)
+        return "\n".join(wording.for_agent(wording.check(each)) for each in checks)
 
 
 @server.tool(structured_output=False, annotations=READ_ONLY)
@@ -273,5 +285,10 @@ def main() -> int:
     return 0
 
 
+def entry() -> NoReturn:
+    """The console script: serve, then end the process."""
+    processes.leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -124,5 +124,7 @@ def _seconds(value: float | str) -> float:
     except ValueError:
         seconds = -1.0
     if not seconds > 0:
-        raise Refusal(f"idle seconds {value!r} is not a positive number of seconds")
+        raise Refusal(
+            f"SAGAFLOW_IDLE_SECONDS, or engine.idle_seconds, is {value!r}, but must be a positive number of seconds"
+        )
     return seconds

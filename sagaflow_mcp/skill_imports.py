@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import ast
 
+TOP = "sagaflow_skills"
+"""The package that all versions of all skills are served in."""
+
 SIBLINGS = "__skills__"
 """The module of each version that stands in for `skills`: it has one attribute, the skill itself."""
 

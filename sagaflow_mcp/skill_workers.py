@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import logging
 from contextlib import suppress
 from datetime import timedelta
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 from temporalio.worker import Worker
 
-from sagaflow_mcp import contract, ids, loader, pinning
+from sagaflow_mcp import contract, ids, loader, markers, pinning
 from sagaflow_mcp.durable import activities, interceptors
 from sagaflow_mcp.errors import Refusal
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from sagaflow_mcp.durable.steps import SagaflowInterceptor
+    from sagaflow_mcp.paths import Home
     from sagaflow_mcp.registry import SkillSpec
     from sagaflow_mcp.settings import Settings
 
@@ -40,6 +42,10 @@ STOP_SECONDS = 6.0
 """How long one Temporal worker may take to shut down before it is left to the end of the process."""
 
 
+INPUT_THREADS = 16
+"""Threads in which skills build their input."""
+
+
 class SkillWorkers:
     """Starts a Temporal worker for a skill version when a run needs it; a broken skill breaks no other."""
 
@@ -56,6 +62,8 @@ class SkillWorkers:
         self._home_id = home_id
         self._around = around
         self._failed = failed
+        # Of its own: a build_input that never returns keeps its thread, and must not keep those of the steps.
+        self._inputs = concurrent.futures.ThreadPoolExecutor(INPUT_THREADS, thread_name_prefix="sagaflow-input")
         self._threads = concurrent.futures.ThreadPoolExecutor(16, thread_name_prefix="sagaflow-step")
         self._running: dict[ids.SkillQueue, tuple[Worker, asyncio.Task[None]]] = {}
         self._model: tuple[Worker, asyncio.Task[None]] | None = None
@@ -87,7 +95,7 @@ class SkillWorkers:
                 self._worker(
                     str(queue),
                     workflows=loader.workflows(spec),
-                    activities=_activities(spec),
+                    activities=_activities(spec, self._settings.home, self._inputs),
                     workflow_runner=loader.workflow_runner(),
                     workflow_failure_exception_types=[Exception],
                 )
@@ -106,7 +114,8 @@ class SkillWorkers:
             running = [*self._running.values(), *([self._model] if self._model else [])]
             await asyncio.gather(*(self._stopped(each) for each in running))
             self._running.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._inputs):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _worker(self, queue: str, **special: Any) -> Worker:
         return Worker(
@@ -139,20 +148,24 @@ class SkillWorkers:
             await task
 
 
-def _activities(spec: SkillSpec) -> list[Any]:
+def _activities(spec: SkillSpec, home: Home, threads: concurrent.futures.Executor) -> list[Any]:
     """The skill's own activities, Sagaflow's local ones, and the one that builds its input."""
 
     @activity.defn(name=interceptors.BUILD_INPUT)
     async def build_input(envelope: dict[str, Any]) -> Any:
+        # A start that was given up meanwhile, or that somebody read and sent again, has no marker.
+        if not await asyncio.to_thread(markers.exists, home, envelope["run_id"]):
+            raise interceptors.refused("this launch was given up, or had its ending long ago")
+        build = functools.partial(
+            contract.build,
+            spec,
+            run_id=envelope["run_id"],
+            run_dir=envelope["run_dir"],
+            inbox_path=envelope["inbox_path"],
+            arguments=envelope["arguments"],
+        )
         try:
-            return await asyncio.to_thread(
-                contract.build,
-                spec,
-                run_id=envelope["run_id"],
-                run_dir=envelope["run_dir"],
-                inbox_path=envelope["inbox_path"],
-                arguments=envelope["arguments"],
-            )
+            return await asyncio.get_running_loop().run_in_executor(threads, build)
         except Refusal as error:
             raise interceptors.refused(str(error)) from None
 

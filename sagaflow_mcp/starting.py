@@ -79,7 +79,7 @@ async def _attempt(client: Client, wanted: Start) -> None:
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         execution_timeout=wanted.execution_timeout,
-        memo={"sagaflow": {"skill": wanted.envelope["skill"]}},
+        memo={temporal.MEMO: {"skill": wanted.envelope["skill"]}},
     )
     try:
         with temporal.starting_with(wanted.envelope):

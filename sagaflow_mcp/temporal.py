@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import secrets
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
 HEADER = "sagaflow"
 """The header that each message of ours carries."""
 
+MEMO = "sagaflow"
+"""The entry in an execution's memo that shows, sealed, that this home started it."""
+
 ACCEPT = "sagaflow_accept"
 """The update that is part of every start: answered when the run is accepted, or refused with the reason."""
 
-REFUSED = "Refused"
+REFUSED = "SagaflowRefused"
 """The failure type of a start that never became a run, and of messages that were not sealed by this home."""
 
 _ENVELOPE: ContextVar[Mapping[str, Any]] = ContextVar("sagaflow_envelope")
@@ -110,6 +114,11 @@ async def connect(
         ) from error
 
 
+def _once() -> dict[str, str]:
+    """What makes a message count once, whoever sends it again."""
+    return {"nonce": secrets.token_hex(8)}
+
+
 class _Sender(temporalio.client.Interceptor):
     """Puts our header on every message that a client sends into a workflow."""
 
@@ -119,14 +128,14 @@ class _Sender(temporalio.client.Interceptor):
 
 class _SenderOutbound(temporalio.client.OutboundInterceptor):
     async def signal_workflow(self, input: temporalio.client.SignalWorkflowInput) -> None:
-        stamp = {HEADER: header(f"signal:{input.signal}", input.id, {})}
+        stamp = {HEADER: header(f"signal:{input.signal}", input.id, _once())}
         await super().signal_workflow(dataclasses.replace(input, headers={**input.headers, **stamp}))
 
     async def start_workflow_update(
         self,
         input: temporalio.client.StartWorkflowUpdateInput,
     ) -> temporalio.client.WorkflowUpdateHandle[Any]:
-        stamp = {HEADER: header(f"update:{input.update}", input.id, {})}
+        stamp = {HEADER: header(f"update:{input.update}", input.id, _once())}
         return await super().start_workflow_update(dataclasses.replace(input, headers={**input.headers, **stamp}))
 
     async def start_update_with_start_workflow(
@@ -135,6 +144,6 @@ class _SenderOutbound(temporalio.client.OutboundInterceptor):
     ) -> temporalio.client.WorkflowUpdateHandle[Any]:
         start, update = input.start_workflow_input, input.update_workflow_input
         # The envelope travels in the start's header, put there by `launch`: it is all that a run is started with.
-        update.headers = {**update.headers, HEADER: header(f"update:{update.update}", start.id, {})}
+        update.headers = {**update.headers, HEADER: header(f"update:{update.update}", start.id, _once())}
         start.headers = {**start.headers, HEADER: header("start", start.id, _ENVELOPE.get())}
         return await super().start_update_with_start_workflow(input)

@@ -41,9 +41,9 @@ def for_agent(sentence: str) -> str:
 def duration(seconds: float) -> str:
     """`seconds` as people say it: `42s`, `3m 05s`, `2h 10m`."""
     whole = int(seconds)
-    if whole < 60:  # noqa: PLR2004 (seconds in a minute)
+    if whole < 60:  # noqa: PLR2004 - seconds in a minute
         return f"{whole}s"
-    if whole < 3600:  # noqa: PLR2004 (seconds in an hour)
+    if whole < 3600:  # noqa: PLR2004 - seconds in an hour
         return f"{whole // 60}m {whole % 60:02d}s"
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 

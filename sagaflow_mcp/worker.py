@@ -11,12 +11,11 @@ import signal
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
-from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.service import RPCError
 
 from sagaflow_mcp import keys, markers, models, sealing, temporal, worker_link
@@ -24,6 +23,7 @@ from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, reconciler, recovery, steps
 from sagaflow_mcp.durable.interceptors import refusals
 from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.payloads import SharedPydanticConverter
 from sagaflow_mcp.refused import RefusalLog
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.skill_workers import SkillWorkers
@@ -164,7 +164,7 @@ class RunWorker:
         """Skill and digest of each version that an open run has, by its marker or by its task queue."""
         marked = await asyncio.to_thread(markers.listing, self._settings.home)
         queues = await recovery.open_queues(self._client, self._home_id)
-        return {(each.skill, each.digest) for each in (*marked, *queues)}
+        return {(each.skill, each.digest) for each in marked} | {(each.skill, each.digest) for each in queues}
 
 
 async def work(settings: Settings, address: str, namespace: str) -> None:
@@ -180,7 +180,7 @@ async def work(settings: Settings, address: str, namespace: str) -> None:
         address,
         namespace=namespace,
         identity=identity,
-        payload_converter=PydanticPayloadConverter,
+        payload_converter=SharedPydanticConverter,
         report=log.report,
     )
     await RunWorker(settings, client, ring.home_id, sealing.SealingCodec(ring.keys), identity).run()
@@ -193,11 +193,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--address", required=True)
     parser.add_argument("--namespace", default="default")
     options = parser.parse_args(arguments)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     settings = Settings.load({**os.environ, "SAGAFLOW_HOME": options.home})
     asyncio.run(work(settings, options.address, options.namespace))
     return 0
 
 
+def _end(status: int) -> NoReturn:
+    """End the process now: the interpreter would wait for threads in which skills' code may run for ever."""
+    logging.shutdown()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        _end(main())
+    except BaseException:
+        logger.exception("the worker ends")
+        _end(1)

@@ -149,7 +149,7 @@ async def spawn_subagent(given: SpawnSubagentInput) -> dict[str, str]:
 
 def _check_whole(given: SpawnSubagentInput, reply: models.ModelReply) -> None:
     """Return when the model said all that it had to say; half an answer is never taken for one."""
-    if reply.stop_reason == "max_tokens" and "STRUCTURED_OUTPUT_END" not in reply.text:
+    if reply.stop_reason == "max_tokens" and structured_output.END not in reply.text:
         raise ApplicationError(
             f"the reply to {given.role!r} was cut off at max_tokens={given.max_tokens}; give it more",
             type="CutOff",
@@ -167,7 +167,7 @@ async def _complete(step: context.StepContext, request: models.ModelRequest) -> 
     try:
         async with _heartbeats():
             return await step.services.transport.complete(request, credentials=credentials, on_progress=lambda: None)
-    except Exception as error:  # noqa: BLE001 (the verdict is the one place that knows what it may be)
+    except Exception as error:  # noqa: BLE001 - the verdict is the one place that knows what it may be
         verdict = models.verdict(error)
         raise ApplicationError(
             verdict.sentence,

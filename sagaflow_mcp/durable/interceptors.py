@@ -5,6 +5,7 @@ What the classes here command is part of every run's history. A change of it mus
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import typing
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import TimeoutError as ActivityTimeout
 from temporalio.worker import (
     ContinueAsNewInput,
     ExecuteWorkflowInput,
@@ -33,7 +35,9 @@ from sagaflow_mcp import temporal
 from sagaflow_mcp.durable import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from temporalio.api.common.v1 import Payload
 
 LOCAL = frozenset({"write_artifact", "emit_finding"})
 """Steps that run inside the workflow task: idempotent work of milliseconds, since they can run again after a kill."""
@@ -49,6 +53,9 @@ BUILD_INPUT = "sagaflow_build_input"
 
 BUILD_INPUT_TIMEOUT = timedelta(seconds=30)
 
+NONCES_KEPT = 1000
+"""Messages of a run that are remembered so that none counts twice; those before them are older than any retry."""
+
 refusals = logging.getLogger("sagaflow_mcp.refused")
 """Told of each message that was not sealed by this home."""
 
@@ -56,6 +63,22 @@ refusals = logging.getLogger("sagaflow_mcp.refused")
 def refused(reason: str) -> ApplicationError:
     """The error that ends a start, an update or a step for good, with `reason` as its message."""
     return ApplicationError(reason, type=temporal.REFUSED, non_retryable=True)
+
+
+async def _contained(work: Awaitable[Any]) -> Any:
+    """What a skill's code returns; whatever it raises ends its own run at most.
+
+    `sys.exit()` would otherwise leave the event loop and take the whole worker along.
+    """
+    try:
+        return await work
+    except (Exception, asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
+        if type(error).__module__.startswith("temporalio."):
+            raise  # The SDK's own: an eviction, a continue-as-new.
+        kind = type(error).__name__
+        raise ApplicationError(f"{kind}: {error}", type=kind, non_retryable=True) from None
 
 
 class RunInbound(WorkflowInboundInterceptor):
@@ -66,6 +89,8 @@ class RunInbound(WorkflowInboundInterceptor):
         # Not workflow.info(): at this moment only the chain itself can tell.
         info = outbound.info()
         self._envelope = temporal.read_header(info.headers, "start", info.workflow_id)
+        # The list is the envelope's own, so that a continued run goes on with it.
+        self._nonces: list[str] = (self._envelope or {}).setdefault("nonces", [])
         super().init(RunOutbound(outbound, self._envelope or {}))
         self._verdict: str | None = None
         self._unanswered = 0
@@ -89,10 +114,10 @@ class RunInbound(WorkflowInboundInterceptor):
         envelope = self._envelope
         built = await self._built_input(input, envelope) if "arguments" in envelope else input.args
         self._verdict = ""
-        result = await super().execute_workflow(dataclasses.replace(input, args=built))
+        result = await _contained(super().execute_workflow(dataclasses.replace(input, args=built)))
         try:
             workflow.payload_converter().to_payloads([result])
-        except Exception as error:  # noqa: BLE001 (a converter may raise anything)
+        except Exception as error:  # noqa: BLE001 - a converter may raise anything
             raise ApplicationError(
                 f"the result of the workflow, a {type(result).__name__}, cannot be serialised: {error}",
                 non_retryable=True,
@@ -112,8 +137,11 @@ class RunInbound(WorkflowInboundInterceptor):
                 retry_policy=RetryPolicy(maximum_attempts=1),
                 result_type=next(iter(hints.values()), None),
             )
-        except ActivityError as error:
-            await self._refuse(error.cause.message if isinstance(error.cause, FailureError) else str(error))
+        except FailureError as error:
+            # The SDK raises a local activity's error bare, a remote one's inside an ActivityError.
+            inner = error.cause if isinstance(error.cause, FailureError) else error
+            late = isinstance(inner, ActivityTimeout)
+            await self._refuse(f"build_input did not finish within {BUILD_INPUT_TIMEOUT}" if late else inner.message)
         return [built] if hints else []
 
     async def _refuse(self, reason: str) -> NoReturn:
@@ -123,30 +151,37 @@ class RunInbound(WorkflowInboundInterceptor):
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
         """Deliver a signal of ours; drop and report any other."""
-        workflow_id = workflow.info().workflow_id
-        if temporal.read_header(input.headers, f"signal:{input.signal}", workflow_id) is None:
-            if not workflow.unsafe.is_replaying():
-                refusals.warning("signal %r not sealed by this home", input.signal, extra={"workflow_id": workflow_id})
-            return
-        await super().handle_signal(input)
+        if self._is_ours(f"signal:{input.signal}", input.headers):
+            await _contained(super().handle_signal(input))
 
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
         """The answer of an update of ours; any other fails before a handler sees it.
 
         Not in the validator: the SDK asks that only of handlers whose author wrote one.
         """
-        workflow_id = workflow.info().workflow_id
-        if temporal.read_header(input.headers, f"update:{input.update}", workflow_id) is None:
-            if not workflow.unsafe.is_replaying():
-                refusals.warning("update %r not sealed by this home", input.update, extra={"workflow_id": workflow_id})
+        if not self._is_ours(f"update:{input.update}", input.headers):
             raise refused("this update was not sealed by the run's home")
-        return await super().handle_update_handler(input)
+        return await _contained(super().handle_update_handler(input))
 
     def handle_update_validator(self, input: HandleUpdateInput) -> None:
         """Ask the author's validator about an update of ours; any other does not reach it."""
         if temporal.read_header(input.headers, f"update:{input.update}", workflow.info().workflow_id) is None:
             raise refused("this update was not sealed by the run's home")
         super().handle_update_validator(input)
+
+    def _is_ours(self, kind: str, headers: Mapping[str, Payload]) -> bool:
+        """Whether a message was sealed by this home for this run, and comes for the first time."""
+        workflow_id = workflow.info().workflow_id
+        content = temporal.read_header(headers, kind, workflow_id)
+        nonce = (content or {}).get("nonce", "")
+        trouble = "not sealed by this home" if content is None else "sent again by somebody who read it"
+        if content is not None and nonce not in self._nonces:
+            self._nonces.append(nonce)
+            del self._nonces[:-NONCES_KEPT]
+            return True
+        if not workflow.unsafe.is_replaying():
+            refusals.warning("%s %s", kind, trouble, extra={"workflow_id": workflow_id})
+        return False
 
 
 class RunOutbound(WorkflowOutboundInterceptor):
@@ -178,20 +213,20 @@ class RunOutbound(WorkflowOutboundInterceptor):
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
         """Start a child that belongs to the same run."""
-        envelope = {name: value for name, value in self._envelope.items() if name != "arguments"}
+        envelope = {name: value for name, value in self._envelope.items() if name not in {"arguments", "nonces"}}
         stamp = temporal.header("start", input.id, {**envelope, "scope": input.id, "link": 0})
         input.headers = {**input.headers, temporal.HEADER: stamp}
         return await super().start_child_workflow(input)
 
     async def signal_child_workflow(self, input: SignalChildWorkflowInput) -> None:
         """Send the signal with our seal."""
-        stamp = temporal.header(f"signal:{input.signal}", input.child_workflow_id, {})
+        stamp = temporal.header(f"signal:{input.signal}", input.child_workflow_id, {"nonce": str(workflow.uuid4())})
         input.headers = {**input.headers, temporal.HEADER: stamp}
         await super().signal_child_workflow(input)
 
     async def signal_external_workflow(self, input: SignalExternalWorkflowInput) -> None:
         """Send the signal with our seal."""
-        stamp = temporal.header(f"signal:{input.signal}", input.workflow_id, {})
+        stamp = temporal.header(f"signal:{input.signal}", input.workflow_id, {"nonce": str(workflow.uuid4())})
         input.headers = {**input.headers, temporal.HEADER: stamp}
         await super().signal_external_workflow(input)
 

@@ -16,9 +16,11 @@ from temporalio.exceptions import TimeoutError as WorkflowTimeout
 from temporalio.service import RPCError
 
 from sagaflow_mcp import artifacts, ids, inbox, markers, notify, records, temporal
-from sagaflow_mcp.reports import result_text
+from sagaflow_mcp.reports import plain, result_text
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from temporalio.client import Client, WorkflowExecution
 
     from sagaflow_mcp.durable.context import Services
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 OVERLAP = timedelta(seconds=60)
 """How far before its watermark each look reaches back; visibility lags by under 60 ms on the embedded server."""
+
+WATERMARK_STEP = timedelta(seconds=20)
+"""How far time goes on before the watermark follows; well under `OVERLAP`, and what is seen twice is delivered once."""
 
 OPEN_INTERVAL = 1.0
 """Seconds between looks while a run is open."""
@@ -82,6 +87,7 @@ class Reconciler:
         self._home = services.home
         self._home_id = home_id
         self._state = Path(self._home.engine) / "reconciler.json"
+        self._watermark = _read_watermark(self._state)
         self._wake = asyncio.Event()
         self._busy = 0
         self.open_runs = 0
@@ -114,21 +120,21 @@ class Reconciler:
     async def look(self) -> None:
         """Deliver every ending since the watermark, then settle markers that nothing accounts for."""
         began = datetime.now(UTC)
-        since = self._watermark() - OVERLAP
+        since = self._watermark - OVERLAP
         query = f"CloseTime >= '{since.isoformat()}'"
         async for execution in self._client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
-            await self._settle(execution)
+            await _apart(self._settle(execution))
         for marker in await asyncio.to_thread(markers.listing, self._home):
-            await self._settle_marker(marker, began)
-        artifacts.write_json(self._state, {"watermark": began.isoformat()})
+            await _apart(self._settle_marker(marker, began))
+        await self._move_watermark(began)
         still_open = await asyncio.to_thread(markers.run_ids, self._home)
         self._services.credentials.prune(still_open)
         self.open_runs = len(still_open)
 
-    def _watermark(self) -> datetime:
-        with suppress(ValueError, KeyError, TypeError):
-            return datetime.fromisoformat((artifacts.read_json(self._state) or {})["watermark"])
-        return datetime(1970, 1, 2, tzinfo=UTC)
+    async def _move_watermark(self, now: datetime) -> None:
+        if now - self._watermark >= WATERMARK_STEP:
+            await asyncio.to_thread(artifacts.write_json, self._state, {"watermark": now.isoformat()})
+            self._watermark = now
 
     async def _settle_marker(self, marker: records.OpenRun, now: datetime) -> None:
         """Account for a marker older than a minute: a listing can miss what a look by id does not."""
@@ -167,7 +173,7 @@ class Reconciler:
         result, reason = None, ""
         handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
         try:
-            result = await handle.result(follow_runs=False, rpc_timeout=temporal.RPC_LIMIT)
+            result = plain(await handle.result(follow_runs=False, rpc_timeout=temporal.RPC_LIMIT))
         except WorkflowFailureError as error:
             if (
                 isinstance(error.cause, ApplicationError)
@@ -178,7 +184,7 @@ class Reconciler:
             reason = failure_sentence(error.cause)
             if isinstance(error.cause, TerminatedError) and reason.startswith(UNLOADABLE):
                 status = "FAILED"
-        except Exception as error:  # noqa: BLE001 (a result that does not decode must still end the run visibly)
+        except Exception as error:  # noqa: BLE001 - a result that does not decode must still end the run visibly
             reason = f"the result cannot be read: {records.one_line(str(error))}"
         closed = execution.close_time or datetime.now(UTC)
         return Ending(
@@ -223,16 +229,32 @@ class Reconciler:
         logger.info("%s ended: %s", ending.run_id, ending.status)
 
 
+async def _apart(work: Coroutine[Any, Any, None]) -> None:
+    """Settle one run. Whatever is wrong with it is logged, and keeps no other run's ending back."""
+    try:
+        await work
+    except RPCError:
+        raise  # The server: then the whole look is worth repeating.
+    except Exception:
+        logger.exception("an ending could not be settled; trying again")
+
+
+def _read_watermark(path: Path) -> datetime:
+    with suppress(ValueError, KeyError, TypeError):
+        return datetime.fromisoformat((artifacts.read_json(path) or {})["watermark"])
+    return datetime(1970, 1, 2, tzinfo=UTC)
+
+
 async def _ours(execution: WorkflowExecution) -> bool:
     """Whether the execution was started with this home's seal."""
     try:
-        return "sagaflow" in await execution.memo()
-    except Exception:  # noqa: BLE001 (a foreign memo may fail to decode in any way)
+        return temporal.MEMO in await execution.memo()
+    except Exception:  # noqa: BLE001 - a foreign memo may fail to decode in any way
         return False
 
 
 def _entry_id(run_id: str, temporal_run_id: str) -> str:
-    return f"{run_id}~{temporal_run_id[:8]}"
+    return f"{run_id}~{temporal_run_id[-8:]}"
 
 
 def failure_sentence(cause: BaseException) -> str:
@@ -243,7 +265,7 @@ def failure_sentence(cause: BaseException) -> str:
         cause = cause.cause
     text = cause.message if isinstance(cause, FailureError) else str(cause)
     kind = (cause.type or "") if isinstance(cause, ApplicationError) else ""
-    python_error = kind.endswith(("Error", "Exception", "Group")) and kind not in text
+    python_error = kind.endswith(("Error", "Exception", "Exit", "Group")) and kind not in text
     return records.one_line(f"{kind}: {text}" if python_error else text or type(cause).__name__)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
 
 logger = logging.getLogger(__name__)
+
+DEADLY = 4
+"""Worker deaths during one step after which the step is taken for their cause.
+
+Fewer than the engine's own limit of five in a row, so that one bad step does not stop the runs of the others.
+"""
 
 AT_ONCE = timedelta(milliseconds=50)
 """The pause before a step that was given back starts again, in place of its retry policy's."""
@@ -90,9 +97,18 @@ async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id
 async def _fail(client: Client, home: Home, run: WorkflowExecutionDescription, pending: PendingActivityInfo) -> None:
     root = run.raw_description.workflow_execution_info.root_execution.workflow_id or run.id
     kept = journal.Journal(Path(home.run(root)))
-    kept.add_uncounted(journal.attempt_series(run.run_id, pending.activity_id))
+    series = journal.attempt_series(run.run_id, pending.activity_id)
+    kept.add_uncounted(series)
+    deaths = kept.uncounted(series)
     handle = client.get_async_activity_handle(workflow_id=run.id, run_id=run.run_id, activity_id=pending.activity_id)
-    await handle.fail(
-        ApplicationError("the worker died during this step", type=WORKER_DIED, next_retry_delay=AT_ONCE),
+    # With the workflow's context: the reason is sealed for that run, else it would not open there.
+    bound = handle.with_context(WorkflowSerializationContext(namespace=client.namespace, workflow_id=run.id))
+    await bound.fail(
+        ApplicationError(
+            f"the worker died {deaths} times during this step" if deaths > 1 else "the worker died during this step",
+            type=WORKER_DIED,
+            next_retry_delay=AT_ONCE,
+            non_retryable=deaths >= DEADLY,
+        ),
         rpc_timeout=temporal.RPC_LIMIT,
     )

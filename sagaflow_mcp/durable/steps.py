@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 WORKER_DIED = "WorkerDied"
 """The failure type that recovery gives to activities of a worker that is dead. It does not count as an attempt."""
 
+DISK_SECONDS = 2.0
+"""Between two attempts to write a result to a disk that is full."""
+
 UNCOUNTED = frozenset({WORKER_DIED, context.NO_CREDENTIALS})
 """Failure types of attempts that a retry policy does not count: they are no fault of the step."""
 
@@ -49,7 +54,7 @@ class SagaflowInterceptor(Interceptor):
 
     def workflow_interceptor_class(
         self,
-        input: WorkflowInterceptorClassInput,  # noqa: ARG002 (the base class's signature)
+        input: WorkflowInterceptorClassInput,  # noqa: ARG002 - the base class's signature
     ) -> type[WorkflowInboundInterceptor]:
         """The workflow half."""
         return interceptors.RunInbound
@@ -67,6 +72,7 @@ class _StepInbound(ActivityInboundInterceptor):
         self._services = services
         self._codec = codec
         self._on_step = on_step
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
@@ -82,14 +88,17 @@ class _StepInbound(ActivityInboundInterceptor):
             key=head["key"],
         )
         context.enter(step)
+        if info.is_local:
+            return await super().execute_activity(input)
         try:
-            if info.is_local:
-                return await super().execute_activity(input)
-            return await self._journalled(input, step, head)
+            # One attempt at a time: where heartbeats stopped for a while, Temporal has begun the next one meanwhile.
+            async with self._turns.setdefault((step.run_id, step.key), asyncio.Lock()):
+                return await self._journalled(input, step, head)
         finally:
             self._on_step()
 
     async def _journalled(self, input: ExecuteActivityInput, step: context.StepContext, head: dict[str, Any]) -> Any:
+        """The step's result: the journal's, else that of one attempt, which the journal then has."""
         run_dir = Path(step.run_dir)
         kept = journal.Journal(run_dir)
         sealed = await asyncio.to_thread(kept.read, step.key)
@@ -107,10 +116,11 @@ class _StepInbound(ActivityInboundInterceptor):
         events.started()
         try:
             result = await super().execute_activity(input)
+            sealed = await self._sealed(result, step)
         except asyncio.CancelledError:
             events.cancelled()
             raise
-        except activity._CompleteAsyncError:  # noqa: SLF001 (the SDK has no public name for it)
+        except activity._CompleteAsyncError:  # noqa: SLF001 - the SDK has no public name for it
             raise
         except Exception as error:
             events.failed(error)
@@ -119,7 +129,11 @@ class _StepInbound(ActivityInboundInterceptor):
             elif head["attempts"] and attempt >= head["attempts"]:
                 raise _last_attempt(error) from error.__cause__
             raise
-        await asyncio.to_thread(kept.write, step.key, await self._sealed(result, step))
+        except BaseException as error:  # noqa: BLE001 - as the next line says
+            # sys.exit() in a step, say. It must not leave the worker's event loop, and would do the same again.
+            events.failed(error)
+            raise _last_attempt(error) from None
+        await _kept(kept, step.key, sealed, events)
         events.finished()
         return result
 
@@ -135,7 +149,20 @@ class _StepInbound(ActivityInboundInterceptor):
         return self._codec.bound_to(step.run_id)
 
 
-def _last_attempt(error: Exception) -> Exception:
+async def _kept(kept: journal.Journal, key: str, sealed: bytes, events: _StepEvents) -> None:
+    """Write the result down, and try again while the disk is full: it has been paid for."""
+    while True:
+        try:
+            await asyncio.to_thread(kept.write, key, sealed)
+        except OSError as error:
+            events.failed(error)
+            activity.heartbeat()
+            await asyncio.sleep(DISK_SECONDS)
+        else:
+            return
+
+
+def _last_attempt(error: BaseException) -> ApplicationError:
     """`error` as one that is not retried."""
     if isinstance(error, ApplicationError):
         return ApplicationError(error.message, *error.details, type=error.type, non_retryable=True)
@@ -169,8 +196,10 @@ class _StepEvents:
         ]
         self._append("step_finished", seconds=self._seconds(), tokens=tokens)
 
-    def failed(self, error: Exception) -> None:
-        self._append("step_failed", seconds=self._seconds(), error=records.one_line(str(error)))
+    def failed(self, error: BaseException) -> None:
+        why = records.one_line(str(error) or type(error).__name__)
+        with contextlib.suppress(OSError):  # The disk may be what is wrong.
+            self._append("step_failed", seconds=self._seconds(), error=why)
 
     def cancelled(self) -> None:
         self._append("step_cancelled", seconds=self._seconds())

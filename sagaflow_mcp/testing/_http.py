@@ -39,7 +39,7 @@ LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of a request that are read."""
 
 
-class _Gone(Exception):  # noqa: N818 - Not an error: clients come and go.
+class _Gone(Exception):  # noqa: N818 - not an error: clients come and go
     """Nobody is there any more to answer to."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer `body` as its rule says."""
         try:
             rule, text = self.server.calls.answer(body)
-        except Exception as error:  # noqa: BLE001 - A reply function is the test author's: its bug must show there.
+        except Exception as error:  # noqa: BLE001 - a reply function is the test author's: its bug must show there
             self._send(400, _wire.error("invalid_request_error", f"the script's reply function raised {error!r}"))
             return
         whole = _wire.message(body, text, rule.tools, stop_reason=rule.stop_reason, usage=rule.usage)

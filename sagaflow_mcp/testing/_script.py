@@ -79,7 +79,7 @@ class Rule:
         """The rule that a JSON object describes. ValueError with the reason when it is none."""
         values = _known(cls, given)
         if not isinstance(tools := values.get("tools", []), (list, tuple)):
-            raise ValueError(f"a rule's tools are {tools!r}, which is not a list")  # noqa: TRY004 - As documented.
+            raise ValueError(f"a rule's tools are {tools!r}, which is not a list")  # noqa: TRY004 - as documented
         if error := values.get("error"):
             values["error"] = Error(**_known(Error, error))
         values["tools"] = tuple(ToolUse(**_known(ToolUse, tool)) for tool in tools)
@@ -88,7 +88,7 @@ class Rule:
     def to_json(self) -> dict[str, Any]:
         """This rule as JSON. ValueError when its reply is a function."""
         if callable(self.reply):
-            raise ValueError("a rule whose reply is a function cannot be sent to another process")  # noqa: TRY004
+            raise ValueError("a rule whose reply is a function cannot be sent to another process")  # noqa: TRY004 - as documented
         default = asdict(Rule())
         return {name: value for name, value in asdict(self).items() if value != default[name]}
 
@@ -110,7 +110,7 @@ def script(text: str) -> list[Rule]:
     """The rules in a JSON list. ValueError with the reason when there is something else."""
     given = json.loads(text)
     if not isinstance(given, list):
-        raise ValueError(f"a script is a list of rules, not {type(given).__name__}")  # noqa: TRY004 - As documented.
+        raise ValueError(f"a script is a list of rules, not {type(given).__name__}")  # noqa: TRY004 - as documented
     return [Rule.parse(rule) for rule in given]
 
 
@@ -138,8 +138,7 @@ def _instance(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: 
             return options[0] if choice == "enum" else _instance(options[0], definitions, depth + 1)
     if "const" in schema:
         return schema["const"]
-    # The depth ends a schema that holds itself.
-    if schema.get("type") == "object" and depth < 8:  # noqa: PLR2004
+    if schema.get("type") == "object" and depth < 8:  # noqa: PLR2004 - ends a schema that holds itself
         members = schema.get("properties", {}).items()
         return {name: _instance(member, definitions, depth + 1) for name, member in members}
     return {"object": {}, "array": [], "integer": 0, "number": 0, "boolean": False, "null": None}.get(
@@ -167,7 +166,7 @@ def _group(found: re.Match[str], place: re.Match[str]) -> str:
 def _known(kind: type, given: object) -> dict[str, Any]:
     """The members of a JSON object that describes a `kind`. ValueError when it is none or has others."""
     if not isinstance(given, dict):
-        raise ValueError(f"{given!r} is not a JSON object that describes a {kind.__name__}")  # noqa: TRY004
+        raise ValueError(f"{given!r} is not a JSON object that describes a {kind.__name__}")  # noqa: TRY004 - as documented
     known = {each.name for each in fields(kind)}
     if unknown := sorted(given.keys() - known):
         raise ValueError(f"{kind.__name__} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")

@@ -69,6 +69,7 @@ class LocalSagaflow:
         """The run as it ended. TimeoutError when it has not within `seconds`."""
 
         async def ended() -> Run:
+            """The run at the last look."""
             async for run in following.follow(self.settings, run_id, seconds):
                 last = run
             return last

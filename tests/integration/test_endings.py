@@ -25,6 +25,7 @@ def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -
     """What `act` makes of a client with this home's seal."""
 
     async def run() -> Any:
+        """Connect and act."""
         return await act(await temporal.connect(local.settings.home, engine_client.ready(local.settings.home)))
 
     return anyio.run(run)
@@ -61,6 +62,31 @@ def test_a_result_that_cannot_be_serialised_is_failed(local: LocalSagaflow) -> N
     status, summary = only_entry(local, local.launch("endings", how="unserialisable"))
     assert status == "FAILED"
     assert "cannot be serialised" in summary
+
+
+def test_bytes_are_a_result(local: LocalSagaflow) -> None:
+    """A result that JSON has no form for is DONE as well, and delivered."""
+    assert only_entry(local, local.launch("endings", how="bytes")) == ("DONE", "some bytes")
+
+
+@pytest.mark.parametrize(("how", "who"), [("exit", "workflow"), ("leaving", "step")])
+def test_sys_exit_ends_the_run_and_not_the_worker(local: LocalSagaflow, how: str, who: str) -> None:
+    """`sys.exit()` in a skill's code is a failure of that run; the worker goes on with all the others."""
+    local.wait(local.launch("endings", how="return"))
+    before = local.pid("worker")
+    status, summary = only_entry(local, local.launch("endings", how=how))
+    assert (status, summary) == ("FAILED", f"SystemExit: the {who} left on purpose")
+    assert local.pid("worker") == before
+
+
+def test_a_step_that_kills_its_worker_ends_its_run_and_no_other(local: LocalSagaflow) -> None:
+    """After a few deaths the step is given up; a run beside it goes on."""
+    waiting = local.launch("endings", how="wait")
+    run_id = local.launch("endings", how="deadly")
+    assert local.wait(run_id, seconds=60).state == "FAILED"
+    assert "the worker died 4 times during this step" in local.inbox(run_id)[0].summary
+    with_client(local, lambda client: client.get_workflow_handle(waiting).signal("say", "enough"))
+    assert local.wait(waiting).state == "DONE"
 
 
 def test_a_401_in_mid_run_is_failed_at_once(local: LocalSagaflow) -> None:

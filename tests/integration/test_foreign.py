@@ -36,6 +36,7 @@ def test_foreign_messages_are_refused_and_reported_and_open_runs_unharmed(local:
     run_id = local.launch("endings", how="wait")
 
     async def attack() -> None:
+        """Send what is not sealed, then what ends the run."""
         plain = await plain_client(local)
         run = plain.get_workflow_handle(run_id)
         queue = (await run.describe()).task_queue
@@ -71,6 +72,7 @@ def test_a_payload_sealed_for_another_run_is_refused(local: LocalSagaflow) -> No
     first, second = (local.launch("endings", how="wait") for _ in range(2))
 
     async def replay() -> None:
+        """Send the second run what was sealed for the first."""
         ours = await temporal.connect(local.settings.home, engine_client.ready(local.settings.home))
         await ours.get_workflow_handle(first).signal("say", "enough")
         history = await ours.get_workflow_handle(first).fetch_history()

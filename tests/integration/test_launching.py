@@ -95,6 +95,26 @@ def test_a_bad_launch_is_one_sentence_and_starts_nothing(
     _nothing_started(cold)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["endings", "--how", "return", "--hwo", "x"], ["unknown argument 'hwo'", "'how'"]),
+        (["endings"], ["missing argument 'how'"]),
+        (["endings", "--how", "refused"], ["how='refused' is not a way to end"]),
+        (["hello-world", "--args-json", '{"name": 5}'], ["'name'", "5"]),
+    ],
+)
+def test_a_bad_launch_is_refused_by_a_warm_worker_as_well(
+    local: LocalSagaflow, arguments: list[str], words: list[str]
+) -> None:
+    """The worker refuses what a child process refuses where none is up; nothing of the run remains."""
+    local.wait(local.launch("endings", how="return"))
+    before = (len(local.inbox()), len(list(Path(local.settings.home.runs).iterdir())))
+    _is_one_sentence(sagaflow(local, "launch", *arguments), 1, words)
+    assert (len(local.inbox()), len(list(Path(local.settings.home.runs).iterdir()))) == before
+    assert list(Path(local.settings.home.open_runs).iterdir()) == []
+
+
 def test_a_launch_without_access_to_a_model_is_refused(cold: LocalSagaflow) -> None:
     """No key and no `claude`: refused at launch, and not a failed step later."""
     done = sagaflow(cold, "launch", "hello-world", ANTHROPIC_API_KEY="", ANTHROPIC_BASE_URL="")

@@ -59,7 +59,7 @@ async def verdict_of(api: OfflineMessagesApi) -> models.Verdict:
     """The verdict on the failure that `api` answers with."""
     try:
         await complete(api)
-    except Exception as error:  # noqa: BLE001 - Whatever comes out is to be judged.
+    except Exception as error:  # noqa: BLE001 - whatever comes out is to be judged
         return models.verdict(error)
     pytest.fail("the call did not fail")
 

@@ -79,7 +79,7 @@ def test_a_skill_edited_while_it_is_copied_is_pinned_whole(author: Author) -> No
             try:
                 pinned = author.pin()
             except (Failure, Refusal) as error:
-                assert "two-words" in str(error)  # noqa: PT017 - giving up in a sentence is right as well.
+                assert "two-words" in str(error)  # noqa: PT017 - giving up in a sentence is right as well
             else:
                 pinning.verify(pinned)
     finally:

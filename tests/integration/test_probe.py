@@ -141,7 +141,7 @@ def test_a_skill_that_hangs_is_ended_with_everything_it_started(home: Home, fold
     assert "waiting" in log(pinned)
 
     def is_free() -> bool:
-        import fcntl  # noqa: PLC0415 - only this test asks.
+        import fcntl  # noqa: PLC0415 - only this test asks
 
         with held.open("a", encoding="utf-8") as file:
             try:
@@ -199,4 +199,4 @@ def test_launches_at_once_probe_a_version_once(home: Home, folder: Path, tmp_pat
     for each in threads:
         each.join(timeout=60)
     assert found == ["Digger"] * 8
-    assert os.path.getsize(tally) in {1, 2}  # noqa: PTH202 - the module is loaded once outside and once inside the sandbox.
+    assert os.path.getsize(tally) in {1, 2}  # noqa: PTH202 - the module is loaded once outside and once inside the sandbox

@@ -25,6 +25,8 @@ def test_each_run_ends_with_the_edition_it_was_launched_with(tmp_path: Path) -> 
     """The skill is edited while a run waits for its model; the run ends with the old text, the next has the new one."""
     skill = tmp_path / "skills" / "seed-hello"
     with LocalSagaflow(skills=[skill.parent]) as local:
+        # All runs are in a model call at once, more than the usual 16.
+        Path(local.settings.home.config).write_text(f"[models]\nconcurrent_calls = {ROUNDS}\n", encoding="utf-8")
         local.model.add(
             *(
                 Rule(

@@ -41,7 +41,7 @@ async def _write(local: LocalSagaflow, folder: Path) -> None:
     await client.get_workflow_handle("recorded-signals").signal("say", "hello")
     await client.get_workflow_handle("recorded-signals").signal("say", "enough")
     for part in PARTS:
-        print(part, await client.get_workflow_handle(f"recorded-{part}").result())  # noqa: T201 (shown to the recorder)
+        print(part, await client.get_workflow_handle(f"recorded-{part}").result())  # noqa: T201 - shown to the recorder
     await _fetch(client, folder)
 
 

@@ -11,12 +11,12 @@ import anyio
 import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.common import HeaderCodecBehavior
-from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.worker import Replayer
 
 from sagaflow_mcp import __version__, keys, loader, models, pinning, sealing
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, steps
+from sagaflow_mcp.payloads import SharedPydanticConverter
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
         replayer = Replayer(
             workflows=loader.workflows(loader.load(pinned)),
             workflow_runner=loader.workflow_runner(),
-            data_converter=sealing.data_converter(home, ring, PydanticPayloadConverter),
+            data_converter=sealing.data_converter(home, ring, SharedPydanticConverter),
             interceptors=[steps.SagaflowInterceptor(services, sealing.SealingCodec(ring.keys), lambda: None)],
             header_codec_behavior=HeaderCodecBehavior.CODEC,
             workflow_failure_exception_types=[Exception],

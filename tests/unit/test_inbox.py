@@ -194,12 +194,10 @@ def test_the_page_is_bounded() -> None:
 
 
 def test_a_page_that_cannot_be_written_does_not_undo_the_delivery(home: Home) -> None:
-    """Asked for alone, it is a failure with the reason."""
+    """The entry counts; the page can be written again with the next change."""
     Path(home.inbox_page).mkdir()
     assert inbox.deliver(home, entry("a"))
     assert inbox.unread(home) == [entry("a")]
-    with pytest.raises(Failure, match="cannot be changed"):
-        inbox.render(home)
 
 
 def test_an_inbox_that_is_gone_is_one_clear_failure(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ LAYERS = {
         skill_imports load_errors structured_output reports credentials keys testing._script testing._wire
     """,
     "adapters": """
-        artifacts markers inbox notify refused sealing temporal starting processes supervisor children temporal_server
-        control peer service engine_client worker_link pinning loader models models._types models._deferred
-        models._messages_api models._verdict testing testing._calls testing._http testing.messages_api
+        artifacts markers inbox notify refused sealing payloads sandbox temporal starting processes supervisor
+        children temporal_server control peer service engine_client worker_link pinning loader models models._types
+        models._deferred models._messages_api models._verdict testing testing._calls testing._http
+        testing.messages_api
     """,
     "durable": """
         durable durable.activities durable.context durable.interceptors durable.journal durable.reconciler

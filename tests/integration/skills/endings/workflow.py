@@ -1,10 +1,12 @@
 """A workflow that returns, raises, waits or asks a model, as it is told."""
 
+import os
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from temporalio import workflow
+from temporalio import activity, workflow
 
 with workflow.unsafe.imports_passed_through():
     from sagaflow_mcp.durable.activities import SpawnSubagentInput, WriteArtifactInput
@@ -16,6 +18,18 @@ class Ending:
     """Which way to end."""
 
     how: str
+
+
+@activity.defn
+def deadly() -> None:
+    """A step that takes its worker along, as a crash in a C library would."""
+    os._exit(1)
+
+
+@activity.defn
+async def leaving() -> None:
+    """A step that tries to."""
+    sys.exit("the step left on purpose")
 
 
 @workflow.defn
@@ -32,6 +46,12 @@ class EndingsWorkflow:
             raise RuntimeError("the workflow broke on purpose")
         if given.how == "unserialisable":
             return object()
+        if given.how == "bytes":
+            return b"some bytes"
+        if given.how == "exit":
+            sys.exit("the workflow left on purpose")
+        if given.how in {"deadly", "leaving"}:
+            return await workflow.execute_activity(given.how, start_to_close_timeout=timedelta(minutes=1))
         if given.how == "model":
             return await self._ask()
         if given.how == "wait":

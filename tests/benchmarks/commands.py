@@ -1,0 +1,159 @@
+"""The figures of what starts and ends: the hook and the `sagaflow` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import uuid
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import inbox, records
+from sagaflow_mcp.paths import Home
+from sagaflow_mcp.records import Entry
+from tests.benchmarks.figures import Figure, in_turns, milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sagaflow_mcp.testing import LocalSagaflow
+
+ROOT = Path(__file__).parents[2]
+
+SAGAFLOW = str(Path(sysconfig.get_path("scripts"), "sagaflow"))
+"""The installed command."""
+
+PROJECT = "/projects/mine"
+
+HOOK_FILES = ("__init__", "errors", "hook", "inbox", "paths", "records")
+"""Modules of the package that the hook imports."""
+
+
+def hook(rounds: int) -> list[Figure]:
+    """The hook with 0 and 50 unread entries, and with 1,000 dismissed ones; also with a bytecode cache."""
+    return [figure for python in _pythons() for figure in _hook(python, rounds)]
+
+
+def _hook(python: Path, rounds: int) -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder:
+        environ = {"PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]]), "HOME": folder}
+        clone, cached = _plugin(Path(folder, "clone")), _plugin(Path(folder, "cached"))
+        subprocess.run([str(python), "-m", "compileall", "-q", str(cached)], check=True)
+        cases = {
+            "0 unread": (clone, _home(folder, "none", 0, 0), False),
+            "50 unread": (clone, _home(folder, "some", 50, 0), True),
+            "50 unread, 1,000 dismissed": (clone, _home(folder, "many", 50, 1000), True),
+            "50 unread, bytecode cached": (cached, _home(folder, "again", 50, 0), True),
+        }
+        measured = {name: partial(_session_start, *case, environ) for name, case in cases.items()}
+        command = [str(python), "-I", "-c", "import json,os,sys"]
+        found = in_turns(rounds, **measured, baseline=partial(milliseconds, command, environ))
+    bars = dict(zip(cases, (1.5, 2.0, 2.0, None), strict=True))
+    return [
+        Figure(f"hook, {name}", found[name], "ms", found["baseline"], bar, note=str(python))
+        for name, bar in bars.items()
+    ]
+
+
+def _session_start(root: Path, home: Home, says: bool, environ: Mapping[str, str]) -> float:
+    # A new session each time: what it is told has to be claimed for it.
+    event = {"hook_event_name": "SessionStart", "source": "startup", "session_id": str(uuid.uuid4()), "cwd": PROJECT}
+    command = ["sh", str(root / "hooks" / "run.sh"), "session-start"]
+    return milliseconds(command, {**environ, "SAGAFLOW_HOME": home.root}, json.dumps(event), says=says)
+
+
+def _pythons() -> list[Path]:
+    """What `python3` on PATH comes to, and the system's own where that is another one.
+
+    Not the command on PATH itself: a shim, as pyenv's, takes longer than Python, and would flatter each ratio. So do
+    packages that a Python imports at each start, of which the system's own has fewest.
+    """
+    found = shutil.which("python3")
+    if found is None:
+        raise RuntimeError("there is no python3 on PATH, and so no hook to measure")
+    command = [found, "-c", "import sys; print(sys.executable)"]
+    resolved = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+    pythons = [Path(resolved).parent / "python3", Path("/usr/bin/python3")]
+    return [python for number, python in enumerate(pythons) if python.exists() and python not in pythons[:number]]
+
+
+def _plugin(plugin: Path) -> Path:
+    """A copy of the hook as a fresh clone has it: no Python has left its bytecode there."""
+    shutil.copytree(ROOT / "hooks", plugin / "hooks", ignore=shutil.ignore_patterns("__pycache__"))
+    plugin.joinpath("sagaflow_mcp").mkdir()
+    for name in HOOK_FILES:
+        shutil.copy(ROOT / "sagaflow_mcp" / f"{name}.py", plugin / "sagaflow_mcp")
+    return plugin
+
+
+def _home(folder: str, name: str, unread: int, dismissed: int) -> Home:
+    """A home with so many entries of this project."""
+    home = Home(str(Path(folder, name))).prepare()
+    for count, part in ((unread, "new"), (dismissed, "cur")):
+        for number in range(count):
+            entry = _entry(f"{part}-{number}")
+            # Not by delivery, which takes milliseconds for each: it puts the same file there.
+            path = Path(home.inbox, part, f"{entry.entry_id}.json")
+            path.write_text(entry.to_json(), encoding="utf-8")
+    if len(inbox.entries(home)) != unread + dismissed:
+        raise RuntimeError("the inbox does not read what the benchmark wrote")
+    return home
+
+
+def _entry(run_id: str) -> Entry:
+    return Entry(
+        entry_id=f"{run_id}~0000abcd",
+        run_id=run_id,
+        skill="bench",
+        status="DONE",
+        summary="The report is finished: three findings, one of them serious, all with a way to put them right.",
+        created_at=(datetime.now(UTC) - timedelta(minutes=5)).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        report_path=f"/home/someone/.sagaflow/runs/{run_id}/report.md",
+        project_dir=PROJECT,
+    )
+
+
+def cli(rounds: int) -> list[Figure]:
+    """`sagaflow --help`, and `sagaflow inbox` with 50 unread entries and 1,000 dismissed ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        environ = {**os.environ, "SAGAFLOW_HOME": _home(folder, "home", 50, 1000).root}
+        found = in_turns(
+            rounds,
+            help=partial(milliseconds, [SAGAFLOW, "--help"], environ, says=True),
+            inbox=partial(milliseconds, [SAGAFLOW, "inbox"], environ, says=True),
+            python=partial(milliseconds, [sys.executable, "-c", "pass"], environ),
+        )
+    note = f"python -c pass: {sorted(found['python'])[rounds // 2]:.0f} ms"
+    return [
+        Figure("sagaflow --help", found["help"], "ms", bar=250, note=note),
+        Figure("sagaflow inbox", found["inbox"], "ms", bar=250, note="50 unread, 1,000 dismissed"),
+    ]
+
+
+def launch(local: LocalSagaflow, rounds: int) -> list[Figure]:
+    """`sagaflow launch` of a run without steps, with engine and worker up."""
+    environ = local.environment()
+
+    def launched() -> float:
+        took = milliseconds([SAGAFLOW, "launch", "bench"], environ, says=True)
+        _let_runs_end(local)
+        return took
+
+    imported = partial(milliseconds, [sys.executable, "-c", "import temporalio.client"], environ)
+    found = in_turns(rounds, launch=launched, baseline=imported)
+    return [
+        Figure("sagaflow launch, warm", found["launch"], "ms", found["baseline"], 2.0, note="import temporalio.client")
+    ]
+
+
+def _let_runs_end(local: LocalSagaflow) -> None:
+    for marker in Path(local.settings.home.open_runs).iterdir():
+        if records.is_run_id(marker.name):
+            local.wait(marker.name)

@@ -1,0 +1,39 @@
+"""Which runs are marked as open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import markers, records
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.paths import Home
+
+
+def marker(run_id: str) -> records.OpenRun:
+    """The marker of a run."""
+    return records.OpenRun(run_id, "greet", "d" * 64, "/project", "2030-01-31T08:15:00Z", "h")
+
+
+def test_a_marked_run_is_open_until_its_marker_is_removed(home: Home) -> None:
+    """Removing twice is as good as once."""
+    markers.claim(home, marker("a"))
+    assert markers.listing(home) == [marker("a")]
+    markers.remove(home, "a")
+    markers.remove(home, "a")
+    assert not markers.exists(home, "a")
+    assert markers.listing(home) == []
+
+
+def test_a_damaged_marker_counts_by_its_name(home: Home) -> None:
+    """A run is not forgotten because a file is damaged."""
+    Path(home.open_runs, "a").write_text("{", encoding="utf-8")
+    assert [each.run_id for each in markers.listing(home)] == ["a"]
+
+
+def test_what_a_crash_left_half_written_is_no_open_run(home: Home) -> None:
+    """It would keep the engine up for ever; a run whose id looks like a temporary file still counts."""
+    Path(home.open_runs, "a.4711.0badcafe~").touch()
+    markers.claim(home, marker("a.tmp"))
+    assert markers.run_ids(home) == {"a.tmp"}
