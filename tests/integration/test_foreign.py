@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
+from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from sagaflow_mcp import doctor, engine_client, temporal
@@ -67,30 +68,60 @@ def test_foreign_messages_are_refused_and_reported_and_open_runs_unharmed(local:
     assert told.finding.split()[0] == "6"
 
 
-def test_a_payload_sealed_for_another_run_is_refused(local: LocalSagaflow) -> None:
-    """What this home sealed for one run opens in no other."""
+def test_what_was_sealed_counts_once_and_for_its_own_run(local: LocalSagaflow) -> None:
+    """A signal that somebody reads in a history and sends again, to that run or another, is dropped."""
     first, second = (local.launch("endings", how="wait") for _ in range(2))
 
     async def replay() -> None:
-        """Send the second run what was sealed for the first."""
         ours = await temporal.connect(local.settings.home, engine_client.ready(local.settings.home))
-        await ours.get_workflow_handle(first).signal("say", "enough")
+        await ours.get_workflow_handle(first).signal("say", "once")
         history = await ours.get_workflow_handle(first).fetch_history()
         (sent,) = [
             event.workflow_execution_signaled_event_attributes
             for event in history.events
             if event.HasField("workflow_execution_signaled_event_attributes")
         ]
-        message = SignalWorkflowExecutionRequest(
-            namespace="default", signal_name="say", input=sent.input, header=sent.header
-        )
-        message.workflow_execution.workflow_id = second
-        await (await plain_client(local)).workflow_service.signal_workflow_execution(message)
-        await ours.get_workflow_handle(second).signal("say", "mine")
-        await ours.get_workflow_handle(second).signal("say", "enough")
+        plain = await plain_client(local)
+        for target in (first, second):
+            message = SignalWorkflowExecutionRequest(
+                namespace="default", signal_name="say", input=sent.input, header=sent.header
+            )
+            message.workflow_execution.workflow_id = target
+            await plain.workflow_service.signal_workflow_execution(message)
+            await ours.get_workflow_handle(target).signal("say", "enough")
 
     anyio.run(replay)
-    assert local.wait(second).result == "heard ['mine', 'enough']"
+    assert local.wait(first).result == "heard ['once', 'enough']"
+    assert local.wait(second).result == "heard ['enough']"
+
+
+def test_a_run_that_has_ended_cannot_be_started_again_by_replay(local: LocalSagaflow) -> None:
+    """The start of a closed run, sent again with its sealed header and memo, reaches no skill code."""
+    run_id = local.launch("endings", how="return")
+    local.wait(run_id)
+
+    async def replay() -> None:
+        plain = await plain_client(local)
+        handle = plain.get_workflow_handle(run_id)
+        first = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
+        request = StartWorkflowExecutionRequest(
+            namespace="default",
+            workflow_id=run_id,
+            workflow_type=first.workflow_type,
+            task_queue=first.task_queue,
+            header=first.header,
+            memo=first.memo,
+            request_id="again",
+        )
+        await plain.workflow_service.start_workflow_execution(request)
+        ours = await temporal.connect(local.settings.home, engine_client.ready(local.settings.home))
+        with pytest.raises(WorkflowFailureError) as refused:
+            await ours.get_workflow_handle(run_id).result()
+        assert isinstance(refused.value.cause, ApplicationError)
+        assert refused.value.cause.type == temporal.REFUSED
+
+    anyio.run(replay)
+    assert [entry.status for entry in local.inbox(run_id)] == ["DONE"]
 
 
 def test_nothing_of_a_run_is_readable_in_the_database(local: LocalSagaflow) -> None:
