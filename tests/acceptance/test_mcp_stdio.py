@@ -78,6 +78,7 @@ async def test_a_run_is_launched_waited_for_and_dismissed(local: LocalSagaflow, 
     heard: list[str] = []
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - As it is called.
+        """Keep what a progress bar would show."""
         heard.append(message or "")
 
     with anyio.fail_after(LIMIT):
@@ -193,6 +194,7 @@ async def test_a_run_goes_on_when_the_worker_is_killed_while_the_server_waits(lo
     calls = len(local.model.requests)
 
     def kill() -> None:
+        """End the worker during its first call, and wait for the second."""
         local.model.wait_for_requests(calls + 1, seconds=LIMIT)
         os.kill(local.pid("worker"), signal.SIGKILL)
         local.model.wait_for_requests(calls + 2, seconds=LIMIT)

@@ -21,7 +21,6 @@ README = tools.ROOT.joinpath("README.md").read_text(encoding="utf-8")
 INSTALLING = {
     "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/sagaflow demo": "The run ended: DONE",
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest": "test_readme.py",
-    "pip install .": "Successfully installed sagaflow-mcp",
     "claude plugin marketplace add ./": "Successfully added marketplace: sagaflow",
     "claude plugin install sagaflow@sagaflow": "Successfully installed plugin: sagaflow@sagaflow",
 }
