@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagaflow_mcp import processes, temporal_server
 from sagaflow_mcp.errors import Failure
-from sagaflow_mcp.supervisor import Charge
+from sagaflow_mcp.supervisor import Charge, Sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,12 @@ SERVER_SECONDS = 20.0
 WORKER_SECONDS = 60.0
 """How long the worker may take until it polls: it imports for seconds on a busy machine."""
 
+UNCONNECTED_SECONDS = 15.0
+"""How long a worker that was ready may be without a connection: it makes a new one at once unless it hangs."""
+
+SILENT_SECONDS = 60.0
+"""How long a connected worker may tell no state: it does every `worker_link.STATE_SECONDS` unless its loop hangs."""
+
 HELLO_SECONDS = 5.0
 """How long a worker's hello waits for its start to be noted."""
 
@@ -34,14 +40,22 @@ class Commands(NamedTuple):
     worker: Sequence[str] = (sys.executable, "-m", "sagaflow_mcp.worker")
 
 
+class Limits(NamedTuple):
+    """How long a worker that was ready may show no life before it is taken to hang."""
+
+    unconnected_seconds: float = UNCONNECTED_SECONDS
+    silent_seconds: float = SILENT_SECONDS
+
+
 class Children:
     """The server and the worker of `home`. `changed` guards and announces their state."""
 
-    def __init__(self, home: Home, commands: Commands) -> None:
+    def __init__(self, home: Home, commands: Commands, limits: Limits) -> None:
         self.changed = threading.Condition()
         self.stop_reason = ""
         self._home = home
         self._commands = commands
+        self._limits = limits
         self._ports = temporal_server.recorded(home)
         self._peer: Peer | None = None
         self._server = Charge(
@@ -52,7 +66,11 @@ class Children:
             is_ready=lambda: self._ports is not None and temporal_server.accepts(self._ports),
         )
         self._worker = Charge(
-            processes.Place(home.engine, "worker"), self.changed, self._worker_command, ready_seconds=WORKER_SECONDS
+            processes.Place(home.engine, "worker"),
+            self.changed,
+            self._worker_command,
+            ready_seconds=WORKER_SECONDS,
+            last_sign=self._worker_sign,
         )
 
     @property
@@ -163,3 +181,8 @@ class Children:
             if self.stop_reason:
                 return None
         return [*self._commands.worker, "--home", self._home.root, "--address", self.address]
+
+    def _worker_sign(self) -> Sign:
+        if self._peer is None:
+            return Sign(None, self._limits.unconnected_seconds, "it was not connected")
+        return Sign(self._peer.state, self._limits.silent_seconds, "it told no state")

@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp import __version__, control, processes
-from sagaflow_mcp.children import Children, Commands
+from sagaflow_mcp.children import Children, Commands, Limits
 from sagaflow_mcp.paths import Home, write_atomically
 from sagaflow_mcp.service import Service
 from sagaflow_mcp.supervisor import note
@@ -34,10 +34,16 @@ HOUSEKEEPING_SECONDS = 60.0
 class Engine:
     """The engine of `home`, which stops after `idle_seconds` without work."""
 
-    def __init__(self, home: Home, commands: Commands | None = None, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        home: Home,
+        commands: Commands | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+        limits: Limits | None = None,
+    ) -> None:
         self._home = home
         self._idle_seconds = idle_seconds
-        self._children = Children(home, commands or Commands())
+        self._children = Children(home, commands or Commands(), limits or Limits())
         self._service = Service(home, self._children, self.stop)
         self._wake_reader, self._wake_writer = os.pipe()
         self._ended = False

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagaflow_mcp import processes, records
 from sagaflow_mcp.errors import Failure
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHORT_LIFE_SECONDS = 10.0
-"""A child that dies younger than this, or before it was ready, has died early."""
+"""A child that dies or hangs younger than this, or before it was ready, has died early."""
 
 EARLY_DEATHS = 5
 """So many early deaths in a row, which all fit in a minute, are a crash loop."""
@@ -25,6 +25,13 @@ FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.2, 5.0
 
 LOOK_SECONDS = 0.03
 """The pause between two looks at whether a child is ready, where it does not tell."""
+
+TICK_SECONDS = 1.0
+"""The pause between two looks at whether a child hangs."""
+
+LONGEST_GAP_SECONDS = 5.0
+"""After more than this between two looks the engine itself was asleep or stopped, and its children maybe with it: what
+was measured until then says nothing about them."""
 
 GRACE_SECONDS = 5.0
 """How long a child may take to end after SIGTERM before it gets SIGKILL."""
@@ -51,6 +58,38 @@ class Deaths:
         self._early = EARLY_DEATHS - 1
 
 
+class Stopwatch:
+    """Seconds of which this process was awake throughout; starts anew when it finds that it was not."""
+
+    def __init__(self) -> None:
+        self._started = self._looked = time.monotonic()
+
+    def restart(self) -> None:
+        """Measure from now."""
+        self._started = self._looked = time.monotonic()
+
+    def seconds(self) -> float:
+        """How long it is since the start; to be asked every `TICK_SECONDS` or more often."""
+        now = time.monotonic()
+        if now - self._looked > LONGEST_GAP_SECONDS:
+            self._started = now
+        self._looked = now
+        return now - self._started
+
+
+class Sign(NamedTuple):
+    """The last sign of life that a child gave."""
+
+    mark: object
+    """Another object for each sign; None when there is none."""
+
+    enough_seconds: float
+    """How long it is enough: a child that gives no other for so long hangs."""
+
+    lack: str
+    """What is wrong with a child for which it is not enough."""
+
+
 class Charge:
     """One child and the thread that keeps it alive.
 
@@ -61,6 +100,7 @@ class Charge:
             It may wait, for what the child depends on.
         ready_seconds: how long the child may take to be ready before it is ended.
         is_ready: what tells whether the child is ready; None where `announce` is called.
+        last_sign: what tells the last sign of life of a child that is ready; None where none are given.
     """
 
     def __init__(
@@ -71,6 +111,7 @@ class Charge:
         *,
         ready_seconds: float,
         is_ready: Callable[[], bool] | None = None,
+        last_sign: Callable[[], Sign] | None = None,
     ) -> None:
         self.child: processes.Child | None = None
         self.ready = False
@@ -81,6 +122,7 @@ class Charge:
         self._command = command
         self._ready_seconds = ready_seconds
         self._is_ready = is_ready
+        self._last_sign = last_sign
         self._deaths = Deaths()
         self._starts = 0
         self._ending: str | None = None
@@ -150,21 +192,21 @@ class Charge:
             return 0.0
         born = time.monotonic()
         child.watch(lambda ending: self._ended(child, ending))
-        was_ready = self._wait_until_ready(born)
+        was_ready = self._wait_until_ready()
         with self._changed:
-            self._changed.wait_for(self._over)
+            hung_seconds = self._wait_until_over()
             asked = self._stopping or bool(self._unwanted)
             note(f"{self._place.name} {child.pid} is ended: {self._unwanted or 'stop'}" if asked else "")
         if self._ending is None:
-            child.end(GRACE_SECONDS)
+            child.end(0.0 if hung_seconds else GRACE_SECONDS)
         with self._changed:
             self._changed.wait_for(lambda: self._ending is not None, processes.RELEASE_SECONDS)
             reason = self._unwanted or f"{self._ending}{_because(processes.last_line(self._place.log, log_size))}"
             self.child, self.ready, self._unwanted = None, False, ""
             self._changed.notify_all()
-        if self._stopping or (asked and was_ready):
+        if self._stopping or (asked and was_ready and not hung_seconds):
             return 0.0
-        return self._died(time.monotonic() - born if was_ready else 0.0, reason)
+        return self._died(time.monotonic() - born - hung_seconds if was_ready else 0.0, reason)
 
     def _begin(self) -> processes.Child | None:
         child = processes.Child.found(self._place)
@@ -182,19 +224,33 @@ class Charge:
         note(f"{self._place.name} {child.pid} {'found alive' if adopted else 'started'}")
         return child
 
-    def _wait_until_ready(self, born: float) -> bool:
-        deadline = born + self._ready_seconds
-        while self._is_ready is not None and not self._over() and time.monotonic() < deadline:
-            if self._is_ready():
+    def _wait_until_ready(self) -> bool:
+        pause = LOOK_SECONDS if self._is_ready else TICK_SECONDS
+        waited = Stopwatch()
+        while not (self.ready or self._over()):
+            if self._is_ready is not None and self._is_ready():
                 self.announce()
-                break
             with self._changed:
-                self._changed.wait_for(self._over, LOOK_SECONDS)
-        with self._changed:
-            self._changed.wait_for(lambda: self.ready or self._over(), max(deadline - time.monotonic(), 0))
-            if not self.ready and not self._over():
-                self._unwanted = f"it was not ready within {self._ready_seconds:g} s"
-            return self.ready
+                settled = self._changed.wait_for(lambda: self.ready or self._over(), pause)
+                if waited.seconds() >= self._ready_seconds and not settled:
+                    self._unwanted = f"it was not ready within {self._ready_seconds:g} s"
+        return self.ready
+
+    def _wait_until_over(self) -> float:
+        """Wait until the child is dead or to be ended; for how long it has hung if that is why, else 0."""
+        if self._last_sign is None:
+            self._changed.wait_for(self._over)
+            return 0.0
+        mark, silent = self._last_sign().mark, Stopwatch()
+        while not self._changed.wait_for(self._over, TICK_SECONDS):
+            sign = self._last_sign()
+            if sign.mark is not mark:
+                mark = sign.mark
+                silent.restart()
+            elif (seconds := silent.seconds()) >= sign.enough_seconds:
+                self._unwanted = f"it hangs: {sign.lack} for {sign.enough_seconds:g} s"
+                return seconds
+        return 0.0
 
     def _over(self) -> bool:
         return self._ending is not None or self._stopping or bool(self._unwanted)

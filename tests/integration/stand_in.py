@@ -13,17 +13,21 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from sagaflow_mcp import children, engine, worker_link
+from sagaflow_mcp import children, control, engine, worker_link
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
+HANGING = ("gone", "silent")
+"""Workers of which the first in a home hangs, without its connection or with it, once it was ready."""
+
 
 def program(worker: str = "good", server: str = "real") -> list[str]:
-    """The engine's program with these kinds of children: `good` or `crash`, a server also `real`."""
+    """The engine's program with such children: `good` or `crash`, a server also `real`, a worker also of `HANGING`."""
     return [sys.executable, __file__, "engine", worker, server]
 
 
@@ -34,7 +38,8 @@ def run_engine(worker: str, server: str, home: str) -> int:
         server=[] if server == "real" else [sys.executable, __file__, "server", server],
     )
     idle = engine.idle_seconds(os.environ.get("SAGAFLOW_IDLE_SECONDS", ""))
-    return engine.Engine(Home(home), commands, idle).run()
+    limits = children.Limits(1.0, 1.0) if worker in HANGING else None
+    return engine.Engine(Home(home), commands, idle, limits).run()
 
 
 class Worker:
@@ -78,6 +83,23 @@ async def run_worker(home: Home, engine_program: list[str]) -> None:
     link.cancel()
 
 
+def hang(home: Home, kind: str) -> None:
+    """Become ready, and then do nothing until killed; SIGTERM is not enough. Only for the first that calls it."""
+    worker_link.STATE_SECONDS = 0.1
+    try:
+        Path(home.root, "hung").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with control.connect(home, 5.0) as connection, connection.makefile("rb") as answers:
+        connection.sendall(json.dumps({"op": "worker", "pid": os.getpid()}).encode() + b"\n")
+        answers.readline()
+        connection.sendall(b'{"event": "ready"}\n')
+        if kind == "silent":
+            time.sleep(60)
+    time.sleep(60)
+
+
 def run_server(port: int) -> None:
     """Accept connections until killed."""
     with socket.create_server(("127.0.0.1", port)) as listener:
@@ -93,7 +115,10 @@ def main(arguments: list[str]) -> int:
     if kind == "crash":
         sys.exit(f"\x1b[31mthe {role} cannot go on")
     if role == "worker":
-        asyncio.run(run_worker(Home(rest[rest.index("--home") + 1]), program()))
+        home = Home(rest[rest.index("--home") + 1])
+        if kind in HANGING:
+            hang(home, kind)
+        asyncio.run(run_worker(home, program()))
     else:
         run_server(int(rest[rest.index("--port") + 1]))
     return 0

@@ -179,6 +179,19 @@ def test_a_worker_in_a_crash_loop_is_given_up_with_its_reason(home: Home) -> Non
     assert again["worker"]["restarts"] == status["worker"]["restarts"] + 1
 
 
+@pytest.mark.parametrize(("kind", "lack"), [("gone", "was not connected"), ("silent", "told no state")])
+def test_a_worker_that_hangs_is_killed_and_started_again(home: Home, kind: str, lack: str) -> None:
+    """Alive and of no use, with or without its connection; the log tells why."""
+    using = program(worker=kind)
+    engine_client.ensure(home, program=using)
+    hung = eventually(lambda: (status := engine_client.status(home)) and status["worker"]["pid"], "a worker")
+    after = running_without(home, {hung})
+    assert after["worker"]["restarts"] >= 1
+    log = Path(home.engine, "engine.log").read_text(encoding="utf-8")
+    assert f"worker {hung} is ended: it hangs: it {lack} for 1 s" in log
+    assert f"the worker failed: it hangs: it {lack} for 1 s" in log
+
+
 def test_a_server_that_does_not_start_is_given_up_with_its_reason(home: Home) -> None:
     """The worker is never started then."""
     with pytest.raises(Failure, match="the server cannot go on"):
