@@ -73,6 +73,7 @@ def test_what_was_sealed_counts_once_and_for_its_own_run(local: LocalSagaflow) -
     first, second = (local.launch("endings", how="wait") for _ in range(2))
 
     async def replay() -> None:
+        """Send the signal again as the history has it, to both runs."""
         ours = await temporal.connect(local.settings.home, engine_client.ready(local.settings.home))
         await ours.get_workflow_handle(first).signal("say", "once")
         history = await ours.get_workflow_handle(first).fetch_history()
@@ -101,6 +102,7 @@ def test_a_run_that_has_ended_cannot_be_started_again_by_replay(local: LocalSaga
     local.wait(run_id)
 
     async def replay() -> None:
+        """Send the start again as the history has it."""
         plain = await plain_client(local)
         handle = plain.get_workflow_handle(run_id)
         first = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
