@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import contextmanager
+import threading
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -23,9 +24,11 @@ from sagaflow_mcp import (
     argument_schema,
     catalog,
     doctor,
+    engine_client,
     following,
     inbox,
     launch,
+    markers,
     processes,
     records,
     runs,
@@ -35,7 +38,7 @@ from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +81,31 @@ class _Server(MCPServer):
             raise
 
 
-server = _Server("sagaflow", title="Sagaflow", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
+@asynccontextmanager
+async def _lifespan(_server: MCPServer) -> AsyncIterator[None]:
+    # In a thread that nobody waits for: the client is answered at once, whatever the home is like.
+    threading.Thread(target=_wake, daemon=True).start()
+    yield
+
+
+def _wake() -> None:
+    """Start the engine where runs are open and none is up, as after a reboot."""
+    try:
+        settings = Settings.load(dict(os.environ))
+        if markers.run_ids(settings.home):
+            engine_client.wake(settings.home, settings.for_engine())
+    except (OSError, SagaflowError) as error:
+        logger.warning("open runs could not be looked for: %s", error)
+
+
+server = _Server(
+    "sagaflow",
+    title="Sagaflow",
+    version=__version__,
+    instructions=INSTRUCTIONS,
+    log_level="WARNING",
+    lifespan=_lifespan,
+)
 
 
 class RunView(BaseModel):

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import subprocess
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,9 +16,10 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CallToolResult, TextContent, TextResourceContents
 
-from sagaflow_mcp import inbox, runs
+from sagaflow_mcp import engine_client, inbox, runs
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import tools
+from tests.conftest import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,3 +229,16 @@ def test_the_server_ends_with_its_standard_input_and_leaves_the_engine(local: Lo
     )
     assert (server.returncode, server.stdout, server.stderr) == (0, b"", b"")
     assert local.pid("engine") == engine
+
+
+async def test_a_session_after_a_reboot_lets_open_runs_go_on(tmp_path: Path) -> None:
+    """The home is all that is left: the server that a session starts brings the engine back, with no call made."""
+    with LocalSagaflow() as own:
+        own.model.add(replace(ALICE, hold="reboot"))
+        run_id = await anyio.to_thread.run_sync(partial(own.launch, "hello-world", name="alice"))
+        await anyio.to_thread.run_sync(partial(own.model.wait_for_requests, 1, seconds=LIMIT))
+        await anyio.to_thread.run_sync(engine_client.stop, own.settings.home)
+        own.model.release("reboot")
+        async with connection(own, "auto", tmp_path):
+            await anyio.to_thread.run_sync(eventually, lambda: own.inbox(run_id), LIMIT)
+        assert [entry.summary for entry in own.inbox(run_id)] == ["hello, alice"]
