@@ -263,7 +263,9 @@ def _kill(engine: processes.Place) -> None:
     pid = engine.pid()
     if pid is None:
         return
-    listing = subprocess.run(["/bin/ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    listing = subprocess.run(
+        ["/bin/ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=False
+    )
     keeper = engine._replace(name="keeper").recorded_pid()
     # Only if that is its parent still: an engine outlives its keeper, and pids are used again.
     if keeper is not None and listing.stdout.strip() == str(keeper):

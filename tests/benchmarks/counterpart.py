@@ -43,7 +43,7 @@ class Counterpart:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            self._command, env=self._environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._command, env=self._environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         )
         return self
 

@@ -140,7 +140,9 @@ def test_a_run_over_its_execution_timeout_is_timed_out(local: LocalSagaflow) -> 
 def test_await_exits_1_with_the_sentence_of_the_entry(local: LocalSagaflow) -> None:
     """`launch --await` of a run that fails says what the inbox says."""
     command = [sys.executable, "-m", "sagaflow_mcp", "launch", "endings", "--how", "raise", "--await"]
-    done = subprocess.run(command, env=local.environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=local.environment(), capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("RuntimeError: the workflow broke on purpose")
     assert "Traceback" not in done.stderr

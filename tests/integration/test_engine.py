@@ -53,7 +53,7 @@ def eventually(look: Callable[[], T | None], what: str) -> T:
 
 def processes_of(home: Home) -> list[str]:
     """The processes whose command line names the home."""
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+    listing = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, encoding="utf-8", check=True)
     return [line for line in listing.stdout.splitlines() if home.root in line]
 
 
@@ -153,7 +153,7 @@ def test_starters_at_once_make_one_engine(home: Home) -> None:
     command = [sys.executable, "-c", code, home.root, *program()]
 
     def start(_: int) -> str:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT).stdout
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=LIMIT).stdout
 
     with ThreadPoolExecutor(8) as pool:
         told = set(pool.map(start, range(8)))

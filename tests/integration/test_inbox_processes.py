@@ -74,7 +74,7 @@ def start(script: str, home: Home, *arguments: object) -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         encoding="utf-8",
     )
 

@@ -24,7 +24,7 @@ def sagaflow(local: LocalSagaflow, *arguments: str, **environ: str) -> subproces
     """What the `sagaflow` command did."""
     command = [sys.executable, "-m", "sagaflow_mcp", *arguments]
     environment = {name: value for name, value in {**local.environment(), **environ}.items() if value}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False)
 
 
 def test_twenty_launches_at_once_on_a_cold_home() -> None:
@@ -33,7 +33,7 @@ def test_twenty_launches_at_once_on_a_cold_home() -> None:
         command = [sys.executable, "-m", "sagaflow_mcp", "launch", "endings", "--how", "return", "--json"]
         started = [
             subprocess.Popen(
-                command, env=local.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                command, env=local.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
             )
             for _ in range(AT_ONCE)
         ]
@@ -54,7 +54,7 @@ def test_twenty_launches_at_once_on_a_cold_home() -> None:
 
 def _processes_of(local: LocalSagaflow, module: str) -> int:
     listing = subprocess.run(
-        ["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True
+        ["ps", "-eww", "-o", "args"], capture_output=True, encoding="utf-8", check=True
     ).stdout.splitlines()
     return sum(line.split()[1:3] == ["-m", module] and str(local.folder) in line for line in listing)
 

@@ -473,6 +473,6 @@ def test_the_types_cost_no_slow_import() -> None:
     code = "import sagaflow_mcp.models, sagaflow_mcp.testing.messages_api, sys; print('anthropic' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=True, env=environment
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=LIMIT, check=True, env=environment
     )
     assert done.stdout == "False\n"

@@ -56,7 +56,7 @@ def test_twenty_processes_pinning_at_once_make_one_copy(author: Author) -> None:
         "print(pinning.pin(Home(sys.argv[1]), source).digest)"
     )
     command = [sys.executable, "-c", code, author.home.root, str(author.folder)]
-    children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(20)]
+    children = [subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") for _ in range(20)]
     digests = {child.communicate(timeout=60)[0].strip() for child in children}
     assert digests == {author.pin().digest}
     assert [path.name for path in Path(author.home.skills, "two-words").iterdir()] == [author.pin().digest]

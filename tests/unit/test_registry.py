@@ -56,5 +56,5 @@ def test_anything_but_a_spec_is_refused() -> None:
 def test_declaring_a_skill_needs_neither_temporal_nor_pydantic() -> None:
     """So that the module costs nothing where it is only named."""
     code = "import sys, sagaflow_mcp.registry; print({'temporalio', 'pydantic'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8", timeout=60)
     assert done.stdout.strip() == "set()"
