@@ -75,7 +75,6 @@ def start(script: str, home: Home, *arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
-        encoding="utf-8",
     )
 
 
