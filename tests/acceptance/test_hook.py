@@ -186,7 +186,7 @@ def test_a_project_includes_the_folders_below_and_above(session: Session, cwd: s
 def test_many_entries_fit_into_the_limit(session: Session) -> None:
     """What does not fit is a count, and comes when the session is resumed."""
     for n in range(12):
-        put(session.home, f"run-{n:02}", age=n, summary="long " * 100)
+        put(session.home, f"run-{n:02}", age=60 * n, summary="long " * 100)
     first = re.findall(r"run (run-\d\d):", context := session.context())
     assert first == [f"run-{n:02}" for n in range(len(first))]
     assert f"Also unread: {12 - len(first)} of this project." in context
