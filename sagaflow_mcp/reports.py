@@ -6,13 +6,13 @@ import json
 
 
 def plain(result: object) -> object:
-    """A run's result as JSON can hold it: bytes as text, and what JSON has no form for as its Python text."""
+    """A run's result as JSON can hold it: bytes and NaN as text, and what JSON has no form for as its Python text."""
     if isinstance(result, bytes):
         return result.decode("utf-8", errors="backslashreplace")
     try:
-        json.dumps(result, ensure_ascii=False).encode("utf-8")
+        json.dumps(result, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (TypeError, ValueError):
-        return json.loads(json.dumps(result, default=str, skipkeys=True))
+        return json.loads(json.dumps(result, default=str, skipkeys=True), parse_constant=str)
     return result
 
 
