@@ -6,16 +6,35 @@ The engine and the worker each hold them, so that they survive the death of eith
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GRACE_SECONDS = 600.0
-"""How long a run's credentials are kept without its open-run marker, which is written about when they are given."""
+"""How long a run's credentials are kept without its open-run marker, which is written at about the same time."""
+
+
+NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
+"""The environment variables that each launch hands to the worker; it has all others from when it was started."""
+
+
+def found_in(environ: Mapping[str, str]) -> dict[str, str]:
+    """The model credentials in `environ`, by name; empty when there is neither a key nor a token."""
+    found = {name: environ[name] for name in NAMES if environ.get(name)}
+    return found if found.keys() - {"ANTHROPIC_BASE_URL"} else {}
 
 
 class Credentials:
-    """Environment-like values by run id. Not for two threads at once."""
+    """Environment-like values by run id. Not for two threads at once.
 
-    def __init__(self) -> None:
+    Args:
+        at_start: those of the process's own environment, for runs and launches that brought none. They are older than
+            any others, and every process has its own.
+    """
+
+    def __init__(self, at_start: dict[str, str] | None = None) -> None:
+        self._at_start = at_start or {}
         self._latest: dict[str, str] = {}
         self._runs: dict[str, tuple[float, dict[str, str]]] = {}
 
@@ -31,11 +50,11 @@ class Credentials:
             self._runs[run_id] = (time.monotonic(), dict(values))
 
     def of(self, run_id: str) -> dict[str, str]:
-        """The values given for the run `run_id`, else the latest ones."""
-        return dict(self._runs[run_id][1] if run_id in self._runs else self._latest)
+        """The values given for the run `run_id`, else the latest ones, else those from the start."""
+        return dict(self._runs[run_id][1] if run_id in self._runs else self._latest or self._at_start)
 
     def export(self) -> dict[str, Any]:
-        """All values, as JSON for `merge`."""
+        """All values that were given, as JSON for `merge`."""
         return {"latest": self._latest, "runs": {run_id: values for run_id, (_, values) in self._runs.items()}}
 
     def merge(self, exported: object) -> None:

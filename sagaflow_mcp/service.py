@@ -41,7 +41,7 @@ class Service:
         self._changed = children.changed
         self._stop = stop
         self._started_at = records.moment(time.time())
-        self._credentials = credentials.Credentials()
+        self._credentials = credentials.Credentials(at_start=credentials.found_in(os.environ))
         self._pending = 0
         self._connections = 0
         self.touched = time.monotonic() + STARTER_SECONDS

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sagaflow_mcp import credentials
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-CREDENTIAL_NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
-"""The environment variables that each launch hands to the worker; it has all others from when it was started."""
 
 _OFF = frozenset({"0", "false", "no", "off"})
 
@@ -65,8 +63,7 @@ class Settings:
 
     def credentials(self) -> dict[str, str]:
         """The model credentials in the environment, by name; empty when there is neither a key nor a token."""
-        found = {name: self.environ[name] for name in CREDENTIAL_NAMES if self.environ.get(name)}
-        return found if found.keys() - {"ANTHROPIC_BASE_URL"} else {}
+        return credentials.found_in(self.environ)
 
 
 _MODEL_NAMES = {"haiku", "sonnet", "opus", "concurrent_calls"}
@@ -111,7 +108,7 @@ class _Config:
 
 def without_ours(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` without Sagaflow's own variables and model credentials."""
-    return {name: value for name, value in environ.items() if not name.startswith(("SAGAFLOW_", *CREDENTIAL_NAMES))}
+    return {name: value for name, value in environ.items() if not name.startswith(("SAGAFLOW_", *credentials.NAMES))}
 
 
 def _truth(text: str | None, *, default: bool) -> bool:

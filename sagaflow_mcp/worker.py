@@ -21,6 +21,7 @@ from temporalio.service import RPCError
 from sagaflow_mcp import keys, markers, models, sealing, temporal, worker_link
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, reconciler, recovery, steps
+from sagaflow_mcp.durable.attempts import Awake
 from sagaflow_mcp.durable.interceptors import refusals
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.payloads import SharedPydanticConverter
@@ -57,10 +58,15 @@ class RunWorker:
         self._identity = identity
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
-        self.credentials = Credentials()
-        self.credentials.remember("", settings.credentials())
+        self.credentials = Credentials(at_start=settings.credentials())
         self._transport = models.DeferredMessagesApi(settings.models)
-        services = context.Services(settings=settings, transport=self._transport, credentials=self.credentials)
+        services = context.Services(
+            settings=settings,
+            transport=self._transport,
+            credentials=self.credentials,
+            identity=identity,
+            awake=Awake(),
+        )
         self._reconciler = reconciler.Reconciler(client, services, home_id)
         around = steps.SagaflowInterceptor(services, codec, self._nudge)
         self._workers = SkillWorkers(client, settings, home_id, around, self._fail)

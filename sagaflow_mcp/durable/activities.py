@@ -144,7 +144,10 @@ async def spawn_subagent(given: SpawnSubagentInput) -> dict[str, str]:
     reply = await _complete(step, request)
     step.replies.append(reply)
     _check_whole(given, reply)
-    return structured_output.parse(reply.text).fields
+    parsed = structured_output.parse(reply.text)
+    if not parsed.has_block:
+        step.warnings.append(f"the reply to {given.role!r} has no structured block; all of it is the field RESPONSE")
+    return parsed.fields
 
 
 def _check_whole(given: SpawnSubagentInput, reply: models.ModelReply) -> None:

@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 if TYPE_CHECKING:
     from sagaflow_mcp.credentials import Credentials
+    from sagaflow_mcp.durable.attempts import Awake
     from sagaflow_mcp.models import ModelReply, Transport
     from sagaflow_mcp.paths import Home
     from sagaflow_mcp.settings import Settings
@@ -25,6 +26,9 @@ class Services:
     settings: Settings
     transport: Transport
     credentials: Credentials
+    identity: str
+    """The worker's name at Temporal, of this one process only."""
+    awake: Awake
 
     @property
     def home(self) -> Home:
@@ -43,6 +47,8 @@ class StepContext:
     key: str
     replies: list[ModelReply] = field(default_factory=list)
     """The model's replies during this attempt; their tokens go into the transcript."""
+    warnings: list[str] = field(default_factory=list)
+    """What the run's owner should know of this attempt although it succeeded."""
 
     @property
     def run_dir(self) -> str:

@@ -33,6 +33,7 @@ from temporalio.worker import (
 
 from sagaflow_mcp import temporal
 from sagaflow_mcp.durable import journal
+from sagaflow_mcp.failures import carriable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
@@ -72,7 +73,12 @@ async def _contained(work: Awaitable[Any]) -> Any:
     """
     try:
         return await work
-    except (Exception, asyncio.CancelledError, GeneratorExit):
+    except Exception as error:
+        told = carriable(error)
+        if told is error:
+            raise
+        raise told from None
+    except (asyncio.CancelledError, GeneratorExit):
         raise
     except BaseException as error:
         if type(error).__module__.startswith("temporalio."):

@@ -53,21 +53,3 @@ class Journal:
         """Keep `sealed` as the result of step `key`; on disk when this returns. OSError if it cannot be written."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths.write_atomically(str(self._folder / key), sealed)
-
-    def uncounted(self, attempt_series: str) -> int:
-        """How many attempts of `attempt_series` do not count, because they ended through no fault of the step."""
-        try:
-            return (self._folder / f"uncounted-{attempt_series}").stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def add_uncounted(self, attempt_series: str) -> None:
-        """One more attempt that does not count; the file's length is the count, so that an append is all it takes."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self._folder / f"uncounted-{attempt_series}").open("ab") as file:
-            file.write(b"+")
-
-
-def attempt_series(temporal_run_id: str, activity_id: str) -> str:
-    """The name of all attempts that Temporal makes at one scheduled activity."""
-    return f"{temporal_run_id}-{activity_id}"

@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from sagaflow_mcp import ids, temporal
-from sagaflow_mcp.durable import journal
+from sagaflow_mcp.durable.attempts import Attempts
 from sagaflow_mcp.durable.steps import WORKER_DIED
 
 if TYPE_CHECKING:
@@ -96,10 +96,7 @@ async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id
 
 async def _fail(client: Client, home: Home, run: WorkflowExecutionDescription, pending: PendingActivityInfo) -> None:
     root = run.raw_description.workflow_execution_info.root_execution.workflow_id or run.id
-    kept = journal.Journal(Path(home.run(root)))
-    series = journal.attempt_series(run.run_id, pending.activity_id)
-    kept.add_uncounted(series)
-    deaths = kept.uncounted(series)
+    deaths = Attempts(Path(home.run(root)), run.run_id, pending.activity_id).died()
     handle = client.get_async_activity_handle(workflow_id=run.id, run_id=run.run_id, activity_id=pending.activity_id)
     # With the workflow's context: the reason is sealed for that run, else it would not open there.
     bound = handle.with_context(WorkflowSerializationContext(namespace=client.namespace, workflow_id=run.id))

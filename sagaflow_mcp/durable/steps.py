@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import time
 import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +20,14 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from sagaflow_mcp import artifacts, records, temporal
+from sagaflow_mcp import temporal
 from sagaflow_mcp.durable import context, interceptors, journal
+from sagaflow_mcp.durable.attempts import Attempts, now, took_too_long
+from sagaflow_mcp.durable.step_events import StepEvents
+from sagaflow_mcp.failures import carriable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sagaflow_mcp.sealing import SealingCodec
 
@@ -34,7 +35,7 @@ WORKER_DIED = "WorkerDied"
 """The failure type that recovery gives to activities of a worker that is dead. It does not count as an attempt."""
 
 DISK_SECONDS = 2.0
-"""Between two attempts to write a result to a disk that is full."""
+"""The pause before a result that could not be written, to a full disk say, is written again."""
 
 UNCOUNTED = frozenset({WORKER_DIED, context.NO_CREDENTIALS})
 """Failure types of attempts that a retry policy does not count: they are no fault of the step."""
@@ -88,14 +89,20 @@ class _StepInbound(ActivityInboundInterceptor):
             key=head["key"],
         )
         context.enter(step)
-        if info.is_local:
-            return await super().execute_activity(input)
         try:
+            if info.is_local:
+                return await super().execute_activity(input)
             # One attempt at a time: where heartbeats stopped for a while, Temporal has begun the next one meanwhile.
             async with self._turns.setdefault((step.run_id, step.key), asyncio.Lock()):
                 return await self._journalled(input, step, head)
+        except Exception as error:
+            told = carriable(error)
+            if told is error:
+                raise
+            raise told from None
         finally:
-            self._on_step()
+            if not info.is_local:
+                self._on_step()
 
     async def _journalled(self, input: ExecuteActivityInput, step: context.StepContext, head: dict[str, Any]) -> Any:
         """The step's result: the journal's, else that of one attempt, which the journal then has."""
@@ -103,39 +110,54 @@ class _StepInbound(ActivityInboundInterceptor):
         kept = journal.Journal(run_dir)
         sealed = await asyncio.to_thread(kept.read, step.key)
         if sealed is not None:
-            artifacts.append_event(run_dir, "step_served", step=step.key, label=head["label"])
+            StepEvents(run_dir, step, head["label"]).served()
             return await self._opened(sealed, step, typing.get_type_hints(input.fn).get("return"))
         info = activity.info()
-        series = journal.attempt_series(info.workflow_run_id or "", info.activity_id)
-        attempt = max(1, info.attempt - await asyncio.to_thread(kept.uncounted, series))
-        if head["attempts"] and attempt > head["attempts"]:
-            raise ApplicationError(
-                f"gave up after {head['attempts']} attempts that did not answer in time", non_retryable=True
-            )
-        events = _StepEvents(run_dir, step, head["label"], attempt)
+        attempts = Attempts(run_dir, info.workflow_run_id or "", info.activity_id)
+        number = await asyncio.to_thread(attempts.begin, self._services.identity)
+        limit = head["attempts"]
+        if limit and number > limit:
+            raise ApplicationError(f"gave up: attempt {limit} of {limit} took too long", non_retryable=True)
+        events = StepEvents(run_dir, step, head["label"], number)
         events.started()
-        try:
+        with self._accounted(attempts, events, is_last=number == limit):
             result = await super().execute_activity(input)
             sealed = await self._sealed(result, step)
+        await _kept(kept, step.key, sealed, events)
+        events.finished()
+        await asyncio.to_thread(attempts.forget)
+        return result
+
+    @contextlib.contextmanager
+    def _accounted(self, attempts: Attempts, events: StepEvents, *, is_last: bool) -> Iterator[None]:
+        """Write down how the attempt in the body ends where that is not well, and end the step with the last one."""
+        began = now()
+        try:
+            yield
         except asyncio.CancelledError:
             events.cancelled()
+            info, details = activity.info(), activity.cancellation_details()
+            was_awake = self._services.awake.since() <= began
+            if was_awake and took_too_long(details, now() - began, info.start_to_close_timeout):
+                attempts.failed()
+            else:
+                attempts.spared()
             raise
         except activity._CompleteAsyncError:  # noqa: SLF001 - the SDK has no public name for it
             raise
         except Exception as error:
             events.failed(error)
             if isinstance(error, ApplicationError) and error.type in UNCOUNTED:
-                await asyncio.to_thread(kept.add_uncounted, series)
-            elif head["attempts"] and attempt >= head["attempts"]:
+                attempts.spared()
+                raise
+            attempts.failed()
+            if is_last:
                 raise _last_attempt(error) from error.__cause__
             raise
         except BaseException as error:  # noqa: BLE001 - as the next line says
             # sys.exit() in a step, say. It must not leave the worker's event loop, and would do the same again.
             events.failed(error)
             raise _last_attempt(error) from None
-        await _kept(kept, step.key, sealed, events)
-        events.finished()
-        return result
 
     async def _sealed(self, result: object, step: context.StepContext) -> bytes:
         payloads = activity.payload_converter().to_payloads([result])
@@ -149,8 +171,8 @@ class _StepInbound(ActivityInboundInterceptor):
         return self._codec.bound_to(step.run_id)
 
 
-async def _kept(kept: journal.Journal, key: str, sealed: bytes, events: _StepEvents) -> None:
-    """Write the result down, and try again while the disk is full: it has been paid for."""
+async def _kept(kept: journal.Journal, key: str, sealed: bytes, events: StepEvents) -> None:
+    """Write the result down, and try again for as long as that fails: it has been paid for."""
     while True:
         try:
             await asyncio.to_thread(kept.write, key, sealed)
@@ -167,46 +189,3 @@ def _last_attempt(error: BaseException) -> ApplicationError:
     if isinstance(error, ApplicationError):
         return ApplicationError(error.message, *error.details, type=error.type, non_retryable=True)
     return ApplicationError(str(error) or type(error).__name__, type=type(error).__name__, non_retryable=True)
-
-
-@dataclasses.dataclass
-class _StepEvents:
-    """The transcript lines of one attempt."""
-
-    run_dir: Path
-    step: context.StepContext
-    label: str
-    attempt: int
-    began: float = 0.0
-
-    def started(self) -> None:
-        self.began = time.monotonic()
-        self._append("step_started")
-
-    def finished(self) -> None:
-        tokens = [
-            {
-                "model": reply.model,
-                "input": reply.input_tokens,
-                "output": reply.output_tokens,
-                "cache_read": reply.cache_read_tokens,
-                "cache_creation": reply.cache_creation_tokens,
-            }
-            for reply in self.step.replies
-        ]
-        self._append("step_finished", seconds=self._seconds(), tokens=tokens)
-
-    def failed(self, error: BaseException) -> None:
-        why = records.one_line(str(error) or type(error).__name__)
-        with contextlib.suppress(OSError):  # The disk may be what is wrong.
-            self._append("step_failed", seconds=self._seconds(), error=why)
-
-    def cancelled(self) -> None:
-        self._append("step_cancelled", seconds=self._seconds())
-
-    def _seconds(self) -> float:
-        return round(time.monotonic() - self.began, 3)
-
-    def _append(self, event: str, **fields: object) -> None:
-        key, label = self.step.key, self.label
-        artifacts.append_event(self.run_dir, event, step=key, label=label, attempt=self.attempt, **fields)

@@ -84,9 +84,10 @@ async def _steps(client: Client, kind: str, count: int) -> float:
 
 async def _calls(count: int) -> float:
     # Imported here: it takes two seconds, which the comparison of plain steps need not wait for.
-    from sagaflow_mcp import models, settings  # noqa: PLC0415
+    from sagaflow_mcp import models  # noqa: PLC0415
+    from sagaflow_mcp.credentials import found_in  # noqa: PLC0415
 
-    credentials = {name: os.environ[name] for name in settings.CREDENTIAL_NAMES if name in os.environ}
+    credentials = found_in(os.environ)
     request = models.ModelRequest(tier="HAIKU", system="Answer.", user="bench", max_tokens=4096)
     transport = models.messages_api()
     try:

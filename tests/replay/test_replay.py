@@ -16,6 +16,7 @@ from temporalio.worker import Replayer
 from sagaflow_mcp import __version__, keys, loader, models, pinning, sealing
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, steps
+from sagaflow_mcp.durable.attempts import Awake
 from sagaflow_mcp.payloads import SharedPydanticConverter
 from sagaflow_mcp.settings import Settings
 
@@ -60,6 +61,8 @@ async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
         settings=Settings(home=home),
         transport=models.DeferredMessagesApi(models.DEFAULT_MODELS),
         credentials=Credentials(),
+        identity="replayer",
+        awake=Awake(),
     )
     recorded = read(path)
     pinned = pinning.pin(home, pinning.Source("recorded", SKILL, "path", "workflow"))

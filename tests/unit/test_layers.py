@@ -13,7 +13,8 @@ PACKAGE = Path(sagaflow_mcp.__file__).parent
 LAYERS = {
     "pure": """
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
-        skill_imports load_errors structured_output reports credentials keys testing._script testing._wire
+        skill_imports load_errors structured_output reports credentials keys failures
+        testing._script testing._wire
     """,
     "adapters": """
         artifacts markers inbox notify refused sealing payloads sandbox temporal starting processes supervisor
@@ -22,8 +23,8 @@ LAYERS = {
         testing.messages_api
     """,
     "durable": """
-        durable durable.activities durable.context durable.interceptors durable.journal durable.reconciler
-        durable.recovery durable.retry_policies durable.steps skill_workers
+        durable durable.activities durable.attempts durable.context durable.interceptors durable.journal
+        durable.reconciler durable.recovery durable.retry_policies durable.step_events durable.steps skill_workers
     """,
     "use cases": "catalog probe inspection launch runs following doctor wording",
     "edges": """

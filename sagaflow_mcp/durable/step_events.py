@@ -1,0 +1,67 @@
+"""What a run's transcript says of the attempts at a step."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import artifacts, records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sagaflow_mcp.durable.context import StepContext
+
+
+@dataclasses.dataclass
+class StepEvents:
+    """The transcript lines of one attempt. A line that cannot be written is left out: it must not fail the step."""
+
+    run_dir: Path
+    step: StepContext
+    label: str
+    attempt: int = 1
+    began: float = 0.0
+
+    def served(self) -> None:
+        """The result came from the journal."""
+        self._append("step_served")
+
+    def started(self) -> None:
+        """The attempt begins."""
+        self.began = time.monotonic()
+        self._append("step_started")
+
+    def finished(self) -> None:
+        """The attempt has a result, which the journal has too."""
+        tokens = [
+            {
+                "model": reply.model,
+                "input": reply.input_tokens,
+                "output": reply.output_tokens,
+                "cache_read": reply.cache_read_tokens,
+                "cache_creation": reply.cache_creation_tokens,
+            }
+            for reply in self.step.replies
+        ]
+        for warning in self.step.warnings:
+            self._append("step_warned", warning=records.one_line(warning))
+        self._append("step_finished", seconds=self._seconds(), tokens=tokens)
+
+    def failed(self, error: BaseException) -> None:
+        """The attempt failed, or its result cannot be kept yet."""
+        self._append("step_failed", seconds=self._seconds(), error=records.one_line(str(error) or type(error).__name__))
+
+    def cancelled(self) -> None:
+        """The attempt was stopped."""
+        self._append("step_cancelled", seconds=self._seconds())
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self.began, 3)
+
+    def _append(self, event: str, **fields: object) -> None:
+        about = {"step": self.step.key, "label": self.label, "attempt": self.attempt}
+        with contextlib.suppress(OSError):  # The disk is full, say.
+            artifacts.append_event(self.run_dir, event, **about, **fields)

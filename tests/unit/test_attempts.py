@@ -1,0 +1,81 @@
+"""Which attempts at a step count."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from temporalio.activity import ActivityCancellationDetails
+
+from sagaflow_mcp.durable.attempts import Attempts, took_too_long
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def attempts(tmp_path: Path) -> Attempts:
+    """The attempts at a step that was never tried."""
+    return Attempts(tmp_path, "temporal-run", "1")
+
+
+def test_failures_count(attempts: Attempts) -> None:
+    """Each failure of the step's own is an attempt."""
+    for number in (1, 2, 3):
+        assert attempts.begin("worker-1") == number
+        attempts.failed()
+
+
+def test_attempts_that_were_stopped_do_not_count(attempts: Attempts) -> None:
+    """The next attempt has the same number."""
+    assert attempts.begin("worker-1") == 1
+    attempts.spared()
+    assert attempts.begin("worker-1") == 1
+
+
+def test_an_attempt_of_a_worker_that_is_gone_does_not_count(attempts: Attempts) -> None:
+    """Nobody could write down its end."""
+    attempts.begin("worker-1")
+    assert attempts.begin("worker-2") == 1
+
+
+def test_an_attempt_that_this_worker_never_ended_counts(attempts: Attempts) -> None:
+    """Temporal gave it up."""
+    attempts.begin("worker-1")
+    assert attempts.begin("worker-1") == 2
+
+
+def test_deaths_are_counted_apart(attempts: Attempts) -> None:
+    """They end no attempt that counts."""
+    for deaths in (1, 2, 3):
+        assert attempts.begin(f"worker-{deaths}") == 1
+        assert attempts.died() == deaths
+
+
+def test_a_finished_step_leaves_no_file(attempts: Attempts, tmp_path: Path) -> None:
+    """A run of a thousand steps would have a thousand."""
+    attempts.begin("worker-1")
+    attempts.forget()
+    attempts.forget()
+    assert list(tmp_path.joinpath("journal").iterdir()) == []
+
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("details", "seconds", "expected"),
+    [
+        (ActivityCancellationDetails(timed_out=True), 61.0, True),
+        (ActivityCancellationDetails(not_found=True), 61.0, True),
+        (ActivityCancellationDetails(not_found=True), 20.0, False),
+        (ActivityCancellationDetails(timed_out=True, worker_shutdown=True), 61.0, False),
+        (ActivityCancellationDetails(cancel_requested=True), 61.0, False),
+        (None, 61.0, False),
+    ],
+    ids=["timed out", "lost and late", "lost in time", "shutdown", "cancelled", "unknown"],
+)
+def test_took_too_long(details: ActivityCancellationDetails | None, seconds: float, expected: bool) -> None:
+    """Only the step's own time limit is its own fault."""
+    assert took_too_long(details, seconds, MINUTE) is expected
