@@ -5,6 +5,7 @@ The engine and the worker each hold them, so that they survive the death of eith
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,36 @@ NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 """The environment variables that each launch hands to the worker; it has all others from when it was started."""
 
 
+CLAUDE = "SAGAFLOW_CLAUDE"
+"""The path of the `claude` command. A user may set it; otherwise it is looked for."""
+
+CLAUDE_PLACES = ("~/.local/bin/claude", "~/.claude/local/claude")
+"""Where Claude Code's installers put the command, which need not be on the `PATH`."""
+
+
 def found_in(environ: Mapping[str, str]) -> dict[str, str]:
+    """The access to a model in `environ`, by name: a key or a token, else the `claude` command; empty for neither."""
+    return keys_in(environ) or claude_in(environ)
+
+
+def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
     """The model credentials in `environ`, by name; empty when there is neither a key nor a token."""
     found = {name: environ[name] for name in NAMES if environ.get(name)}
     return found if found.keys() - {"ANTHROPIC_BASE_URL"} else {}
+
+
+def claude_in(environ: Mapping[str, str]) -> dict[str, str]:
+    """What leads to the `claude` command of the user of `environ` and to its login; empty when there is none."""
+    chosen = environ.get(CLAUDE)
+    folders = environ.get("PATH", os.defpath).split(os.pathsep)
+    home = environ.get("HOME") or os.path.expanduser("~")
+    places = [os.path.join(folder, "claude") for folder in folders] + [home + place[1:] for place in CLAUDE_PLACES]
+    for path in [chosen] if chosen else places:
+        # A relative path would be another file for the worker, whose folder is another one.
+        if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
+            passed_on = ("ANTHROPIC_BASE_URL", "CLAUDE_CONFIG_DIR", "HOME")
+            return {CLAUDE: path, **{name: environ[name] for name in passed_on if environ.get(name)}}
+    return {}
 
 
 class Credentials:

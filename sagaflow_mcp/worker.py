@@ -59,7 +59,7 @@ class RunWorker:
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self.credentials = Credentials(at_start=settings.credentials())
-        self._transport = models.DeferredMessagesApi(settings.models)
+        self._transport = models.ChosenTransport(settings.models)
         services = context.Services(
             settings=settings,
             transport=self._transport,

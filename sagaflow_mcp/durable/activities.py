@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +38,9 @@ HEARTBEAT_INTERVAL = timedelta(seconds=2)
 
 NO_CREDENTIALS_DELAY = timedelta(seconds=5)
 """How long a model call waits before it looks again for credentials that a restart has lost."""
+
+SESSIONS = uuid.UUID("6f1f3c5a-5d0e-5f7e-9d39-0c6c1f0f9b52")
+"""The namespace of the session ids that are made from a run and a step."""
 
 WITHOUT_CREDENTIALS = "no model credentials since everything was restarted; the next launch with a key brings them"
 """Why a run is paused when whoever held its credentials was killed."""
@@ -140,6 +144,8 @@ async def spawn_subagent(given: SpawnSubagentInput) -> dict[str, str]:
             system=given.system_prompt,
             user=await asyncio.to_thread(artifacts.read, Path(step.run_dir), given.user_prompt_path),
             max_tokens=given.max_tokens,
+            session=str(uuid.uuid5(SESSIONS, f"{step.run_id}/{step.key}")),
+            folder=step.run_dir,
         )
     reply = await _complete(step, request)
     step.replies.append(reply)

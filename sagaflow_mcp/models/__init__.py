@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sagaflow_mcp.models._choice import ChosenTransport
 from sagaflow_mcp.models._deferred import DeferredMessagesApi
 from sagaflow_mcp.models._types import (
     DEFAULT_MODELS,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MODELS",
+    "ChosenTransport",
     "DeferredMessagesApi",
     "IncompleteReply",
     "MessagesApi",

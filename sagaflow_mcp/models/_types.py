@@ -40,6 +40,10 @@ class ModelRequest:
     max_tokens: int
     model: str | None = None
     """A model id that takes the place of the tier's."""
+    session: str = ""
+    """A UUID of the step, the same in each attempt, by which a transport that has sessions goes on with one."""
+    folder: str = "/"
+    """Where a transport that runs a command runs it."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,15 @@ class Verdict(NamedTuple):
 
 class IncompleteReply(Failure):
     """The model's reply ended before it was complete."""
+
+
+class CommandError(Failure):
+    """The `claude` command failed; `status` is the HTTP status that this amounts to."""
+
+    def __init__(self, status: int, type: str, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+        self.type = type
 
 
 def model_id(request: ModelRequest, models: Mapping[str, str] = DEFAULT_MODELS) -> str:

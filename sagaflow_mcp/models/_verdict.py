@@ -21,7 +21,7 @@ import httpx2
 
 from sagaflow_mcp import records
 from sagaflow_mcp.errors import Refusal
-from sagaflow_mcp.models._types import IncompleteReply, Verdict
+from sagaflow_mcp.models._types import CommandError, IncompleteReply, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,10 +72,11 @@ def verdict(error: BaseException, now: datetime | None = None) -> Verdict:
             return _unanswered(error)
         case httpx2.TransportError():
             return _broken_off(error)
-        case IncompleteReply():
-            return Verdict(True, "incomplete_reply", str(error), None)
-        case Refusal():
-            return Verdict(False, "refused", str(error), None)
+        case CommandError():
+            return _commanded(error)
+        case IncompleteReply() | Refusal():
+            may_pass = isinstance(error, IncompleteReply)
+            return Verdict(may_pass, "incomplete_reply" if may_pass else "refused", str(error), None)
     # Its text is not passed on: nobody knows what an unknown error quotes.
     sentence = f"the model call failed in an unexpected way ({type(error).__name__}); please report it"
     return Verdict(False, "unexpected_error", sentence, None)
@@ -103,6 +104,15 @@ def _answered(error: anthropic.APIStatusError, now: datetime) -> Verdict:
         sentence,
         _retry_after(error.response.headers, now) if retryable else None,
     )
+
+
+def _commanded(error: CommandError) -> Verdict:
+    """The verdict over what the `claude` command reported."""
+    status = error.status
+    retryable = status in RETRYABLE_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    said = _KEY.sub("(key)", str(error)).rstrip(".")
+    way_out = "; run `claude` and log in, or set ANTHROPIC_API_KEY" if status == HTTPStatus.UNAUTHORIZED else ""
+    return Verdict(retryable, error.type or f"http_{status}", f"the claude command failed: {said}{way_out}", None)
 
 
 def _message(error: anthropic.APIStatusError) -> str:
