@@ -67,10 +67,15 @@ class SkillWorkers:
         self._threads = concurrent.futures.ThreadPoolExecutor(16, thread_name_prefix="sagaflow-step")
         self._running: dict[ids.SkillQueue, tuple[Worker, asyncio.Task[None]]] = {}
         self._model: tuple[Worker, asyncio.Task[None]] | None = None
+        self._special: dict[str, int] = {}
         self._turn = asyncio.Lock()
 
-    async def start(self) -> None:
-        """Start taking model calls."""
+    async def start(self, *, careful: bool = False) -> None:
+        """Start taking model calls. When `careful`, each skill's workflow code runs for one run at a time.
+
+        Then, if it kills this worker too, only that run was in hand, and no other is suspected with it.
+        """
+        self._special = {"max_concurrent_workflow_tasks": 1, "max_cached_workflows": 0} if careful else {}
         self._model = self._started(
             self._worker(
                 ids.model_queue(self._home_id),
@@ -98,6 +103,7 @@ class SkillWorkers:
                     activities=_activities(spec, self._settings.home, self._inputs),
                     workflow_runner=loader.workflow_runner(),
                     workflow_failure_exception_types=[Exception],
+                    **self._special,
                 )
             )
 

@@ -79,8 +79,8 @@ class RunWorker:
         self._transport.load()
         await self._keep_closed_runs()
         released = await recovery.release(self._client, self._settings.home, self._home_id, alive=self._identity)
-        logger.info("worker %s: %d steps of dead workers released", self._identity, released)
-        await self._workers.start()
+        logger.info("worker %s: %d steps of dead workers released", self._identity, released.steps)
+        await self._workers.start(careful=released.suspects)
         await self._resume_open_runs()
         endless = [
             asyncio.create_task(self._reconciler.run()),

@@ -16,6 +16,7 @@ from temporalio.exceptions import TimeoutError as WorkflowTimeout
 from temporalio.service import RPCError
 
 from sagaflow_mcp import artifacts, ids, inbox, markers, notify, records, temporal
+from sagaflow_mcp.durable.open_runs import STUCK, OpenRuns, ours
 from sagaflow_mcp.reports import plain, result_text
 
 if TYPE_CHECKING:
@@ -45,14 +46,11 @@ IDLE_INTERVAL = 10.0
 BUSY_LOOKS = 15
 """How many looks follow a step at `BUSY_INTERVAL`."""
 
-NEVER_STARTED_AFTER = timedelta(seconds=60)
-"""How old a marker without an execution is before its run counts as never started."""
-
 ORPHANED_AFTER = timedelta(seconds=30)
 """How long after a refused start its launcher takes the marker away at the latest, if it lives."""
 
 UNLOADABLE = "sagaflow cannot load the skill: "
-"""How the reason of a termination begins that is really a failure to load."""
+"""How the reason of a termination begins that stands for a failure to load."""
 
 STATUS = {
     WorkflowExecutionStatus.COMPLETED: "DONE",
@@ -88,6 +86,7 @@ class Reconciler:
         self._home_id = home_id
         self._state = Path(self._home.engine) / "reconciler.json"
         self._watermark = _read_watermark(self._state)
+        self._open_runs = OpenRuns(client, self._home, home_id)
         self._wake = asyncio.Event()
         self._busy = 0
         self.open_runs = 0
@@ -124,8 +123,9 @@ class Reconciler:
         query = f"CloseTime >= '{since.isoformat()}'"
         async for execution in self._client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
             await _apart(self._settle(execution))
-        for marker in await asyncio.to_thread(markers.listing, self._home):
+        for marker in self._open_runs.turn(await asyncio.to_thread(markers.listing, self._home), began):
             await _apart(self._settle_marker(marker, began))
+        await self._open_runs.adopt(began)
         await self._move_watermark(began)
         still_open = await asyncio.to_thread(markers.run_ids, self._home)
         self._services.credentials.prune(still_open)
@@ -137,22 +137,17 @@ class Reconciler:
             self._watermark = now
 
     async def _settle_marker(self, marker: records.OpenRun, now: datetime) -> None:
-        """Account for a marker older than a minute: a listing can miss what a look by id does not."""
-        age = now - datetime.fromisoformat(marker.created_at)
-        if age < NEVER_STARTED_AFTER:
+        """Account for a run that is open for long: a listing can miss what a look by id does not."""
+        overdue = await self._open_runs.overdue(marker, now)
+        if overdue is None:
             return
-        try:
-            execution = await self._client.get_workflow_handle(marker.run_id).describe()
-        except RPCError as error:
-            if error.status.name != "NOT_FOUND":
-                raise
-            ending = Ending(
-                marker.run_id, "never000", marker.skill, "FAILED", "the run never started", None, artifacts.now_iso()
-            )
-            await asyncio.to_thread(self._deliver, ending)
+        if overdue.closed is not None:
+            await self._settle(overdue.closed)
             return
-        if execution.status is not WorkflowExecutionStatus.RUNNING:
-            await self._settle(execution)
+        ending = Ending(
+            marker.run_id, "never000", marker.skill, "FAILED", "the run never started", None, artifacts.now_iso()
+        )
+        await asyncio.to_thread(self._deliver, ending)
 
     async def _settle(self, execution: WorkflowExecution) -> None:
         queue = ids.SkillQueue.parse(execution.task_queue)
@@ -162,7 +157,7 @@ class Reconciler:
         if inbox.has(self._home, _entry_id(execution.id, execution.run_id)):
             await asyncio.to_thread(markers.remove, self._home, execution.id)
             return
-        if not await _ours(execution):
+        if not await ours(execution):
             return
         ending = await self._ending(execution, queue.skill, status)
         if ending is not None:
@@ -182,7 +177,7 @@ class Reconciler:
             ):
                 return None
             reason = failure_sentence(error.cause)
-            if isinstance(error.cause, TerminatedError) and reason.startswith(UNLOADABLE):
+            if isinstance(error.cause, TerminatedError) and reason.startswith((UNLOADABLE, STUCK)):
                 status = "FAILED"
         except Exception as error:  # noqa: BLE001 - a result that does not decode must still end the run visibly
             reason = f"the result cannot be read: {records.one_line(str(error))}"
@@ -243,14 +238,6 @@ def _read_watermark(path: Path) -> datetime:
     with suppress(ValueError, KeyError, TypeError):
         return datetime.fromisoformat((artifacts.read_json(path) or {})["watermark"])
     return datetime(1970, 1, 2, tzinfo=UTC)
-
-
-async def _ours(execution: WorkflowExecution) -> bool:
-    """Whether the execution was started with this home's seal."""
-    try:
-        return temporal.MEMO in await execution.memo()
-    except Exception:  # noqa: BLE001 - a foreign memo may fail to decode in any way
-        return False
 
 
 def _entry_id(run_id: str, temporal_run_id: str) -> str:

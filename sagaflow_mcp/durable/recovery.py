@@ -8,16 +8,17 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.enums.v1 import PendingActivityState, PendingWorkflowTaskState
 from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from sagaflow_mcp import ids, temporal
+from sagaflow_mcp.durable import open_runs
 from sagaflow_mcp.durable.attempts import Attempts
 from sagaflow_mcp.durable.steps import WORKER_DIED
 
@@ -49,10 +50,20 @@ async def open_queues(client: Client, home_id: str) -> list[ids.SkillQueue]:
     return list(found)
 
 
-async def release(client: Client, home: Home, home_id: str, *, alive: str) -> int:
-    """How many steps of dead workers were given back to Temporal, which starts them again at once.
+class Released(NamedTuple):
+    """What dead workers left behind."""
 
-    Only right while no other worker of this home can be alive: this process holds the lock that says so.
+    steps: int
+    """How many steps were given back to Temporal, which starts them again at once."""
+    suspects: bool
+    """Whether more than once a worker died in the middle of a run's workflow code."""
+
+
+async def release(client: Client, home: Home, home_id: str, *, alive: str) -> Released:
+    """What dead workers left behind, after it was dealt with.
+
+    Only right while no other worker of this home can be alive: this process holds the lock that says so. A run whose
+    workflow code has killed its workers again and again is given up.
 
     Args:
         client: a client with this home's seal.
@@ -60,20 +71,22 @@ async def release(client: Client, home: Home, home_id: str, *, alive: str) -> in
         home_id: whose workers are meant; their identities begin with `sagaflow/<home_id>/`.
         alive: the identity of the worker that calls this.
     """
-    released = 0
+    steps, suspects = 0, False
     async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=temporal.RPC_LIMIT):
         queue = ids.SkillQueue.parse(execution.task_queue)
         if queue is None or queue.home_id != home_id:
             continue
         try:
-            released += await _release_run(client, home, (execution.id, execution.run_id), home_id, alive=alive)
+            released = await _release_run(client, home, (execution.id, execution.run_id), home_id, alive=alive)
+            steps += released.steps
+            suspects |= released.suspects
         except RPCError as error:
             # The run ended meanwhile, or the server is going down; the heartbeat timeout still stands behind this.
             logger.info("could not release the steps of %s: %s", execution.id, error)
-    return released
+    return Released(steps, suspects)
 
 
-async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id: str, *, alive: str) -> int:
+async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id: str, *, alive: str) -> Released:
     workflow_id, run_id = run
     await client.workflow_service.reset_sticky_task_queue(
         ResetStickyTaskQueueRequest(
@@ -82,6 +95,10 @@ async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id
         timeout=temporal.RPC_LIMIT,
     )
     description = await client.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=temporal.RPC_LIMIT)
+    task = description.raw_description.pending_workflow_task
+    in_hand = task.attempt if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED else 0
+    if in_hand >= open_runs.MOST_TASK_ATTEMPTS:
+        await open_runs.give_up(client, description, open_runs.KILLS)
     dead = [
         pending
         for pending in description.raw_description.pending_activities
@@ -91,7 +108,7 @@ async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id
     ]
     for pending in dead:
         await _fail(client, home, description, pending)
-    return len(dead)
+    return Released(len(dead), suspects=in_hand > 1)
 
 
 async def _fail(client: Client, home: Home, run: WorkflowExecutionDescription, pending: PendingActivityInfo) -> None:

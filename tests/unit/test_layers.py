@@ -24,7 +24,8 @@ LAYERS = {
     """,
     "durable": """
         durable durable.activities durable.attempts durable.context durable.interceptors durable.journal
-        durable.reconciler durable.recovery durable.retry_policies durable.step_events durable.steps skill_workers
+        durable.open_runs durable.reconciler durable.recovery durable.retry_policies durable.step_events
+        durable.steps skill_workers
     """,
     "use cases": "catalog probe inspection launch runs following doctor wording",
     "edges": """

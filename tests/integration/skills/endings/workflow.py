@@ -55,8 +55,16 @@ class EndingsWorkflow:
         if given.how == "model":
             return await self._ask()
         if given.how == "wait":
-            await workflow.wait_condition(lambda: "enough" in self.words)
+            await workflow.wait_condition(lambda: bool({"enough", "spin", "crash"} & {*self.words}))
+            self._misbehave()
         return f"heard {self.words}"
+
+    def _misbehave(self) -> None:
+        while "spin" in self.words:
+            pass
+        if "crash" in self.words:
+            with workflow.unsafe.sandbox_unrestricted():
+                os._exit(1)
 
     async def _ask(self) -> str:
         path = await workflow.execute_activity(

@@ -1,0 +1,82 @@
+"""Runs that cannot go on are given up, and no other run suffers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+
+from sagaflow_mcp import engine_client, keys, markers, records, temporal
+from sagaflow_mcp.durable.open_runs import OpenRuns
+from sagaflow_mcp.testing import LocalSagaflow
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from temporalio.client import Client
+
+    from sagaflow_mcp.paths import Home
+
+SKILLS = Path(__file__).parent / "skills"
+
+
+def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -> Any:
+    """What `act` makes of a client with this home's seal."""
+
+    async def run() -> Any:
+        """Connect and act."""
+        return await act(await temporal.connect(local.settings.home, engine_client.ready(local.settings.home)))
+
+    return anyio.run(run)
+
+
+def say(local: LocalSagaflow, run_id: str, word: str) -> None:
+    """Send the run a word."""
+    with_client(local, lambda client: client.get_workflow_handle(run_id).signal("say", word))
+
+
+def test_runs_that_cannot_go_on_are_given_up() -> None:
+    """One run's code kills the worker each time, another's never yields; both end, and a third goes on."""
+    with LocalSagaflow(skills=[SKILLS]) as local:
+        healthy, deadly, endless = (local.launch("endings", how="wait") for _ in range(3))
+        say(local, endless, "spin")
+        say(local, deadly, "crash")
+        for run_id in (deadly, endless):
+            run = local.wait(run_id, seconds=120)
+            assert run.state == "FAILED"
+            assert run.summary.startswith("sagaflow has given the run up: its workflow code ")
+            assert len(local.inbox(run_id)) == 1
+        say(local, healthy, "enough")
+        assert local.wait(healthy).result == "heard ['enough']"
+
+
+def test_a_run_whose_marker_was_lost_gets_it_back() -> None:
+    """Without one the engine would take the home for idle, and stop with the run in it."""
+    with LocalSagaflow(skills=[SKILLS]) as local:
+        home = local.settings.home
+        run_id = local.launch("endings", how="wait")
+        before = markers.find(home, run_id)
+        markers.remove(home, run_id)
+
+        async def adopt(client: Client) -> None:
+            """Look as one does when a launch can no longer be under way."""
+            later = datetime.now(UTC) + timedelta(minutes=2)
+            await OpenRuns(client, home, keys.KeyRing.of(home).home_id).adopt(later)
+
+        with_client(local, adopt)
+        assert markers.find(home, run_id) == before
+        say(local, run_id, "enough")
+        assert local.wait(run_id).state == "DONE"
+
+
+def test_each_open_run_has_its_turn(home: Home) -> None:
+    """However many are open, a look asks for few."""
+    long_ago = records.moment(0)
+    marked = [records.OpenRun(f"run-{number:02}", "", "", "", long_ago, "") for number in range(25)]
+    open_runs = OpenRuns(cast("Client", None), home, "home")
+    turns = [open_runs.turn(marked, datetime.now(UTC)) for _ in range(5)]
+    asked = [marker.run_id for turn in turns for marker in turn]
+    assert {len(turn) for turn in turns} == {10}
+    assert asked == [f"run-{number % 25:02}" for number in range(50)]
