@@ -58,11 +58,17 @@ DETACH = '"$@" &'
 
 
 def status(home: Home) -> dict[str, Any] | None:
-    """What the engine of `home` tells of itself; None when none answers within `STATUS_SECONDS`."""
+    """What the engine of `home` says of itself; None when none answers within `STATUS_SECONDS`, or it refuses."""
+    answer = _ask_status(home)
+    return answer if answer.get("ok") is True else None
+
+
+def _ask_status(home: Home) -> dict[str, Any]:
+    """The engine's answer, which may be a refusal; empty when there is none."""
     try:
         return request(home, {"op": "status"}, STATUS_SECONDS)
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 def worker_ready(home: Home) -> bool:
@@ -85,7 +91,9 @@ def request(home: Home, message: dict[str, Any], seconds: float) -> dict[str, An
         ValueError: the answer is none of an engine.
     """
     with contextlib.closing(control.Channel(control.connect(home, seconds))) as channel:
-        channel.send(message)
+        # An engine that takes no more connections says so and hangs up, maybe before it is asked.
+        with contextlib.suppress(BrokenPipeError):
+            channel.send(message)
         answer = channel.receive()
     if answer is None:
         raise ConnectionResetError("the engine ended before it answered")
@@ -110,10 +118,12 @@ def ensure(
     deadline = time.monotonic() + deadline_seconds
     place = processes.Place(home.engine, "engine")
     keeper = None
+    refusal = ""
     try:
         while time.monotonic() < deadline:
-            found = status(home)
-            if found is not None and found["state"] != "stopping":
+            found = _ask_status(home)
+            refusal = str(found.get("error") or "")
+            if found.get("ok") is True and found["state"] != "stopping":
                 if not _is_older(found["version"]):
                     return found
                 stop(home, f"version {__version__} takes over")
@@ -127,6 +137,8 @@ def ensure(
     finally:
         if keeper is not None:
             os.close(keeper)
+    if refusal:
+        raise Failure(f"the engine refused for {deadline_seconds:g} s: {refusal}")
     raise Failure(
         f"the engine did not answer within {deadline_seconds:g} s: {_last_words(place)}; see `sagaflow engine logs`"
     )
@@ -249,13 +261,18 @@ def _stop_engine(home: Home, engine: processes.Place, reason: str) -> bool:
         waited = time.monotonic() - began
         if waited > STOP_SECONDS:
             raise Failure(f"the engine {engine.pid()} of {home.root!r} does not stop; end that process")
-        try:
-            request(home, {"op": "stop", "reason": reason}, STATUS_SECONDS)
-        except (OSError, ValueError):
-            if waited > HUNG_SECONDS:
-                _kill(engine)
+        if not _takes_stop(home, reason) and waited > HUNG_SECONDS:
+            _kill(engine)
         engine.gone(STATUS_SECONDS)
     return ran
+
+
+def _takes_stop(home: Home, reason: str) -> bool:
+    """Whether the engine begins to stop; false when it does not answer, or has too many connections to be asked."""
+    try:
+        return request(home, {"op": "stop", "reason": reason}, STATUS_SECONDS).get("ok") is True
+    except (OSError, ValueError):
+        return False
 
 
 def _kill(engine: processes.Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -355,6 +356,23 @@ def test_a_request_that_cannot_be_read_is_refused(home: Home) -> None:
         assert answer["ok"] is False
         assert reason in answer["error"]
     assert engine_client.status(home)
+
+
+def test_an_engine_with_too_many_connections_is_told_of_in_its_own_sentence(home: Home) -> None:
+    """Whoever asks meets no bug, and the engine serves again once the others are gone."""
+    engine_client.ensure(home, program=program())
+    with contextlib.ExitStack() as crowd:
+        refused = False
+        while not refused:
+            channel = crowd.enter_context(contextlib.closing(control.Channel(control.connect(home, LIMIT))))
+            with contextlib.suppress(BrokenPipeError):
+                channel.send({"op": "status"})
+            refused = (channel.receive() or pytest.fail("no answer"))["ok"] is False
+        assert engine_client.status(home) is None
+        assert not engine_client.worker_ready(home)
+        with pytest.raises(Failure, match=r"the engine refused for 0\.2 s: the engine has too many connections"):
+            engine_client.ensure(home, program=program(), deadline_seconds=0.2)
+    assert eventually(lambda: engine_client.status(home), "an answer")
 
 
 def test_the_socket_is_for_its_owner_alone(home: Home) -> None:
