@@ -105,7 +105,6 @@ def ensure(
     *,
     deadline_seconds: float = 30.0,
     program: Sequence[str] = ENGINE,
-    idle_seconds: float | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The status of the engine of `home`, which is started if need be; an engine of an older version is replaced.
@@ -132,7 +131,7 @@ def ensure(
                 os.close(keeper)
                 keeper = None
             if keeper is None and not place.alive():
-                keeper = start(home, program=program, idle_seconds=idle_seconds, environ=environ)
+                keeper = start(home, program=program, environ=environ)
             time.sleep(LOOK_SECONDS)
     finally:
         if keeper is not None:
@@ -148,7 +147,6 @@ def start(
     home: Home,
     *,
     program: Sequence[str] = ENGINE,
-    idle_seconds: float | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> int:
     """The descriptor on which the keeper of the engine that is started here says that it gave up. Close it.
@@ -156,7 +154,6 @@ def start(
     Args:
         home: whose engine it is.
         program: the engine's command, to which the home is added.
-        idle_seconds: how long it stays up with nothing to do; its own default otherwise.
         environ: the environment it gets, this process's own by default. Model credentials in it are those that a
             whole new engine begins with, when all that held later ones were killed.
 
@@ -170,8 +167,6 @@ def start(
         )
     given = dict(os.environ if environ is None else environ)
     given.pop(processes.LOCK_VARIABLE, None)
-    if idle_seconds is not None:
-        given["SAGAFLOW_IDLE_SECONDS"] = str(idle_seconds)
     reader, writer = os.pipe()
     try:
         with open(processes.Place(home.engine, "engine").log, "ab", opener=_private) as log:
@@ -208,7 +203,6 @@ def ready(
     run_id: str = "",
     credentials: dict[str, str] | None = None,
     program: Sequence[str] = ENGINE,
-    idle_seconds: float | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> str:
     """The address of a Temporal server whose worker takes work, of the version `digest` of `skill` where one is named.
@@ -223,7 +217,7 @@ def ready(
     deadline = time.monotonic() + READY_SECONDS
     reason = "it did not answer"
     while (left := deadline - time.monotonic()) > 0:
-        ensure(home, deadline_seconds=left, program=program, idle_seconds=idle_seconds, environ=environ)
+        ensure(home, deadline_seconds=left, program=program, environ=environ)
         try:
             answer = request(home, message, max(deadline - time.monotonic(), LOOK_SECONDS))
         except (OSError, ValueError) as error:

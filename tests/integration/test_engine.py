@@ -41,6 +41,11 @@ def program(worker: str = "good", server: str = "good") -> list[str]:
 REAL = program(server="real")
 
 
+def idle(seconds: float) -> dict[str, str]:
+    """The environment of an engine that stops after so long with nothing to do."""
+    return {**os.environ, "SAGAFLOW_IDLE_SECONDS": str(seconds)}
+
+
 def eventually(look: Callable[[], T | None], what: str) -> T:
     """What `look` finds, once it finds something; AssertionError when that takes too long."""
     deadline = time.monotonic() + LIMIT
@@ -221,7 +226,7 @@ def test_ready_reaches_the_worker_with_the_credentials_first(home: Home) -> None
 
 def test_an_idle_engine_stops_by_itself(home: Home) -> None:
     """With no open run, and leaves no process and no socket."""
-    engine_client.ready(home, program=program(), idle_seconds=0.3)
+    engine_client.ready(home, program=program(), environ=idle(0.3))
     assert eventually(lambda: not processes_of(home), "stopped when idle")
     assert not Path(control.path(home)).exists()
     assert "idle for 0.3 s" in Path(home.engine, "engine.log").read_text(encoding="utf-8")
@@ -231,7 +236,7 @@ def test_an_engine_with_an_open_run_does_not_stop(home: Home) -> None:
     """Only once the run's marker is gone."""
     marker = Path(home.open_runs, "run-1")
     marker.write_text("{}", encoding="utf-8")
-    engine_client.ready(home, program=program(), idle_seconds=0.2)
+    engine_client.ready(home, program=program(), environ=idle(0.2))
     assert not Place(home.engine, "engine").gone(1.0)
     marker.unlink()
     assert Place(home.engine, "engine").gone(LIMIT)
@@ -240,7 +245,7 @@ def test_an_engine_with_an_open_run_does_not_stop(home: Home) -> None:
 def test_ready_during_an_idle_stop_is_not_lost(home: Home) -> None:
     """Whoever asks just then gets the next engine."""
     for _ in range(2):
-        assert engine_client.ready(home, program=program(), idle_seconds=0.05)
+        assert engine_client.ready(home, program=program(), environ=idle(0.05))
         assert eventually(
             lambda: (engine_client.status(home) or {"state": "stopping"})["state"] == "stopping", "a stop"
         )
@@ -252,7 +257,7 @@ def test_askers_around_an_idle_stop_all_get_an_address(home: Home) -> None:
 
     def ask_until_there_were_three_engines(_: int) -> bool:
         while len(engines - {None}) < 3:
-            assert engine_client.ready(home, program=program(), idle_seconds=0.0005)
+            assert engine_client.ready(home, program=program(), environ=idle(0.0005))
             engines.add(Place(home.engine, "engine").pid())
         return True
 
