@@ -6,20 +6,16 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import __version__, control, processes, supervisor
+from sagaflow_mcp import __version__, control, engine_start, processes
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sagaflow_mcp.paths import Home
-
-ENGINE = (sys.executable, "-m", "sagaflow_mcp.engine")
-"""The program of the engine, to which the home is added."""
 
 STATUS_SECONDS = 1.0
 """How long the engine may take to tell its status."""
@@ -35,26 +31,6 @@ HUNG_SECONDS = 15.0
 
 LOOK_SECONDS = 0.02
 """The pause between two looks at an engine that is starting."""
-
-NEEDED_BYTES = 8_000_000
-"""Less room than this is not enough for the server's database to begin with."""
-
-KEEPER = """\
-PATH=$PATH:/usr/bin:/bin
-crashes=0
-while :; do
-  began=$(date +%s)
-  SAGAFLOW_KEEPER=$$ "$@" >&2 && exit 0
-  [ $(($(date +%s) - began)) -lt 10 ] || crashes=0
-  crashes=$((crashes + 1))
-  [ "$crashes" -lt 5 ] || { echo given up; exit 1; }
-  [ "$crashes" -lt 2 ] || sleep 1
-done
-"""
-"""Runs the engine again when it was killed or crashed; gives up after five short lives in a row, and says so."""
-
-DETACH = '"$@" &'
-"""Run by a shell that ends at once: the keeper then belongs to init, so whoever started it need not wait for it."""
 
 
 def status(home: Home) -> dict[str, Any] | None:
@@ -104,7 +80,7 @@ def ensure(
     home: Home,
     *,
     deadline_seconds: float = 30.0,
-    program: Sequence[str] = ENGINE,
+    program: Sequence[str] = engine_start.ENGINE,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The status of the engine of `home`, which is started if need be; an engine of an older version is replaced.
@@ -126,73 +102,27 @@ def ensure(
                 if not _is_older(found["version"]):
                     return found
                 stop(home, f"version {__version__} takes over")
-            if keeper is not None and _is_over(keeper, place):
+            if keeper is not None and engine_start.is_over(keeper, place):
                 # Another starter's engine was faster, or ours has stopped again: should none be left, one is started.
                 os.close(keeper)
                 keeper = None
             if keeper is None and not place.alive():
-                keeper = start(home, program=program, environ=environ)
+                keeper = engine_start.start(home, program=program, environ=environ)
             time.sleep(LOOK_SECONDS)
     finally:
         if keeper is not None:
             os.close(keeper)
     if refusal:
         raise Failure(f"the engine refused for {deadline_seconds:g} s: {refusal}")
-    raise Failure(
-        f"the engine did not answer within {deadline_seconds:g} s: {_last_words(place)}; see `sagaflow engine logs`"
-    )
-
-
-def start(
-    home: Home,
-    *,
-    program: Sequence[str] = ENGINE,
-    environ: Mapping[str, str] | None = None,
-) -> int:
-    """The descriptor on which the keeper of the engine that is started here says that it gave up. Close it.
-
-    Args:
-        home: whose engine it is.
-        program: the engine's command, to which the home is added.
-        environ: the environment it gets, this process's own by default. Model credentials in it are those that a
-            whole new engine begins with, when all that held later ones were killed.
-
-    Raises:
-        Failure: the disk is full, or no process can be made.
-    """
-    if supervisor.free_bytes(home.engine) < NEEDED_BYTES:
-        raise Failure(
-            f"the disk that holds the Sagaflow home {home.root!r} is full: "
-            f"the engine needs {NEEDED_BYTES // 1_000_000} MB; make room, or set SAGAFLOW_HOME to a folder elsewhere"
-        )
-    given = dict(os.environ if environ is None else environ)
-    given.pop(processes.LOCK_VARIABLE, None)
-    reader, writer = os.pipe()
-    try:
-        with open(processes.Place(home.engine, "engine").log, "ab", opener=_private) as log:
-            subprocess.run(
-                ["/bin/sh", "-c", DETACH, "sh", "/bin/sh", "-c", KEEPER, "sagaflow-engine", *program, home.root],
-                stdin=subprocess.DEVNULL,
-                stdout=writer,
-                stderr=log,
-                cwd="/",
-                env=given,
-                start_new_session=True,
-                check=True,
-            )
-    except (OSError, subprocess.CalledProcessError) as error:
-        os.close(reader)
-        raise Failure(f"the engine of {home.root!r} could not be started: {error}") from error
-    finally:
-        os.close(writer)
-    return reader
+    words = engine_start.last_words(place)
+    raise Failure(f"the engine did not answer within {deadline_seconds:g} s: {words}; see `sagaflow engine logs`")
 
 
 def wake(home: Home, environ: Mapping[str, str]) -> None:
     """Start an engine where none runs, and do not wait for it. Never raises: nobody asked for an engine here."""
     with contextlib.suppress(Failure, OSError):
         if not processes.Place(home.engine, "engine").alive():
-            os.close(start(home, environ=environ))
+            os.close(engine_start.start(home, environ=environ))
 
 
 def ready(
@@ -202,7 +132,7 @@ def ready(
     digest: str = "",
     run_id: str = "",
     credentials: dict[str, str] | None = None,
-    program: Sequence[str] = ENGINE,
+    program: Sequence[str] = engine_start.ENGINE,
     environ: Mapping[str, str] | None = None,
 ) -> str:
     """The address of a Temporal server whose worker takes work, of the version `digest` of `skill` where one is named.
@@ -244,7 +174,7 @@ def stop(home: Home, reason: str = "asked to") -> bool:
         child = processes.Child.found(processes.Place(home.engine, name))
         if child is not None:
             ran = True
-            child.end(supervisor.GRACE_SECONDS)
+            child.end(processes.GRACE_SECONDS)
     return ran
 
 
@@ -290,23 +220,3 @@ def _is_older(version: str) -> bool:
 
 def _numbers(version: str) -> list[int]:
     return [int(part) if part.isdigit() else 0 for part in version.split(".")]
-
-
-def _is_over(keeper: int, place: processes.Place) -> bool:
-    """Whether the keeper that speaks on the descriptor `keeper` is gone; Failure if it gave up."""
-    os.set_blocking(keeper, False)
-    try:
-        said = os.read(keeper, 64)
-    except BlockingIOError:
-        return False
-    if said:
-        raise Failure(f"the engine could not be started: {_last_words(place)}; see `sagaflow engine logs`")
-    return True
-
-
-def _last_words(place: processes.Place) -> str:
-    return processes.last_line(place.log) or "it said nothing"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -179,6 +179,12 @@ def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:
     return kind
 
 
+def free_bytes(folder: str) -> int:
+    """The room that is left to the user on the disk of `folder`."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def write_atomically(path: str, content: str | bytes) -> None:
     """Replace `path` by `content`: a reader sees the old or the new one whole. OSError if it cannot be written."""
     # With a tilde, what a crash leaves behind is neither a run id nor an entry id.

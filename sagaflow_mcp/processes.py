@@ -27,6 +27,9 @@ PATIENCE_SECONDS = 0.2
 RELEASE_SECONDS = 5.0
 """How long a dead child's lock may stay taken by what it left behind before its successor is given up."""
 
+GRACE_SECONDS = 5.0
+"""How long a child may take to end after SIGTERM before it gets SIGKILL."""
+
 PID_SECONDS = 1.0
 """How long a child may hold its lock before its pid is written down."""
 
@@ -252,6 +255,17 @@ def last_line(path: str, since: int = 0, limit: int = 300) -> str:
         return ""
     worded = [line.strip() for line in lines if line.strip()]
     return records.one_line(worded[-1], limit) if worded else ""
+
+
+def note(text: str) -> None:
+    """Write `text`, unless empty, to the engine's log. Never raises: a full disk must not end the engine."""
+    if not text:
+        return
+    try:
+        sys.stderr.write(f"{records.moment(time.time())} {text}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
 
 
 def leave(status: int) -> NoReturn:

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sagaflow_mcp import __version__, control, engine_client, processes
+from sagaflow_mcp import __version__, control, engine_start, processes
 from sagaflow_mcp.errors import Failure, SagaflowError
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 STATE_SECONDS = 5.0
 """How often the engine is told the worker's state."""
+
+CONNECT_SECONDS = 1.0
+"""How long the engine may take to accept a connection."""
 
 RETRY_SECONDS = 0.05
 """The pause between two attempts to reach an engine."""
@@ -46,7 +49,7 @@ class Worker(Protocol):
 
 
 async def serve(
-    home: Home, worker: Worker, credentials: Credentials, *, program: Sequence[str] = engine_client.ENGINE
+    home: Home, worker: Worker, credentials: Credentials, *, program: Sequence[str] = engine_start.ENGINE
 ) -> None:
     """Serve the engine of `home` for ever, from when `worker` takes work. Never raises."""
     _keep_lock_to_ourselves()
@@ -75,7 +78,7 @@ async def _reach(home: Home, program: Sequence[str]) -> socket.socket:
     begun = time.monotonic()
     while True:
         try:
-            return control.connect(home, engine_client.STATUS_SECONDS)
+            return control.connect(home, CONNECT_SECONDS)
         except OSError:
             await asyncio.sleep(RETRY_SECONDS)
         if time.monotonic() - begun > patience:
@@ -86,7 +89,7 @@ async def _reach(home: Home, program: Sequence[str]) -> socket.socket:
 def _start_next(home: Home, program: Sequence[str]) -> None:
     try:
         if not processes.Place(home.engine, "engine").alive():
-            os.close(engine_client.start(home, program=program))
+            os.close(engine_start.start(home, program=program))
     except (Failure, OSError) as error:
         logger.warning("the next engine could not be started: %s", error)
 

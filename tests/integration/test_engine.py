@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sagaflow_mcp import control, engine_client, temporal_server
+from sagaflow_mcp import control, engine_client, engine_start, temporal_server
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.processes import Place
@@ -332,7 +332,7 @@ def test_an_engine_of_an_older_version_is_replaced(home: Home) -> None:
     older = engine_client.ensure(home, program=[sys.executable, "-c", code, "9.0.10"])
     assert older["version"] == "9.0.10"
     engine_client.stop(home)
-    os.close(engine_client.start(home, program=[sys.executable, "-c", code, "0.0.9"]))
+    os.close(engine_start.start(home, program=[sys.executable, "-c", code, "0.0.9"]))
     assert eventually(lambda: (engine_client.status(home) or {}).get("version") == "0.0.9", "the older one")
     assert engine_client.ensure(home, program=program())["version"] != "0.0.9"
 

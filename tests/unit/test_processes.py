@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import processes, supervisor
+from sagaflow_mcp import processes
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.processes import Child, Place
 
@@ -182,22 +182,3 @@ def test_a_small_log_is_left_alone(tmp_path: Path) -> None:
     path.write_bytes(b"little")
     processes.rotate(str(path))
     assert [entry.name for entry in tmp_path.iterdir()] == ["child.log"]
-
-
-def test_five_early_deaths_in_a_row_are_a_crash_loop() -> None:
-    """The first start comes at once, the next ones ever later, and then no more."""
-    deaths = supervisor.Deaths()
-    assert [deaths.delay(1) for _ in range(5)] == [0, 0.2, 0.4, 0.8, None]
-
-
-def test_a_long_life_clears_the_early_deaths() -> None:
-    """A child that dies now and then is always started at once."""
-    deaths = supervisor.Deaths()
-    assert [deaths.delay(1), deaths.delay(1), deaths.delay(60), deaths.delay(1)] == [0, 0.2, 0, 0]
-
-
-def test_a_forgiven_child_has_one_more_life() -> None:
-    """An early death after that is a crash loop at once."""
-    deaths = supervisor.Deaths()
-    deaths.forgive()
-    assert deaths.delay(1) is None
