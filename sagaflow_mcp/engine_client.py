@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
 
 STATUS_SECONDS = 1.0
-"""How long the engine may take to tell its status."""
+"""How long the engine may take to answer with its status."""
 
 READY_SECONDS = 35.0
 """How long `ready` may take: longer than the engine's own limit, so that its reason is heard."""
@@ -64,7 +64,7 @@ def request(home: Home, message: dict[str, Any], seconds: float) -> dict[str, An
 
     Raises:
         OSError: no engine listens, it ended before it answered, or it took more than `seconds`.
-        ValueError: the answer is none of an engine.
+        ValueError: what came back is not an engine's answer.
     """
     with contextlib.closing(control.Channel(control.connect(home, seconds))) as channel:
         # An engine that takes no more connections says so and hangs up, maybe before it is asked.
@@ -85,7 +85,7 @@ def ensure(
 ) -> dict[str, Any]:
     """The status of the engine of `home`, which is started if need be; an engine of an older version is replaced.
 
-    Its children may still be starting: `ready` waits for them.
+    Its children may still be starting; `ready` waits for them.
 
     Raises:
         Failure: there is none within `deadline_seconds`, with the reason.
@@ -141,7 +141,8 @@ def ready(
     `run_id` and for later ones that bring none.
 
     Raises:
-        Failure: not so within `READY_SECONDS`, with the reason, or the worker refused the skill, with its sentence.
+        Failure: no such worker within `READY_SECONDS`, with the reason, or the worker refused the skill, with its
+            sentence.
     """
     message = {"op": "ready", "name": skill, "digest": digest, "run_id": run_id, "credentials": credentials or {}}
     deadline = time.monotonic() + READY_SECONDS
@@ -163,7 +164,7 @@ def ready(
 
 
 def stop(home: Home, reason: str = "asked to") -> bool:
-    """Whether anything ran; afterwards neither the engine nor a child of it does, not even of one that hangs.
+    """Whether anything ran. Afterwards neither the engine nor a child of it does, even if the engine hangs.
 
     Raises:
         Failure: something of it still runs after `STOP_SECONDS`.

@@ -164,7 +164,7 @@ class Home:
 
 
 def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:
-    """The type of the file system that holds `path`, such as `ext4`; empty where the system does not tell (macOS)."""
+    """The type of the file system that holds `path`, such as `ext4`; empty where the system does not say (macOS)."""
     try:
         with open(mounts, encoding="utf-8", errors="replace") as file:
             rows = [line.split(" ") for line in file]

@@ -149,7 +149,7 @@ class Child:
                 f"the lock {place.lock!r} is still held by what an earlier {place.name} left running; end that"
             )
         try:
-            # Something is written, so that a full disk is told of here and not by a shell into a log on that disk.
+            # Something is written, so that a full disk is noticed here and not by a shell that logs to that disk.
             with open(place.pid_file, "w", encoding="ascii") as file:
                 file.write("starting\n")
             with open(place.log, "ab") as log:
@@ -169,7 +169,7 @@ class Child:
 
     @classmethod
     def found(cls, place: Place) -> Child | None:
-        """The process of `place` if it lives, else None. Failure if it lives and nothing tells its pid."""
+        """The process of `place` if it lives, else None. Failure if it lives and its pid is not on record."""
         deadline = time.monotonic() + PID_SECONDS
         while place.alive():
             pid = place.pid()

@@ -1,4 +1,4 @@
-"""The keeping alive of one child: started, found again, started anew when it dies, given up in a crash loop."""
+"""Keeping one child alive: started, found again, started anew when it dies, given up in a crash loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOOK_SECONDS = 0.03
-"""The pause between two looks at whether a child is ready, where it does not tell."""
+"""The pause between two looks at whether a child is ready, where it does not say so itself."""
 
 TICK_SECONDS = 1.0
 """The pause between two looks at whether a child hangs."""
@@ -27,13 +27,13 @@ class Sign(NamedTuple):
     """The last sign of life that a child gave."""
 
     mark: object
-    """Another object for each sign; None when there is none."""
+    """A new object for each sign; None when there is none."""
 
     enough_seconds: float
-    """How long it is enough: a child that gives no other for so long hangs."""
+    """How long one sign is good for; without another by then the child hangs."""
 
     lack: str
-    """What is wrong with a child for which it is not enough."""
+    """What is missing when it hangs."""
 
 
 class Charge:
@@ -42,11 +42,11 @@ class Charge:
     Args:
         place: the child's files.
         changed: guards and announces all state, here and in the engine.
-        command: what gives the command line, called before each start; None when none is wanted any more.
-            It may wait, for what the child depends on.
+        command: gives the command line before each start, and may first wait for what the child depends on; None when
+            the child is not wanted any more.
         ready_seconds: how long the child may take to be ready before it is ended.
-        is_ready: what tells whether the child is ready; None where `announce` is called.
-        last_sign: what tells the last sign of life of a child that is ready; None where none are given.
+        is_ready: says whether the child is ready; None where `announce` is called instead.
+        last_sign: gives the last sign of life of a child that is ready; None for a child that gives none.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STATE_SECONDS = 5.0
-"""How often the engine is told the worker's state."""
+"""The pause between two reports of the worker's state to the engine."""
 
 CONNECT_SECONDS = 1.0
 """How long the engine may take to accept a connection."""
@@ -51,7 +51,7 @@ class Worker(Protocol):
 async def serve(
     home: Home, worker: Worker, credentials: Credentials, *, program: Sequence[str] = engine_start.ENGINE
 ) -> None:
-    """Serve the engine of `home` for ever, from when `worker` takes work. Never raises."""
+    """Serve the engine of `home` for ever; to be called once `worker` takes work. Never raises."""
     _keep_lock_to_ourselves()
     while True:
         connection = await _reach(home, program)

@@ -185,7 +185,7 @@ def test_a_worker_in_a_crash_loop_is_given_up_with_its_reason(home: Home) -> Non
     assert again["worker"]["restarts"] == status["worker"]["restarts"] + 1
 
 
-@pytest.mark.parametrize(("kind", "lack"), [("gone", "was not connected"), ("silent", "told no state")])
+@pytest.mark.parametrize(("kind", "lack"), [("gone", "was not connected"), ("silent", "reported no state")])
 def test_a_worker_that_hangs_is_killed_and_started_again(home: Home, kind: str, lack: str) -> None:
     """Alive and of no use, with or without its connection; the log tells why."""
     using = program(worker=kind)
