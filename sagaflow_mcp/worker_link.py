@@ -49,14 +49,19 @@ class Worker(Protocol):
 
 
 async def serve(
-    home: Home, worker: Worker, credentials: Credentials, *, program: Sequence[str] = engine_start.ENGINE
+    home: Home,
+    worker: Worker,
+    credentials: Credentials,
+    *,
+    program: Sequence[str] = engine_start.ENGINE,
+    state_seconds: float = STATE_SECONDS,
 ) -> None:
     """Serve the engine of `home` for ever; to be called once `worker` takes work. Never raises."""
     _keep_lock_to_ourselves()
     while True:
         connection = await _reach(home, program)
         try:
-            await _Session(worker, credentials).run(connection)
+            await _Session(worker, credentials, state_seconds).run(connection)
         except (OSError, ValueError) as error:
             logger.warning("the connection to the engine broke: %s", error)
         else:
@@ -97,9 +102,10 @@ def _start_next(home: Home, program: Sequence[str]) -> None:
 class _Session:
     """One connection, from hello to its end."""
 
-    def __init__(self, worker: Worker, credentials: Credentials) -> None:
+    def __init__(self, worker: Worker, credentials: Credentials, state_seconds: float) -> None:
         self._worker = worker
         self._credentials = credentials
+        self._state_seconds = state_seconds
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, connection: socket.socket) -> None:
@@ -134,7 +140,7 @@ class _Session:
         with suppress(OSError):
             while True:
                 await self._say(writer, {"event": "state", **self._worker.state()})
-                await asyncio.sleep(STATE_SECONDS)
+                await asyncio.sleep(self._state_seconds)
 
     async def _answer(self, writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         try:
