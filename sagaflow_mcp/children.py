@@ -27,7 +27,7 @@ UNCONNECTED_SECONDS = 15.0
 """How long a worker that was ready may be without a connection: it makes a new one at once unless it hangs."""
 
 SILENT_SECONDS = 60.0
-"""How long a connected worker may tell no state: it does every `worker_link.STATE_SECONDS` unless its loop hangs."""
+"""How long a connected worker may report no state: it does every `worker_link.STATE_SECONDS` unless its loop hangs."""
 
 HELLO_SECONDS = 5.0
 """How long a worker's hello waits for its start to be noted."""
@@ -185,4 +185,4 @@ class Children:
     def _worker_sign(self) -> Sign:
         if self._peer is None:
             return Sign(None, self._limits.unconnected_seconds, "it was not connected")
-        return Sign(self._peer.state, self._limits.silent_seconds, "it told no state")
+        return Sign(self._peer.state, self._limits.silent_seconds, "it reported no state")

@@ -46,7 +46,7 @@ class Channel:
             self._connection.sendall(line)
 
     def receive(self) -> dict[str, Any] | None:
-        """The next message; None when the other side is gone. OSError when it is late, ValueError for no message."""
+        """The next message; None when the other side is gone. OSError when it is late, ValueError when it is none."""
         line = self._lines.readline(LONGEST_LINE + 1)
         if len(line) > LONGEST_LINE:
             raise ValueError(f"the message is longer than {LONGEST_LINE} bytes")
@@ -72,7 +72,7 @@ def path(home: Home) -> str:
 
 
 def listen(home: Home) -> socket.socket:
-    """The control socket of `home`, taking connections from its owner alone. OSError if that cannot be."""
+    """The control socket of `home`, taking connections from its owner alone. OSError if it cannot be made."""
     target = path(home)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(target)

@@ -14,7 +14,7 @@ from sagaflow_mcp.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMIT_BYTES = 50 * 1024 * 1024
+LIMIT_BYTES = 50_000_000
 """The largest skill: its files' sizes added up."""
 
 LEFT_OUT = frozenset(

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from sagaflow_mcp import __version__, control, processes
 from sagaflow_mcp.children import Children, Commands, Limits
 from sagaflow_mcp.paths import Home, write_atomically
+from sagaflow_mcp.processes import note
 from sagaflow_mcp.service import Service
-from sagaflow_mcp.supervisor import note
 
 if TYPE_CHECKING:
     import socket

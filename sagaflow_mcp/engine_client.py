@@ -6,11 +6,10 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import __version__, control, processes, supervisor
+from sagaflow_mcp import __version__, control, engine_start, processes
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
@@ -18,11 +17,8 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.paths import Home
 
-ENGINE = (sys.executable, "-m", "sagaflow_mcp.engine")
-"""The program of the engine, to which the home is added."""
-
 STATUS_SECONDS = 1.0
-"""How long the engine may take to tell its status."""
+"""How long the engine may take to answer with its status."""
 
 READY_SECONDS = 35.0
 """How long `ready` may take: longer than the engine's own limit, so that its reason is heard."""
@@ -36,33 +32,19 @@ HUNG_SECONDS = 15.0
 LOOK_SECONDS = 0.02
 """The pause between two looks at an engine that is starting."""
 
-NEEDED_BYTES = 8_000_000
-"""Less room than this is not enough for the server's database to begin with."""
-
-KEEPER = """\
-PATH=$PATH:/usr/bin:/bin
-crashes=0
-while :; do
-  began=$(date +%s)
-  SAGAFLOW_KEEPER=$$ "$@" >&2 && exit 0
-  [ $(($(date +%s) - began)) -lt 10 ] || crashes=0
-  crashes=$((crashes + 1))
-  [ "$crashes" -lt 5 ] || { echo given up; exit 1; }
-  [ "$crashes" -lt 2 ] || sleep 1
-done
-"""
-"""Runs the engine again when it was killed or crashed; gives up after five short lives in a row, and says so."""
-
-DETACH = '"$@" &'
-"""Run by a shell that ends at once: the keeper then belongs to init, so whoever started it need not wait for it."""
-
 
 def status(home: Home) -> dict[str, Any] | None:
-    """What the engine of `home` tells of itself; None when none answers within `STATUS_SECONDS`."""
+    """What the engine of `home` says of itself; None when none answers within `STATUS_SECONDS`, or it refuses."""
+    answer = _ask_status(home)
+    return answer if answer.get("ok") is True else None
+
+
+def _ask_status(home: Home) -> dict[str, Any]:
+    """The engine's answer, which may be a refusal; empty when there is none."""
     try:
         return request(home, {"op": "status"}, STATUS_SECONDS)
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 def worker_ready(home: Home) -> bool:
@@ -82,10 +64,12 @@ def request(home: Home, message: dict[str, Any], seconds: float) -> dict[str, An
 
     Raises:
         OSError: no engine listens, it ended before it answered, or it took more than `seconds`.
-        ValueError: the answer is none of an engine.
+        ValueError: what came back is not an engine's answer.
     """
     with contextlib.closing(control.Channel(control.connect(home, seconds))) as channel:
-        channel.send(message)
+        # An engine that takes no more connections says so and hangs up, maybe before it is asked.
+        with contextlib.suppress(BrokenPipeError):
+            channel.send(message)
         answer = channel.receive()
     if answer is None:
         raise ConnectionResetError("the engine ended before it answered")
@@ -96,13 +80,12 @@ def ensure(
     home: Home,
     *,
     deadline_seconds: float = 30.0,
-    program: Sequence[str] = ENGINE,
-    idle_seconds: float | None = None,
+    program: Sequence[str] = engine_start.ENGINE,
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The status of the engine of `home`, which is started if need be; an engine of an older version is replaced.
 
-    Its children may still be starting: `ready` waits for them.
+    Its children may still be starting; `ready` waits for them.
 
     Raises:
         Failure: there is none within `deadline_seconds`, with the reason.
@@ -110,82 +93,36 @@ def ensure(
     deadline = time.monotonic() + deadline_seconds
     place = processes.Place(home.engine, "engine")
     keeper = None
+    refusal = ""
     try:
         while time.monotonic() < deadline:
-            found = status(home)
-            if found is not None and found["state"] != "stopping":
+            found = _ask_status(home)
+            refusal = str(found.get("error") or "")
+            if found.get("ok") is True and found["state"] != "stopping":
                 if not _is_older(found["version"]):
                     return found
                 stop(home, f"version {__version__} takes over")
-            if keeper is not None and _is_over(keeper, place):
+            if keeper is not None and engine_start.is_over(keeper, place):
                 # Another starter's engine was faster, or ours has stopped again: should none be left, one is started.
                 os.close(keeper)
                 keeper = None
             if keeper is None and not place.alive():
-                keeper = start(home, program=program, idle_seconds=idle_seconds, environ=environ)
+                keeper = engine_start.start(home, program=program, environ=environ)
             time.sleep(LOOK_SECONDS)
     finally:
         if keeper is not None:
             os.close(keeper)
-    raise Failure(
-        f"the engine did not answer within {deadline_seconds:g} s: {_last_words(place)}; see `sagaflow engine logs`"
-    )
-
-
-def start(
-    home: Home,
-    *,
-    program: Sequence[str] = ENGINE,
-    idle_seconds: float | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> int:
-    """The descriptor on which the keeper of the engine that is started here says that it gave up. Close it.
-
-    Args:
-        home: whose engine it is.
-        program: the engine's command, to which the home is added.
-        idle_seconds: how long it stays up with nothing to do; its own default otherwise.
-        environ: the environment it gets, this process's own by default. Model credentials in it are those that a
-            whole new engine begins with, when all that held later ones were killed.
-
-    Raises:
-        Failure: the disk is full, or no process can be made.
-    """
-    if supervisor.free_bytes(home.engine) < NEEDED_BYTES:
-        raise Failure(
-            f"the disk that holds the Sagaflow home {home.root!r} is full: "
-            f"the engine needs {NEEDED_BYTES // 1_000_000} MB; make room, or set SAGAFLOW_HOME to a folder elsewhere"
-        )
-    given = dict(os.environ if environ is None else environ)
-    given.pop(processes.LOCK_VARIABLE, None)
-    if idle_seconds is not None:
-        given["SAGAFLOW_IDLE_SECONDS"] = str(idle_seconds)
-    reader, writer = os.pipe()
-    try:
-        with open(processes.Place(home.engine, "engine").log, "ab", opener=_private) as log:
-            subprocess.run(
-                ["/bin/sh", "-c", DETACH, "sh", "/bin/sh", "-c", KEEPER, "sagaflow-engine", *program, home.root],
-                stdin=subprocess.DEVNULL,
-                stdout=writer,
-                stderr=log,
-                cwd="/",
-                env=given,
-                start_new_session=True,
-                check=True,
-            )
-    except (OSError, subprocess.CalledProcessError) as error:
-        os.close(reader)
-        raise Failure(f"the engine of {home.root!r} could not be started: {error}") from error
-    finally:
-        os.close(writer)
-    return reader
+    if refusal:
+        raise Failure(f"the engine refused for {deadline_seconds:g} s: {refusal}")
+    words = engine_start.last_words(place)
+    raise Failure(f"the engine did not answer within {deadline_seconds:g} s: {words}; see `sagaflow engine logs`")
 
 
 def wake(home: Home, environ: Mapping[str, str]) -> None:
     """Start an engine where none runs, and do not wait for it. Never raises: nobody asked for an engine here."""
     with contextlib.suppress(Failure, OSError):
         if not processes.Place(home.engine, "engine").alive():
-            os.close(start(home, environ=environ))
+            os.close(engine_start.start(home, environ=environ))
 
 
 def ready(
@@ -195,8 +132,7 @@ def ready(
     digest: str = "",
     run_id: str = "",
     credentials: dict[str, str] | None = None,
-    program: Sequence[str] = ENGINE,
-    idle_seconds: float | None = None,
+    program: Sequence[str] = engine_start.ENGINE,
     environ: Mapping[str, str] | None = None,
 ) -> str:
     """The address of a Temporal server whose worker takes work, of the version `digest` of `skill` where one is named.
@@ -205,13 +141,14 @@ def ready(
     `run_id` and for later ones that bring none.
 
     Raises:
-        Failure: not so within `READY_SECONDS`, with the reason, or the worker refused the skill, with its sentence.
+        Failure: no such worker within `READY_SECONDS`, with the reason, or the worker refused the skill, with its
+            sentence.
     """
     message = {"op": "ready", "name": skill, "digest": digest, "run_id": run_id, "credentials": credentials or {}}
     deadline = time.monotonic() + READY_SECONDS
     reason = "it did not answer"
     while (left := deadline - time.monotonic()) > 0:
-        ensure(home, deadline_seconds=left, program=program, idle_seconds=idle_seconds, environ=environ)
+        ensure(home, deadline_seconds=left, program=program, environ=environ)
         try:
             answer = request(home, message, max(deadline - time.monotonic(), LOOK_SECONDS))
         except (OSError, ValueError) as error:
@@ -227,7 +164,7 @@ def ready(
 
 
 def stop(home: Home, reason: str = "asked to") -> bool:
-    """Whether anything ran; afterwards neither the engine nor a child of it does, not even of one that hangs.
+    """Whether anything ran. Afterwards neither the engine nor a child of it does, even if the engine hangs.
 
     Raises:
         Failure: something of it still runs after `STOP_SECONDS`.
@@ -238,7 +175,7 @@ def stop(home: Home, reason: str = "asked to") -> bool:
         child = processes.Child.found(processes.Place(home.engine, name))
         if child is not None:
             ran = True
-            child.end(supervisor.GRACE_SECONDS)
+            child.end(processes.GRACE_SECONDS)
     return ran
 
 
@@ -249,13 +186,18 @@ def _stop_engine(home: Home, engine: processes.Place, reason: str) -> bool:
         waited = time.monotonic() - began
         if waited > STOP_SECONDS:
             raise Failure(f"the engine {engine.pid()} of {home.root!r} does not stop; end that process")
-        try:
-            request(home, {"op": "stop", "reason": reason}, STATUS_SECONDS)
-        except (OSError, ValueError):
-            if waited > HUNG_SECONDS:
-                _kill(engine)
+        if not _takes_stop(home, reason) and waited > HUNG_SECONDS:
+            _kill(engine)
         engine.gone(STATUS_SECONDS)
     return ran
+
+
+def _takes_stop(home: Home, reason: str) -> bool:
+    """Whether the engine begins to stop; false when it does not answer, or has too many connections to be asked."""
+    try:
+        return request(home, {"op": "stop", "reason": reason}, STATUS_SECONDS).get("ok") is True
+    except (OSError, ValueError):
+        return False
 
 
 def _kill(engine: processes.Place) -> None:
@@ -279,23 +221,3 @@ def _is_older(version: str) -> bool:
 
 def _numbers(version: str) -> list[int]:
     return [int(part) if part.isdigit() else 0 for part in version.split(".")]
-
-
-def _is_over(keeper: int, place: processes.Place) -> bool:
-    """Whether the keeper that speaks on the descriptor `keeper` is gone; Failure if it gave up."""
-    os.set_blocking(keeper, False)
-    try:
-        said = os.read(keeper, 64)
-    except BlockingIOError:
-        return False
-    if said:
-        raise Failure(f"the engine could not be started: {_last_words(place)}; see `sagaflow engine logs`")
-    return True
-
-
-def _last_words(place: processes.Place) -> str:
-    return processes.last_line(place.log) or "it said nothing"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -29,7 +29,7 @@ def command(entry: Entry) -> list[str] | None:
 
 
 def show(settings: Settings, entry: Entry) -> None:
-    """Show `entry` without waiting; nothing happens where notifications are off or not to be had. Never raises."""
+    """Show `entry` without waiting; nothing happens where notifications are off or not available. Never raises."""
     arguments = command(entry) if settings.notify else None
     if arguments is None:
         return

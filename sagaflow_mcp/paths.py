@@ -164,7 +164,7 @@ class Home:
 
 
 def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:
-    """The type of the file system that holds `path`, such as `ext4`; empty where the system does not tell (macOS)."""
+    """The type of the file system that holds `path`, such as `ext4`; empty where the system does not say (macOS)."""
     try:
         with open(mounts, encoding="utf-8", errors="replace") as file:
             rows = [line.split(" ") for line in file]
@@ -177,6 +177,12 @@ def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:
         if (real + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
             best, kind = point, row[2]
     return kind
+
+
+def free_bytes(folder: str) -> int:
+    """The room that is left to the user on the disk of `folder`."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def write_atomically(path: str, content: str | bytes) -> None:

@@ -18,7 +18,7 @@ class Peer:
     """A worker that said hello on `channel`."""
 
     def __init__(self, channel: control.Channel, changed: threading.Condition) -> None:
-        # Another object for each that the worker tells: by that the engine sees that it still tells.
+        # Replaced by a new object on each report; that is how the engine sees that reports still arrive.
         self.state: dict[str, Any] = {}
         self._channel = channel
         self._changed = changed

@@ -27,6 +27,9 @@ PATIENCE_SECONDS = 0.2
 RELEASE_SECONDS = 5.0
 """How long a dead child's lock may stay taken by what it left behind before its successor is given up."""
 
+GRACE_SECONDS = 5.0
+"""How long a child may take to end after SIGTERM before it gets SIGKILL."""
+
 PID_SECONDS = 1.0
 """How long a child may hold its lock before its pid is written down."""
 
@@ -146,7 +149,7 @@ class Child:
                 f"the lock {place.lock!r} is still held by what an earlier {place.name} left running; end that"
             )
         try:
-            # Something is written, so that a full disk is told of here and not by a shell into a log on that disk.
+            # Something is written, so that a full disk is noticed here and not by a shell that logs to that disk.
             with open(place.pid_file, "w", encoding="ascii") as file:
                 file.write("starting\n")
             with open(place.log, "ab") as log:
@@ -166,7 +169,7 @@ class Child:
 
     @classmethod
     def found(cls, place: Place) -> Child | None:
-        """The process of `place` if it lives, else None. Failure if it lives and nothing tells its pid."""
+        """The process of `place` if it lives, else None. Failure if it lives and its pid is not on record."""
         deadline = time.monotonic() + PID_SECONDS
         while place.alive():
             pid = place.pid()
@@ -252,6 +255,17 @@ def last_line(path: str, since: int = 0, limit: int = 300) -> str:
         return ""
     worded = [line.strip() for line in lines if line.strip()]
     return records.one_line(worded[-1], limit) if worded else ""
+
+
+def note(text: str) -> None:
+    """Write `text`, unless empty, to the engine's log. Never raises: a full disk must not end the engine."""
+    if not text:
+        return
+    try:
+        sys.stderr.write(f"{records.moment(time.time())} {text}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
 
 
 def leave(status: int) -> NoReturn:

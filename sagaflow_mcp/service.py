@@ -22,14 +22,14 @@ READY_SECONDS = 30.0
 """How long a `ready` request may take."""
 
 SILENCE_SECONDS = 60.0
-"""How long a connection may say nothing; the worker's may for ever."""
+"""How long a connection may be silent; the worker's may be for ever."""
 
 MOST_CONNECTIONS = 200
 """More connections at once than this are refused."""
 
 STARTER_SECONDS = 1.0
-"""How long an engine stays up at least: whoever started it is about to ask. Without that a very short idle time would
-have each asker's engine stop before it was asked, and the next one again."""
+"""How long an engine stays up at least, because whoever started it is about to ask it something. With a very short idle
+time it would otherwise stop before that, and the next one too."""
 
 
 class Service:

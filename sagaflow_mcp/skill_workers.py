@@ -41,7 +41,6 @@ HEARTBEAT_THROTTLE = timedelta(seconds=2)
 STOP_SECONDS = 6.0
 """How long one Temporal worker may take to shut down before it is left to the end of the process."""
 
-
 INPUT_THREADS = 16
 """Threads in which skills build their input."""
 

@@ -1,93 +1,39 @@
-"""The keeping alive of one child: started, found again, started anew when it dies, given up in a crash loop."""
+"""Keeping one child alive: started, found again, started anew when it dies, given up in a crash loop."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import processes, records
+from sagaflow_mcp import paths, patience, processes
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SHORT_LIFE_SECONDS = 10.0
-"""A child that dies or hangs younger than this, or before it was ready, has died early."""
-
-EARLY_DEATHS = 5
-"""So many early deaths in a row, which all fit in a minute, are a crash loop."""
-
-FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.2, 5.0
-"""The pause before the second start after an early death, doubled each time; the first comes at once."""
-
 LOOK_SECONDS = 0.03
-"""The pause between two looks at whether a child is ready, where it does not tell."""
+"""The pause between two looks at whether a child is ready, where it does not say so itself."""
 
 TICK_SECONDS = 1.0
 """The pause between two looks at whether a child hangs."""
 
-LONGEST_GAP_SECONDS = 5.0
-"""After more than this between two looks the engine itself was asleep or stopped, and its children maybe with it: what
-was measured until then says nothing about them."""
-
-GRACE_SECONDS = 5.0
-"""How long a child may take to end after SIGTERM before it gets SIGKILL."""
-
 FULL_DISK_BYTES = 1_000_000
 """With less room than this a disk is full: the server's database grows by more at once."""
-
-
-class Deaths:
-    """The early deaths of one child, counted."""
-
-    def __init__(self) -> None:
-        self._early = 0
-
-    def delay(self, lived_seconds: float) -> float | None:
-        """How many seconds to wait before the next start, after a life that long; None in a crash loop."""
-        self._early = self._early + 1 if lived_seconds < SHORT_LIFE_SECONDS else 0
-        if self._early >= EARLY_DEATHS:
-            return None
-        return min(FIRST_DELAY_SECONDS * 2 ** (self._early - 2), LONGEST_DELAY_SECONDS) if self._early > 1 else 0.0
-
-    def forgive(self) -> None:
-        """Allow one more life: if that is short too, it is a crash loop again."""
-        self._early = EARLY_DEATHS - 1
-
-
-class Stopwatch:
-    """Seconds of which this process was awake throughout; starts anew when it finds that it was not."""
-
-    def __init__(self) -> None:
-        self._started = self._looked = time.monotonic()
-
-    def restart(self) -> None:
-        """Measure from now."""
-        self._started = self._looked = time.monotonic()
-
-    def seconds(self) -> float:
-        """How long it is since the start; to be asked every `TICK_SECONDS` or more often."""
-        now = time.monotonic()
-        if now - self._looked > LONGEST_GAP_SECONDS:
-            self._started = now
-        self._looked = now
-        return now - self._started
 
 
 class Sign(NamedTuple):
     """The last sign of life that a child gave."""
 
     mark: object
-    """Another object for each sign; None when there is none."""
+    """A new object for each sign; None when there is none."""
 
     enough_seconds: float
-    """How long it is enough: a child that gives no other for so long hangs."""
+    """How long one sign is good for; without another by then the child hangs."""
 
     lack: str
-    """What is wrong with a child for which it is not enough."""
+    """What is missing when it hangs."""
 
 
 class Charge:
@@ -96,11 +42,11 @@ class Charge:
     Args:
         place: the child's files.
         changed: guards and announces all state, here and in the engine.
-        command: what gives the command line, called before each start; None when none is wanted any more.
-            It may wait, for what the child depends on.
+        command: gives the command line before each start, and may first wait for what the child depends on; None when
+            the child is not wanted any more.
         ready_seconds: how long the child may take to be ready before it is ended.
-        is_ready: what tells whether the child is ready; None where `announce` is called.
-        last_sign: what tells the last sign of life of a child that is ready; None where none are given.
+        is_ready: says whether the child is ready; None where `announce` is called instead.
+        last_sign: gives the last sign of life of a child that is ready; None for a child that gives none.
     """
 
     def __init__(
@@ -123,7 +69,7 @@ class Charge:
         self._ready_seconds = ready_seconds
         self._is_ready = is_ready
         self._last_sign = last_sign
-        self._deaths = Deaths()
+        self._deaths = patience.Deaths()
         self._starts = 0
         self._ending: str | None = None
         self._unwanted = ""
@@ -139,7 +85,7 @@ class Charge:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(2 * GRACE_SECONDS + processes.RELEASE_SECONDS)
+        self._thread.join(2 * processes.GRACE_SECONDS + processes.RELEASE_SECONDS)
 
     def renew(self, reason: str) -> None:
         """Have the child ended and started again, for `reason`."""
@@ -196,9 +142,9 @@ class Charge:
         with self._changed:
             hung_seconds = self._wait_until_over()
             asked = self._stopping or bool(self._unwanted)
-            note(f"{self._place.name} {child.pid} is ended: {self._unwanted or 'stop'}" if asked else "")
+            processes.note(f"{self._place.name} {child.pid} is ended: {self._unwanted or 'stop'}" if asked else "")
         if self._ending is None:
-            child.end(0.0 if hung_seconds else GRACE_SECONDS)
+            child.end(0.0 if hung_seconds else processes.GRACE_SECONDS)
         with self._changed:
             self._changed.wait_for(lambda: self._ending is not None, processes.RELEASE_SECONDS)
             reason = self._unwanted or f"{self._ending}{_because(processes.last_line(self._place.log, log_size))}"
@@ -221,12 +167,12 @@ class Charge:
             self.child, self._ending = child, None
             self._starts += 1
             self._changed.notify_all()
-        note(f"{self._place.name} {child.pid} {'found alive' if adopted else 'started'}")
+        processes.note(f"{self._place.name} {child.pid} {'found alive' if adopted else 'started'}")
         return child
 
     def _wait_until_ready(self) -> bool:
         pause = LOOK_SECONDS if self._is_ready else TICK_SECONDS
-        waited = Stopwatch()
+        waited = patience.Stopwatch()
         while not (self.ready or self._over()):
             if self._is_ready is not None and self._is_ready():
                 self.announce()
@@ -241,7 +187,7 @@ class Charge:
         if self._last_sign is None:
             self._changed.wait_for(self._over)
             return 0.0
-        mark, silent = self._last_sign().mark, Stopwatch()
+        mark, silent = self._last_sign().mark, patience.Stopwatch()
         while not self._changed.wait_for(self._over, TICK_SECONDS):
             sign = self._last_sign()
             if sign.mark is not mark:
@@ -263,35 +209,18 @@ class Charge:
 
     def _died(self, lived_seconds: float, reason: str, *, forever: bool = False) -> float | None:
         delay = None if forever else self._deaths.delay(lived_seconds)
-        room = " (the disk is full)" if free_bytes(self._place.folder) < FULL_DISK_BYTES else ""
+        room = " (the disk is full)" if paths.free_bytes(self._place.folder) < FULL_DISK_BYTES else ""
         with self._changed:
-            times = "" if forever else f" {EARLY_DEATHS} times in a row" if delay is None else ""
+            times = "" if forever else f" {patience.EARLY_DEATHS} times in a row" if delay is None else ""
             self.reason = f"the {self._place.name} failed{times}: {reason}{room}"
             self.failed = delay is None
             self._changed.notify_all()
-        note(self.reason)
+        processes.note(self.reason)
         return delay
 
     def _pause(self, delay: float | None) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or (delay is None and not self.failed), delay)
-
-
-def free_bytes(folder: str) -> int:
-    """The room that is left to the user on the disk of `folder`."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
-
-
-def note(text: str) -> None:
-    """Write `text`, unless empty, to the engine's log. Never raises: a full disk must not end the engine."""
-    if not text:
-        return
-    try:
-        sys.stderr.write(f"{records.moment(time.time())} {text}\n")
-        sys.stderr.flush()
-    except OSError:
-        pass
 
 
 def _because(line: str) -> str:

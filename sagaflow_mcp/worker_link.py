@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sagaflow_mcp import __version__, control, engine_client, processes
+from sagaflow_mcp import __version__, control, engine_start, processes
 from sagaflow_mcp.errors import Failure, SagaflowError
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STATE_SECONDS = 5.0
-"""How often the engine is told the worker's state."""
+"""The pause between two reports of the worker's state to the engine."""
+
+CONNECT_SECONDS = 1.0
+"""How long the engine may take to accept a connection."""
 
 RETRY_SECONDS = 0.05
 """The pause between two attempts to reach an engine."""
@@ -46,14 +49,19 @@ class Worker(Protocol):
 
 
 async def serve(
-    home: Home, worker: Worker, credentials: Credentials, *, program: Sequence[str] = engine_client.ENGINE
+    home: Home,
+    worker: Worker,
+    credentials: Credentials,
+    *,
+    program: Sequence[str] = engine_start.ENGINE,
+    state_seconds: float = STATE_SECONDS,
 ) -> None:
-    """Serve the engine of `home` for ever, from when `worker` takes work. Never raises."""
+    """Serve the engine of `home` for ever; to be called once `worker` takes work. Never raises."""
     _keep_lock_to_ourselves()
     while True:
         connection = await _reach(home, program)
         try:
-            await _Session(worker, credentials).run(connection)
+            await _Session(worker, credentials, state_seconds).run(connection)
         except (OSError, ValueError) as error:
             logger.warning("the connection to the engine broke: %s", error)
         else:
@@ -75,7 +83,7 @@ async def _reach(home: Home, program: Sequence[str]) -> socket.socket:
     begun = time.monotonic()
     while True:
         try:
-            return control.connect(home, engine_client.STATUS_SECONDS)
+            return control.connect(home, CONNECT_SECONDS)
         except OSError:
             await asyncio.sleep(RETRY_SECONDS)
         if time.monotonic() - begun > patience:
@@ -86,7 +94,7 @@ async def _reach(home: Home, program: Sequence[str]) -> socket.socket:
 def _start_next(home: Home, program: Sequence[str]) -> None:
     try:
         if not processes.Place(home.engine, "engine").alive():
-            os.close(engine_client.start(home, program=program))
+            os.close(engine_start.start(home, program=program))
     except (Failure, OSError) as error:
         logger.warning("the next engine could not be started: %s", error)
 
@@ -94,9 +102,10 @@ def _start_next(home: Home, program: Sequence[str]) -> None:
 class _Session:
     """One connection, from hello to its end."""
 
-    def __init__(self, worker: Worker, credentials: Credentials) -> None:
+    def __init__(self, worker: Worker, credentials: Credentials, state_seconds: float) -> None:
         self._worker = worker
         self._credentials = credentials
+        self._state_seconds = state_seconds
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, connection: socket.socket) -> None:
@@ -131,7 +140,7 @@ class _Session:
         with suppress(OSError):
             while True:
                 await self._say(writer, {"event": "state", **self._worker.state()})
-                await asyncio.sleep(STATE_SECONDS)
+                await asyncio.sleep(self._state_seconds)
 
     async def _answer(self, writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What all tests share: a throw-away home, bounded waiting, and no way to the user's own files."""
+"""What all tests share: a throw-away home, and no way to the user's own files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import pytest
 from sagaflow_mcp.paths import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,14 +38,6 @@ def anyio_backend() -> str:
 def home(tmp_path: Path) -> Home:
     """A prepared home that the test has for itself."""
     return Home(str(tmp_path / "home")).prepare()
-
-
-def eventually(check: Callable[[], object], seconds: float = 10) -> None:
-    """Returns as soon as `check()` is true; fails the test when it is not within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, f"{check} was not true within {seconds} s"
-        time.sleep(0.02)
 
 
 NOBODY = 65534

@@ -1,4 +1,4 @@
-"""What the offline model has been told and asked: its script, its gates and the record of its requests."""
+"""What the offline model was given and asked: its script, its gates and the record of its requests."""
 
 from __future__ import annotations
 

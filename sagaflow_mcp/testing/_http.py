@@ -55,6 +55,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
+        self.accepted = 0
+        """How many connections were made so far."""
         self._connections: set[socket.socket] = set()
         self._fewer = threading.Condition()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -62,6 +64,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Note the connection, then serve it in a thread."""
         with self._fewer:
+            self.accepted += 1
             self._connections.add(request)
         super().process_request(request, client_address)
 
@@ -71,6 +74,12 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         with self._fewer:
             self._connections.discard(request)
             self._fewer.notify_all()
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections there are now."""
+        with self._fewer:
+            return len(self._connections)
 
     def end_connections(self, seconds: float) -> None:
         """Cut every connection; returns when their threads are through with them, at the latest after `seconds`."""

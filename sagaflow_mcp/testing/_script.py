@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 Body = Mapping[str, Any]
@@ -84,13 +84,6 @@ class Rule:
             values["error"] = Error(**_known(Error, error))
         values["tools"] = tuple(ToolUse(**_known(ToolUse, tool)) for tool in tools)
         return cls(**values)
-
-    def to_json(self) -> dict[str, Any]:
-        """This rule as JSON. ValueError when its reply is a function."""
-        if callable(self.reply):
-            raise ValueError("a rule whose reply is a function cannot be sent to another process")  # noqa: TRY004 - as documented
-        default = asdict(Rule())
-        return {name: value for name, value in asdict(self).items() if value != default[name]}
 
     def found(self, body: Body) -> re.Match[str] | None:
         """Where `match` is found in a request, if it is."""

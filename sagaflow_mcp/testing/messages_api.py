@@ -82,6 +82,16 @@ class OfflineMessagesApi:
         """All requests so far, oldest first."""
         return self._calls.requests
 
+    @property
+    def connections(self) -> int:
+        """How many connections were made so far: fewer than requests where clients use one again."""
+        return self._server.accepted
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections there are now."""
+        return self._server.open_connections
+
     def add(self, *rules: Rule) -> None:
         """Put further rules behind those that are there; the first that matches answers."""
         self._calls.add(rules)

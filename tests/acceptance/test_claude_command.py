@@ -19,7 +19,7 @@ from sagaflow_mcp.models._claude_command import ClaudeCommand
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import Error, LocalSagaflow, OfflineMessagesApi, Rule
 from tests.acceptance import tools
-from tests.conftest import eventually
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

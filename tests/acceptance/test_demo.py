@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import waiting
 from tests.acceptance import tools
-from tests.conftest import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,10 +97,10 @@ def test_an_interrupted_demonstration_leaves_nothing(folder: Path, presses: int)
     assert running > 1
     os.killpg(demo.pid, signal.SIGINT)
     if presses > 1:
-        eventually(lambda: len(processes_of(folder)) < running)
+        waiting.eventually(lambda: len(processes_of(folder)) < running)
         os.killpg(demo.pid, signal.SIGINT)
     shown, _ = demo.communicate(timeout=LIMIT)
     assert demo.returncode == 130, shown
     assert "Traceback" not in shown
-    eventually(lambda: processes_of(folder) == [])
+    waiting.eventually(lambda: processes_of(folder) == [])
     assert sorted(path.name for path in folder.rglob("*")) == ["tmp"]

@@ -18,8 +18,8 @@ from mcp_types import CallToolResult, TextContent, TextResourceContents
 
 from sagaflow_mcp import engine_client, inbox, runs
 from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests import waiting
 from tests.acceptance import tools
-from tests.conftest import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,5 +240,5 @@ async def test_a_session_after_a_reboot_lets_open_runs_go_on(tmp_path: Path) -> 
         await anyio.to_thread.run_sync(engine_client.stop, own.settings.home)
         own.model.release("reboot")
         async with connection(own, "auto", tmp_path):
-            await anyio.to_thread.run_sync(eventually, lambda: own.inbox(run_id), LIMIT)
+            await anyio.to_thread.run_sync(waiting.eventually, lambda: own.inbox(run_id))
         assert [entry.summary for entry in own.inbox(run_id)] == ["hello, alice"]

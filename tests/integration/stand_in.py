@@ -13,9 +13,8 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from sagaflow_mcp import children, control, engine, worker_link
 from sagaflow_mcp.credentials import Credentials
@@ -26,8 +25,8 @@ HANGING = ("gone", "silent")
 """Workers of which the first in a home hangs, without its connection or with it, once it was ready."""
 
 
-def program(worker: str = "good", server: str = "real") -> list[str]:
-    """The engine's program with such children: `good` or `crash`, a server also `real`, a worker also of `HANGING`."""
+def program(worker: str = "good", server: str = "good") -> list[str]:
+    """An engine with such children: `good` or `crash`, a server also `real`, a worker also one of `HANGING`."""
     return [sys.executable, __file__, "engine", worker, server]
 
 
@@ -73,19 +72,20 @@ class Worker:
         return {"open_runs": 0, "last_probe": "2026-01-01T00:00:00Z"}
 
 
-async def run_worker(home: Home, engine_program: list[str]) -> None:
+async def run_worker(home: Home, state_seconds: float) -> None:
     """Serve the engine until SIGTERM."""
     worker = Worker(home)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, worker.stop)
-    link = asyncio.create_task(worker_link.serve(home, worker, worker.credentials, program=engine_program))
+    link = asyncio.create_task(
+        worker_link.serve(home, worker, worker.credentials, program=program(server="real"), state_seconds=state_seconds)
+    )
     await worker.stopped.wait()
     link.cancel()
 
 
 def hang(home: Home, kind: str) -> None:
     """Become ready, and then do nothing until killed; SIGTERM is not enough. Only for the first that calls it."""
-    worker_link.STATE_SECONDS = 0.1
     try:
         Path(home.root, "hung").touch(exist_ok=False)
     except FileExistsError:
@@ -96,8 +96,14 @@ def hang(home: Home, kind: str) -> None:
         answers.readline()
         connection.sendall(b'{"event": "ready"}\n')
         if kind == "silent":
-            time.sleep(60)
-    time.sleep(60)
+            pause_for_ever()
+    pause_for_ever()
+
+
+def pause_for_ever() -> NoReturn:
+    """Wait for signals."""
+    while True:
+        signal.pause()
 
 
 def run_server(port: int) -> None:
@@ -118,7 +124,7 @@ def main(arguments: list[str]) -> int:
         home = Home(rest[rest.index("--home") + 1])
         if kind in HANGING:
             hang(home, kind)
-        asyncio.run(run_worker(home, program()))
+        asyncio.run(run_worker(home, 0.1 if kind in HANGING else worker_link.STATE_SECONDS))
     else:
         run_server(int(rest[rest.index("--port") + 1]))
     return 0

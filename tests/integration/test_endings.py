@@ -13,7 +13,7 @@ import pytest
 
 from sagaflow_mcp import engine_client, markers, temporal, temporal_server
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
-from tests.conftest import eventually
+from tests import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -158,4 +158,4 @@ def test_launching_a_chosen_id_again_attaches_or_refuses(local: LocalSagaflow) -
     assert local.launch("endings", run_id="twice", how="wait") == "twice"
     assert len(local.inbox("twice")) == 1
     # The marker goes last: whoever dies between the two delivers once more, which changes nothing.
-    eventually(lambda: not markers.exists(local.settings.home, "twice"))
+    waiting.eventually(lambda: not markers.exists(local.settings.home, "twice"))

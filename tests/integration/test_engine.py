@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagaflow_mcp import control, engine_client, temporal_server
+from sagaflow_mcp import control, engine_client, engine_start, temporal_server
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.processes import Place
+from tests import waiting
+from tests.integration import stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
-LIMIT = 25.0
-"""Seconds that anything here may take."""
+LIMIT = waiting.LIMIT_SECONDS
 
 Status = dict[str, Any]
-T = TypeVar("T")
+
+REAL = stand_in.program(server="real")
 
 
-def program(worker: str = "good", server: str = "good") -> list[str]:
-    """An engine with these stand-ins as children; a server `real` is the real one."""
-    return [sys.executable, str(STAND_IN), "engine", worker, server]
-
-
-REAL = program(server="real")
-
-
-def eventually(look: Callable[[], T | None], what: str) -> T:
-    """What `look` finds, once it finds something; AssertionError when that takes too long."""
-    deadline = time.monotonic() + LIMIT
-    pause = threading.Event()
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        pause.wait(0.02)
-    raise AssertionError(f"not within {LIMIT} s: {what}")
+def idle(seconds: float) -> dict[str, str]:
+    """The environment of an engine that stops after so long with nothing to do."""
+    return {**os.environ, "SAGAFLOW_IDLE_SECONDS": str(seconds)}
 
 
 def processes_of(home: Home) -> list[str]:
@@ -63,7 +49,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(str(tmp_path / "home")).prepare()
     yield home
     engine_client.stop(home)
-    assert eventually(lambda: not processes_of(home), "no process left")
+    waiting.eventually(lambda: not processes_of(home), "no process left")
 
 
 def running(home: Home, using: list[str] = REAL) -> Status:
@@ -84,10 +70,11 @@ def running_without(home: Home, killed: set[int]) -> Status:
     """The status once all runs again and none of the killed processes is among it."""
 
     def look() -> Status | None:
+        """The status when that is so."""
         found = engine_client.status(home)
         return found if found and found["state"] == "running" and not killed & set(pids(found).values()) else None
 
-    return eventually(look, "running again")
+    return waiting.eventually(look, "running again")
 
 
 def asked(home: Home, digest: str) -> dict[str, Any]:
@@ -111,7 +98,7 @@ VICTIMS = [
 @pytest.mark.parametrize("victims", VICTIMS)
 def test_what_is_killed_comes_back_and_the_rest_lives_on(home: Home, victims: str) -> None:
     """On the same address, with nobody asking for it, with the credentials that were given before."""
-    using = REAL if "server" in victims else program()
+    using = REAL if "server" in victims else stand_in.program()
     engine_client.ready(home, program=using, run_id="run-1", credentials={"KEY": "secret"})
     before = running(home, using)
     killed = {pids(before)[name] for name in victims.split()}
@@ -119,7 +106,7 @@ def test_what_is_killed_comes_back_and_the_rest_lives_on(home: Home, victims: st
         os.kill(pid, signal.SIGKILL)
 
     if victims == "keeper":
-        after = eventually(
+        after = waiting.eventually(
             lambda: found if (found := engine_client.status(home)) and not found["keeper"] else None, "no keeper"
         )
     else:
@@ -136,7 +123,7 @@ def test_what_is_killed_comes_back_and_the_rest_lives_on(home: Home, victims: st
 
 def test_the_worker_is_found_alive_by_the_next_engine(home: Home) -> None:
     """Neither child is restarted for the engine's death."""
-    before = running(home, program())
+    before = running(home, stand_in.program())
     os.kill(before["pid"], signal.SIGKILL)
     after = running_without(home, {before["pid"]})
     assert pids(after)["worker"] == pids(before)["worker"]
@@ -150,22 +137,23 @@ def test_starters_at_once_make_one_engine(home: Home) -> None:
         "import sys, json; from sagaflow_mcp import engine_client; from sagaflow_mcp.paths import Home; "
         "print(engine_client.ensure(Home(sys.argv[1]), program=sys.argv[2:])['pid'])"
     )
-    command = [sys.executable, "-c", code, home.root, *program()]
+    command = [sys.executable, "-c", code, home.root, *stand_in.program()]
 
     def start(_: int) -> str:
+        """The pid of the engine that one of them got."""
         return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=LIMIT).stdout
 
     with ThreadPoolExecutor(8) as pool:
         told = set(pool.map(start, range(8)))
     assert len(told) == 1
-    status = running(home, program())
+    status = running(home, stand_in.program())
     assert {str(status["pid"])} == {text.strip() for text in told}
-    assert eventually(lambda: len(processes_of(home)) == 4, "one keeper, engine, server and worker, and nothing else")
+    waiting.eventually(lambda: len(processes_of(home)) == 4, "one keeper, engine, server and worker, and nothing else")
 
 
 def test_a_worker_in_a_crash_loop_is_given_up_with_its_reason(home: Home) -> None:
     """And tried once more for the next who needs it, without waiting out another loop."""
-    using = program(worker="crash")
+    using = stand_in.program(worker="crash")
     with pytest.raises(Failure, match=r"the worker failed 5 times in a row: exit status 1: .*the worker cannot go on"):
         engine_client.ready(home, program=using)
     status = engine_client.status(home)
@@ -179,12 +167,12 @@ def test_a_worker_in_a_crash_loop_is_given_up_with_its_reason(home: Home) -> Non
     assert again["worker"]["restarts"] == status["worker"]["restarts"] + 1
 
 
-@pytest.mark.parametrize(("kind", "lack"), [("gone", "was not connected"), ("silent", "told no state")])
+@pytest.mark.parametrize(("kind", "lack"), [("gone", "was not connected"), ("silent", "reported no state")])
 def test_a_worker_that_hangs_is_killed_and_started_again(home: Home, kind: str, lack: str) -> None:
     """Alive and of no use, with or without its connection; the log tells why."""
-    using = program(worker=kind)
+    using = stand_in.program(worker=kind)
     engine_client.ensure(home, program=using)
-    hung = eventually(lambda: (status := engine_client.status(home)) and status["worker"]["pid"], "a worker")
+    hung = waiting.eventually(lambda: (status := engine_client.status(home)) and status["worker"]["pid"], "a worker")
     after = running_without(home, {hung})
     assert after["worker"]["restarts"] >= 1
     log = Path(home.engine, "engine.log").read_text(encoding="utf-8")
@@ -195,7 +183,7 @@ def test_a_worker_that_hangs_is_killed_and_started_again(home: Home, kind: str, 
 def test_a_server_that_does_not_start_is_given_up_with_its_reason(home: Home) -> None:
     """The worker is never started then."""
     with pytest.raises(Failure, match="the server cannot go on"):
-        engine_client.ready(home, program=program(server="crash"))
+        engine_client.ready(home, program=stand_in.program(server="crash"))
     status = engine_client.status(home)
     assert status is not None
     assert status["worker"]["pid"] is None
@@ -204,12 +192,14 @@ def test_a_server_that_does_not_start_is_given_up_with_its_reason(home: Home) ->
 def test_a_skill_that_the_worker_refuses_is_told_in_its_own_sentence(home: Home) -> None:
     """The reason reaches whoever wanted to launch."""
     with pytest.raises(Failure, match=r"^skill 'broken' is broken$"):
-        engine_client.ready(home, program=program(), skill="broken", digest="x")
+        engine_client.ready(home, program=stand_in.program(), skill="broken", digest="x")
 
 
 def test_ready_reaches_the_worker_with_the_credentials_first(home: Home) -> None:
     """When the worker is asked for the skill it has what the run needs."""
-    engine_client.ready(home, program=program(), skill="s", digest="d1", run_id="run-1", credentials={"KEY": "secret"})
+    engine_client.ready(
+        home, program=stand_in.program(), skill="s", digest="d1", run_id="run-1", credentials={"KEY": "secret"}
+    )
     assert asked(home, "d1")["name"] == "s"
     assert asked(home, "d1")["credentials"] == {"latest": {"KEY": "secret"}, "runs": {"run-1": {"KEY": "secret"}}}
     assert engine_client.has_credentials(home)
@@ -220,27 +210,17 @@ def test_ready_reaches_the_worker_with_the_credentials_first(home: Home) -> None
 
 def test_an_idle_engine_stops_by_itself(home: Home) -> None:
     """With no open run, and leaves no process and no socket."""
-    engine_client.ready(home, program=program(), idle_seconds=0.3)
-    assert eventually(lambda: not processes_of(home), "stopped when idle")
+    engine_client.ready(home, program=stand_in.program(), environ=idle(0.3))
+    waiting.eventually(lambda: not processes_of(home), "stopped when idle")
     assert not Path(control.path(home)).exists()
     assert "idle for 0.3 s" in Path(home.engine, "engine.log").read_text(encoding="utf-8")
-
-
-def test_an_engine_with_an_open_run_does_not_stop(home: Home) -> None:
-    """Only once the run's marker is gone."""
-    marker = Path(home.open_runs, "run-1")
-    marker.write_text("{}", encoding="utf-8")
-    engine_client.ready(home, program=program(), idle_seconds=0.2)
-    assert not Place(home.engine, "engine").gone(1.0)
-    marker.unlink()
-    assert Place(home.engine, "engine").gone(LIMIT)
 
 
 def test_ready_during_an_idle_stop_is_not_lost(home: Home) -> None:
     """Whoever asks just then gets the next engine."""
     for _ in range(2):
-        assert engine_client.ready(home, program=program(), idle_seconds=0.05)
-        assert eventually(
+        assert engine_client.ready(home, program=stand_in.program(), environ=idle(0.05))
+        waiting.eventually(
             lambda: (engine_client.status(home) or {"state": "stopping"})["state"] == "stopping", "a stop"
         )
 
@@ -250,8 +230,9 @@ def test_askers_around_an_idle_stop_all_get_an_address(home: Home) -> None:
     engines: set[int | None] = set()
 
     def ask_until_there_were_three_engines(_: int) -> bool:
+        """True, after many requests that were all answered."""
         while len(engines - {None}) < 3:
-            assert engine_client.ready(home, program=program(), idle_seconds=0.0005)
+            assert engine_client.ready(home, program=stand_in.program(), environ=idle(0.0005))
             engines.add(Place(home.engine, "engine").pid())
         return True
 
@@ -263,14 +244,14 @@ def test_stop_leaves_no_process(home: Home) -> None:
     """Also when called twice."""
     running(home)
     assert engine_client.stop(home)
-    assert eventually(lambda: not processes_of(home), "stopped")
+    waiting.eventually(lambda: not processes_of(home), "stopped")
     assert not engine_client.stop(home)
     assert engine_client.status(home) is None
 
 
 def test_stop_ends_children_whose_engine_and_keeper_are_dead(home: Home) -> None:
     """They are found by their locks."""
-    found = pids(running(home, program()))
+    found = pids(running(home, stand_in.program()))
     for name in ("worker", "keeper", "engine"):
         os.kill(found[name], signal.SIGKILL)
     assert engine_client.stop(home)
@@ -279,22 +260,22 @@ def test_stop_ends_children_whose_engine_and_keeper_are_dead(home: Home) -> None
 
 def test_sigterm_stops_the_engine_in_order(home: Home) -> None:
     """The keeper does not start it again."""
-    os.kill(running(home, program())["pid"], signal.SIGTERM)
-    assert eventually(lambda: not processes_of(home), "stopped by SIGTERM")
+    os.kill(running(home, stand_in.program())["pid"], signal.SIGTERM)
+    waiting.eventually(lambda: not processes_of(home), "stopped by SIGTERM")
 
 
 def test_the_ports_are_kept_from_one_start_to_the_next(home: Home) -> None:
     """So that clients find the server where it was; 7233 is not among them."""
-    before = running(home, program())["server"]["address"]
+    before = running(home, stand_in.program())["server"]["address"]
     engine_client.stop(home)
-    assert running(home, program())["server"]["address"] == before
+    assert running(home, stand_in.program())["server"]["address"] == before
     assert temporal_server.recorded(home)
     assert "7233" not in before
 
 
 def test_a_taken_port_makes_the_server_move_and_the_worker_follow(home: Home) -> None:
     """Both run again, at another address."""
-    before = running(home, program())
+    before = running(home, stand_in.program())
     ports = temporal_server.recorded(home)
     assert ports is not None
     with socket.socket() as somebody:
@@ -302,7 +283,7 @@ def test_a_taken_port_makes_the_server_move_and_the_worker_follow(home: Home) ->
         engine_client.stop(home)
         somebody.bind(("127.0.0.1", ports.grpc))
         somebody.listen()
-        after = running(home, program())
+        after = running(home, stand_in.program())
     assert after["server"]["address"] != before["server"]["address"]
 
 
@@ -311,7 +292,7 @@ def test_a_home_with_a_long_path_works(tmp_path: Path) -> None:
     home = Home(str(tmp_path / ("long-" * 25) / "home")).prepare()
     try:
         assert len(control.path(home)) > 108
-        assert running(home, program())["state"] == "running"
+        assert running(home, stand_in.program())["state"] == "running"
     finally:
         engine_client.stop(home)
 
@@ -326,9 +307,9 @@ def test_an_engine_of_an_older_version_is_replaced(home: Home) -> None:
     older = engine_client.ensure(home, program=[sys.executable, "-c", code, "9.0.10"])
     assert older["version"] == "9.0.10"
     engine_client.stop(home)
-    os.close(engine_client.start(home, program=[sys.executable, "-c", code, "0.0.9"]))
-    assert eventually(lambda: (engine_client.status(home) or {}).get("version") == "0.0.9", "the older one")
-    assert engine_client.ensure(home, program=program())["version"] != "0.0.9"
+    os.close(engine_start.start(home, program=[sys.executable, "-c", code, "0.0.9"]))
+    waiting.eventually(lambda: (engine_client.status(home) or {}).get("version") == "0.0.9", "the older one")
+    assert engine_client.ensure(home, program=stand_in.program())["version"] != "0.0.9"
 
 
 def test_an_engine_that_cannot_start_is_reported_with_its_last_words(home: Home) -> None:
@@ -339,7 +320,7 @@ def test_an_engine_that_cannot_start_is_reported_with_its_last_words(home: Home)
 
 def test_a_request_that_cannot_be_read_is_refused(home: Home) -> None:
     """Not JSON, no object, too long, unknown: one sentence each, and the engine goes on."""
-    engine_client.ensure(home, program=program())
+    engine_client.ensure(home, program=stand_in.program())
     for line, reason in [
         (b"not json\n", "cannot be read"),
         (b"[1]\n", "no JSON object"),
@@ -357,7 +338,24 @@ def test_a_request_that_cannot_be_read_is_refused(home: Home) -> None:
     assert engine_client.status(home)
 
 
+def test_an_engine_with_too_many_connections_is_told_of_in_its_own_sentence(home: Home) -> None:
+    """Whoever asks meets no bug, and the engine serves again once the others are gone."""
+    engine_client.ensure(home, program=stand_in.program())
+    with contextlib.ExitStack() as crowd:
+        refused = False
+        while not refused:
+            channel = crowd.enter_context(contextlib.closing(control.Channel(control.connect(home, LIMIT))))
+            with contextlib.suppress(BrokenPipeError):
+                channel.send({"op": "status"})
+            refused = (channel.receive() or pytest.fail("no answer"))["ok"] is False
+        assert engine_client.status(home) is None
+        assert not engine_client.worker_ready(home)
+        with pytest.raises(Failure, match=r"the engine refused for 0\.2 s: the engine has too many connections"):
+            engine_client.ensure(home, program=stand_in.program(), deadline_seconds=0.2)
+    waiting.eventually(lambda: engine_client.status(home), "an answer")
+
+
 def test_the_socket_is_for_its_owner_alone(home: Home) -> None:
     """Mode 0600."""
-    engine_client.ensure(home, program=program())
+    engine_client.ensure(home, program=stand_in.program())
     assert Path(control.path(home)).stat().st_mode & 0o777 == 0o600

@@ -118,9 +118,6 @@ def test_every_way_to_import_finds_the_versions_own_modules(
     """With two versions of it in the process."""
     if "*" in statement and inside_function:
         statement = statement.replace("from .facts import *", "from .facts import VERSION")
-    statement = statement.removeprefix(
-        "import sagaflow; found = VERSION if sagaflow.__name__ == 'sagaflow_mcp' else ''; "
-    )
     body = (
         f"def find():\n    {statement}\n    return found\n"
         if inside_function

@@ -21,6 +21,7 @@ import pytest
 from sagaflow_mcp import models
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, OfflineMessagesApi, Rule, ToolUse, script
+from tests import waiting
 
 REQUEST = models.ModelRequest(tier="HAIKU", system="You are a greeter.", user="Greet alice", max_tokens=64)
 LIMIT = 20
@@ -76,6 +77,7 @@ def listener(answer: bytes) -> Iterator[int]:
     """The port of a server that sends `answer` to the first request and closes."""
 
     def serve() -> None:
+        """Answer one client."""
         connection, _ = server.accept()
         with connection:
             connection.recv(65536)
@@ -92,16 +94,9 @@ def listener(answer: bytes) -> Iterator[int]:
         thread.join(LIMIT)
 
 
-def connections() -> int:
-    """How many connections offline servers of this process have: each has a thread."""
-    return sum("process_request" in thread.name for thread in threading.enumerate())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Return once `condition` holds. TimeoutError when it never does."""
-    async with asyncio.timeout(LIMIT):
-        for _ in iter(condition, True):
-            await asyncio.sleep(0.02)
+def daemons() -> set[threading.Thread]:
+    """The threads that a process does not wait for at its end, those of offline servers among them."""
+    return {thread for thread in threading.enumerate() if thread.daemon}
 
 
 @contextmanager
@@ -333,8 +328,9 @@ async def test_clients_are_kept_and_bounded() -> None:
                 credentials = {**api.environment(), "ANTHROPIC_API_KEY": f"key-{number}"}
                 for _ in range(2):
                     await model.complete(REQUEST, credentials=credentials, on_progress=nothing)
-            await until(lambda: connections() <= 8)
+            await waiting.eventually_async(lambda: api.open_connections <= 8, "the clients that are too many to close")
         assert len(api.requests) == 60
+        assert api.connections == 30
 
 
 @pytest.mark.anyio
@@ -401,13 +397,15 @@ async def test_the_offline_api_refuses_what_the_real_one_refuses(user: str, max_
 @pytest.mark.anyio
 async def test_closing_the_offline_api_ends_what_it_holds() -> None:
     """A held call ends with the server, and no thread stays."""
+    before = daemons()
     with OfflineMessagesApi([Rule(hold="never")]) as api:
         call = asyncio.create_task(verdict_of(api))
         await asyncio.to_thread(api.wait_for_requests, 1)
     found = await call
     assert found.retryable
     assert api.requests[0].outcome == "server closed"
-    await until(lambda: connections() == 0)
+    assert api.open_connections == 0
+    await waiting.eventually_async(lambda: daemons() <= before, "the server's threads to end")
 
 
 def test_waiting_for_requests_that_do_not_come_says_what_came() -> None:
@@ -416,14 +414,19 @@ def test_waiting_for_requests_that_do_not_come_says_what_came() -> None:
         api.wait_for_requests(1, seconds=0.01)
 
 
-def test_a_script_survives_json() -> None:
-    """What one process writes another reads."""
+def test_a_script_may_be_json() -> None:
+    """It says the same as one in Python."""
+    text = """[
+        {"match": "a", "reply": {"b": 1}, "times": 2, "usage": {"input_tokens": 3}},
+        {"tools": [{"name": "t", "input": {"x": 1}}], "stop_reason": "max_tokens"},
+        {"error": {"status": 429, "retry_after": 2}, "hold": "gate", "delay_seconds": 0.5, "drop": true}
+    ]"""
     rules = [
         Rule(match="a", reply={"b": 1}, times=2, usage={"input_tokens": 3}),
         Rule(tools=(ToolUse(name="t", input={"x": 1}),), stop_reason="max_tokens"),
         Rule(error=Error(status=429, retry_after=2), hold="gate", delay_seconds=0.5, drop=True),
     ]
-    assert script(json.dumps([rule.to_json() for rule in rules])) == rules
+    assert script(text) == rules
 
 
 @pytest.mark.parametrize(
@@ -449,12 +452,12 @@ async def test_the_offline_api_runs_as_a_process(tmp_path: Path) -> None:
     rules, log, port_file = tmp_path / "rules.json", tmp_path / "calls.jsonl", tmp_path / "port"
     rules.write_text('[{"match": "alice", "reply": "hello", "hold": "gate"}]', encoding="utf-8")
     with offline_process("--script", rules, "--log", log, "--port-file", port_file) as process:
-        await until(port_file.exists)
+        await waiting.eventually_async(port_file.exists, "the port")
         base_url = f"http://127.0.0.1:{port_file.read_text(encoding='utf-8').strip()}"
         async with transport() as model, asyncio.timeout(LIMIT):
             credentials = {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": base_url}
             call = asyncio.create_task(model.complete(REQUEST, credentials=credentials, on_progress=nothing))
-            await until(log.exists)
+            await waiting.eventually_async(log.exists, "a line in the log")
             await asyncio.to_thread(fetch, f"{base_url}/_offline/release/gate", b"")
             assert (await call).text == "hello"
         listed = await asyncio.to_thread(fetch, f"{base_url}/_offline/requests")

@@ -11,7 +11,7 @@ import pytest
 
 from sagaflow_mcp import catalog, pinning, probe
 from sagaflow_mcp.errors import Refusal
-from tests.conftest import eventually
+from tests import waiting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +141,7 @@ def test_a_skill_that_hangs_is_ended_with_everything_it_started(home: Home, fold
     assert "waiting" in log(pinned)
 
     def is_free() -> bool:
+        """Whether nobody holds the lock any more."""
         import fcntl  # noqa: PLC0415 - only this test asks
 
         with held.open("a", encoding="utf-8") as file:
@@ -150,7 +151,7 @@ def test_a_skill_that_hangs_is_ended_with_everything_it_started(home: Home, fold
                 return False
             return True
 
-    eventually(is_free)
+    waiting.eventually(is_free)
 
 
 def test_a_skill_that_ends_the_process_is_refused_with_the_way_it_did(home: Home, folder: Path) -> None:

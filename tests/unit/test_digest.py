@@ -125,7 +125,7 @@ def test_a_skill_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) 
     """The sentence names the file to blame."""
     folder = skill(tmp_path)
     os.truncate(tmp_path / "prompts" / "a.md", digest.LIMIT_BYTES + 1)
-    with pytest.raises(Refusal, match=r"more than the 52 MB .* largest is 'prompts/a.md'"):
+    with pytest.raises(Refusal, match=r"more than the 50 MB .* largest is 'prompts/a.md'"):
         digest.files(folder)
 
 

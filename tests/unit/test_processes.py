@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import processes, supervisor
+from sagaflow_mcp import processes
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.processes import Child, Place
+from tests import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +51,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
     found = Child.found(place)
     if found is not None:
         found.end(0)
-
-
-def said(place: Place, text: str) -> None:
-    """Wait until the process's log ends with `text`."""
-    deadline = time.monotonic() + LIMIT
-    while processes.last_line(place.log) != text:
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)
 
 
 def test_a_lock_is_given_to_one_at_a_time(place: Place) -> None:
@@ -127,7 +119,7 @@ def test_end_kills_what_does_not_heed_sigterm(place: Place) -> None:
     child = Child.spawn(place, ["/bin/sh", "-c", "trap '' TERM; sleep 60 & echo begun; wait"])
     ended = Endings()
     child.watch(ended)
-    said(place, "begun")
+    waiting.eventually(lambda: processes.last_line(place.log) == "begun", "the child's word")
     child.end(0.1)
     assert ended.wait() == "SIGKILL"
     assert not place.alive()
@@ -139,7 +131,9 @@ def test_what_a_dead_child_left_behind_is_killed(place: Place) -> None:
     Child.spawn(place, ["/bin/sh", "-c", "sleep 60 & exit 0"]).watch(ended)
     assert ended.wait() == "exit status 0"
     successor = Child.spawn(place, ["sleep", "60"])
-    assert place.pid() == successor.pid or place.gone(0) is False
+    found = Child.found(place)
+    assert found is not None
+    assert found.pid == successor.pid
     successor.watch(Endings())
 
 
@@ -182,22 +176,3 @@ def test_a_small_log_is_left_alone(tmp_path: Path) -> None:
     path.write_bytes(b"little")
     processes.rotate(str(path))
     assert [entry.name for entry in tmp_path.iterdir()] == ["child.log"]
-
-
-def test_five_early_deaths_in_a_row_are_a_crash_loop() -> None:
-    """The first start comes at once, the next ones ever later, and then no more."""
-    deaths = supervisor.Deaths()
-    assert [deaths.delay(1) for _ in range(5)] == [0, 0.2, 0.4, 0.8, None]
-
-
-def test_a_long_life_clears_the_early_deaths() -> None:
-    """A child that dies now and then is always started at once."""
-    deaths = supervisor.Deaths()
-    assert [deaths.delay(1), deaths.delay(1), deaths.delay(60), deaths.delay(1)] == [0, 0.2, 0, 0]
-
-
-def test_a_forgiven_child_has_one_more_life() -> None:
-    """An early death after that is a crash loop at once."""
-    deaths = supervisor.Deaths()
-    deaths.forgive()
-    assert deaths.delay(1) is None
