@@ -175,7 +175,7 @@ async def _complete(step: context.StepContext, request: models.ModelRequest) -> 
         raise ApplicationError(WITHOUT_CREDENTIALS, type=context.NO_CREDENTIALS, next_retry_delay=NO_CREDENTIALS_DELAY)
     try:
         async with _heartbeats():
-            return await step.services.transport.complete(request, credentials=credentials, on_progress=lambda: None)
+            return await step.services.transport.complete(request, credentials=credentials)
     except Exception as error:  # noqa: BLE001 - the verdict is the one place that knows what it may be
         verdict = models.verdict(error)
         raise ApplicationError(

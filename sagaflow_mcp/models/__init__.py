@@ -19,7 +19,7 @@ from sagaflow_mcp.models._types import (
 )
 
 if TYPE_CHECKING:
-    from sagaflow_mcp.models._messages_api import MessagesApi, messages_api
+    from sagaflow_mcp.models._messages_api import MessagesApi
     from sagaflow_mcp.models._verdict import verdict
 
 __all__ = [
@@ -33,12 +33,11 @@ __all__ = [
     "Tier",
     "Transport",
     "Verdict",
-    "messages_api",
     "model_id",
     "verdict",
 ]
 
-_SLOW = {"MessagesApi": "_messages_api", "messages_api": "_messages_api", "verdict": "_verdict"}
+_SLOW = {"MessagesApi": "_messages_api", "verdict": "_verdict"}
 """Names whose modules import `anthropic`, which takes 2 s: whoever only needs the types does not pay for it."""
 
 

@@ -9,7 +9,7 @@ from sagaflow_mcp.models._claude_command import ClaudeCommand
 from sagaflow_mcp.models._deferred import DeferredMessagesApi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from sagaflow_mcp.models._types import ModelReply, ModelRequest, Transport
 
@@ -25,12 +25,10 @@ class ChosenTransport:
         """Begin to load what takes long."""
         self._api.load()
 
-    async def complete(
-        self, request: ModelRequest, *, credentials: Mapping[str, str], on_progress: Callable[[], None]
-    ) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, credentials: Mapping[str, str]) -> ModelReply:
         """As `MessagesApi.complete` or `ClaudeCommand.complete`."""
         transport: Transport = self._command if CLAUDE in credentials else self._api
-        return await transport.complete(request, credentials=credentials, on_progress=on_progress)
+        return await transport.complete(request, credentials=credentials)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -21,7 +21,7 @@ from sagaflow_mcp import records
 from sagaflow_mcp.models._types import DEFAULT_MODELS, CommandError, IncompleteReply, ModelReply, ModelRequest, model_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 OPTIONS = (
     *("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"),
@@ -92,9 +92,7 @@ class ClaudeCommand:
     def __init__(self, models: Mapping[str, str] = DEFAULT_MODELS) -> None:
         self._models = {**DEFAULT_MODELS, **models}
 
-    async def complete(
-        self, request: ModelRequest, *, credentials: Mapping[str, str], on_progress: Callable[[], None]
-    ) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, credentials: Mapping[str, str]) -> ModelReply:
         """The model's whole reply; cancelling the call ends the command.
 
         Raises:
@@ -109,7 +107,7 @@ class ClaudeCommand:
         environ = _environment(credentials, request.max_tokens)
         # An attempt before this one may have begun the session. Only the command knows.
         for way in ("--resume", "--session-id"):
-            outcome = await _run([program, *options, way, request.session], request, environ, on_progress)
+            outcome = await _run([program, *options, way, request.session], request, environ)
             if UNKNOWN_SESSION not in outcome.complaint:
                 break
         return _reply(outcome)
@@ -145,9 +143,7 @@ class _Outcome:
             self.stop_reason = message["event"]["delta"].get("stop_reason") or self.stop_reason
 
 
-async def _run(
-    command: list[str], request: ModelRequest, environ: dict[str, str], on_progress: Callable[[], None]
-) -> _Outcome:
+async def _run(command: list[str], request: ModelRequest, environ: dict[str, str]) -> _Outcome:
     outcome = _Outcome()
     with tempfile.TemporaryFile() as prompt:
         prompt.write(request.user.encode())
@@ -160,7 +156,6 @@ async def _run(
             try:
                 while line := await asyncio.wait_for(process.stdout.readline(), SILENCE_SECONDS):
                     outcome.hear(line)
-                    on_progress()
                 await asyncio.wait_for(process.wait(), SILENCE_SECONDS)
                 await listening
             except (TimeoutError, ValueError) as error:

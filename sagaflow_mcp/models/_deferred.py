@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from sagaflow_mcp.models._messages_api import MessagesApi
     from sagaflow_mcp.models._types import ModelReply, ModelRequest
@@ -31,16 +31,14 @@ class DeferredMessagesApi:
 
     def _load(self) -> MessagesApi:
         module = importlib.import_module("sagaflow_mcp.models._messages_api")
-        transport: MessagesApi = module.messages_api(self._models)
+        transport: MessagesApi = module.MessagesApi(self._models)
         return transport
 
-    async def complete(
-        self, request: ModelRequest, *, credentials: Mapping[str, str], on_progress: Callable[[], None]
-    ) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, credentials: Mapping[str, str]) -> ModelReply:
         """As `MessagesApi.complete`."""
         # Shielded: a step that is cancelled while it waits must not take the library from the others.
         transport = await asyncio.shield(self.load())
-        return await transport.complete(request, credentials=credentials, on_progress=on_progress)
+        return await transport.complete(request, credentials=credentials)
 
     async def close(self) -> None:
         """Close the transport's connections, if it was ever loaded."""

@@ -14,7 +14,7 @@ from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.models._types import DEFAULT_MODELS, IncompleteReply, ModelReply, ModelRequest, model_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from anthropic.types import Message
 
@@ -52,9 +52,7 @@ class MessagesApi:
         self._models = {**DEFAULT_MODELS, **models}
         self._clients: OrderedDict[_Access, _Client] = OrderedDict()
 
-    async def complete(
-        self, request: ModelRequest, *, credentials: Mapping[str, str], on_progress: Callable[[], None]
-    ) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, credentials: Mapping[str, str]) -> ModelReply:
         """The model's whole reply; cancelling the call closes its connection, which stops the model.
 
         Raises:
@@ -74,7 +72,7 @@ class MessagesApi:
                 messages=[{"role": "user", "content": request.user}],
             ) as stream,
         ):
-            return _reply(await _received(stream, on_progress))
+            return _reply(await _received(stream))
 
     async def close(self) -> None:
         """Close every client; calls that are still running fail."""
@@ -99,11 +97,6 @@ class MessagesApi:
     def _add(self, access: _Access) -> _Client:
         kept = self._clients[access] = _Client(_new_client(access))
         return kept
-
-
-def messages_api(models: Mapping[str, str] = DEFAULT_MODELS) -> MessagesApi:
-    """A transport to the Messages API; `models` takes the place of the default model id of the tiers it names."""
-    return MessagesApi(models)
 
 
 def _access(credentials: Mapping[str, str]) -> _Access:
@@ -141,13 +134,12 @@ def _new_client(access: _Access) -> anthropic.AsyncAnthropic:
     return client
 
 
-async def _received(stream: anthropic.AsyncMessageStream[None], on_progress: Callable[[], None]) -> Message:
+async def _received(stream: anthropic.AsyncMessageStream[None]) -> Message:
     """The message, once its last event has come. IncompleteReply when it does not come or makes no sense."""
     message: Message | None = None
     try:
         # To the end of the stream, not to its last event: only a connection read to its end is used again.
         async for event in stream:
-            on_progress()
             if event.type == "message_stop":
                 message = event.message
     except ValueError as error:

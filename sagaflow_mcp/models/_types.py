@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import timedelta
 
 
@@ -38,8 +38,6 @@ class ModelRequest:
     """Empty for none."""
     user: str
     max_tokens: int
-    model: str | None = None
-    """A model id that takes the place of the tier's."""
     session: str = ""
     """A UUID of the step, the same in each attempt, by which a transport that has sessions goes on with one."""
     folder: str = "/"
@@ -66,13 +64,11 @@ class ModelReply:
 class Transport(Protocol):
     """A way to reach a model."""
 
-    async def complete(
-        self, request: ModelRequest, *, credentials: Mapping[str, str], on_progress: Callable[[], None]
-    ) -> ModelReply:
+    async def complete(self, request: ModelRequest, *, credentials: Mapping[str, str]) -> ModelReply:
         """The model's whole reply; cancelling the call stops the model.
 
         `credentials` are environment names and values, such as `ANTHROPIC_API_KEY`; nothing is taken from the process's
-        own environment. `on_progress` is called each time that a piece of the reply has arrived.
+        own environment.
 
         Any exception may come out: `verdict` says what it means.
         """
@@ -106,8 +102,6 @@ class CommandError(Failure):
 
 def model_id(request: ModelRequest, models: Mapping[str, str] = DEFAULT_MODELS) -> str:
     """The model id that `request` asks for. Refusal when its tier is not in `models`."""
-    if request.model:
-        return request.model
     try:
         return models[request.tier.upper()]
     except KeyError:

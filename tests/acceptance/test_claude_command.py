@@ -66,7 +66,7 @@ def complete(access: dict[str, str], folder: Path, user: str, **fields: Any) -> 
                 **fields,
             }
         )
-        return await ClaudeCommand().complete(request, credentials=access, on_progress=lambda: None)
+        return await ClaudeCommand().complete(request, credentials=access)
 
     return anyio.run(call)
 

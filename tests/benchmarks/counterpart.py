@@ -89,12 +89,12 @@ async def _calls(count: int) -> float:
 
     credentials = found_in(os.environ)
     request = models.ModelRequest(tier="HAIKU", system="Answer.", user="bench", max_tokens=4096)
-    transport = models.messages_api()
+    transport = models.MessagesApi()
     try:
         for index in range(count + 1):
             if index == 1:  # The first call connects.
                 began = time.perf_counter()
-            await transport.complete(request, credentials=credentials, on_progress=lambda: None)
+            await transport.complete(request, credentials=credentials)
         return (time.perf_counter() - began) / count
     finally:
         await transport.close()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -37,23 +37,17 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def transport(**kwargs: Any) -> AsyncIterator[models.MessagesApi]:
     """A transport that is closed again."""
-    api = models.messages_api(**kwargs)
+    api = models.MessagesApi(**kwargs)
     try:
         yield api
     finally:
         await api.close()
 
 
-def nothing() -> None:
-    """No interest in progress."""
-
-
-async def complete(
-    api: OfflineMessagesApi, request: models.ModelRequest = REQUEST, on_progress: Callable[[], None] = nothing
-) -> models.ModelReply:
+async def complete(api: OfflineMessagesApi, request: models.ModelRequest = REQUEST) -> models.ModelReply:
     """One reply from `api` by a transport of its own."""
     async with transport() as model, asyncio.timeout(LIMIT):
-        return await model.complete(request, credentials=api.environment(), on_progress=on_progress)
+        return await model.complete(request, credentials=api.environment())
 
 
 async def verdict_of(api: OfflineMessagesApi) -> models.Verdict:
@@ -120,14 +114,12 @@ def fetch(url: str, data: bytes | None = None) -> Any:
 
 @pytest.mark.anyio
 async def test_a_reply_is_streamed_with_its_tokens() -> None:
-    """Text, model, stop reason and all four token counts arrive, and progress is told."""
+    """Text, model, stop reason and all four token counts arrive."""
     usage = {"input_tokens": 11, "output_tokens": 7, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 3}
-    steps: list[None] = []
     with OfflineMessagesApi([Rule(match=r"Greet (\w+)", reply="hello, ${1} 👋", usage=usage)]) as api:
-        reply = await complete(api, on_progress=lambda: steps.append(None))
+        reply = await complete(api)
         asked = api.requests[0]
     assert reply == models.ModelReply("hello, alice 👋", "claude-haiku-5-5", "end_turn", 11, 7, 5, 3)
-    assert len(steps) > 5
     assert asked.body["stream"] is True
     assert (asked.body["system"], asked.body["max_tokens"]) == ("You are a greeter.", 64)
     assert asked.body["messages"] == [{"role": "user", "content": "Greet alice"}]
@@ -137,14 +129,14 @@ async def test_a_reply_is_streamed_with_its_tokens() -> None:
 
 @pytest.mark.anyio
 async def test_the_tier_chooses_the_model() -> None:
-    """A tier has a default model, which the configuration replaces and a request overrides."""
+    """A tier has a default model, which the configuration replaces."""
     with OfflineMessagesApi() as api:
         async with transport(models={"OPUS": "own-model"}) as model:
-            for tier, name in (("sonnet", None), ("OPUS", None), ("HAIKU", "other-model")):
-                request = models.ModelRequest(tier=tier, system="", user="hi", max_tokens=1, model=name)
-                await model.complete(request, credentials=api.environment(), on_progress=nothing)
+            for tier in ("sonnet", "OPUS"):
+                request = models.ModelRequest(tier=tier, system="", user="hi", max_tokens=1)
+                await model.complete(request, credentials=api.environment())
         bodies = [each.body for each in api.requests]
-    assert [body["model"] for body in bodies] == ["claude-sonnet-5-5", "own-model", "other-model"]
+    assert [body["model"] for body in bodies] == ["claude-sonnet-5-5", "own-model"]
     assert "system" not in bodies[0]
 
 
@@ -154,7 +146,7 @@ async def test_an_unknown_tier_is_refused() -> None:
     async with transport() as model:
         request = models.ModelRequest(tier="TINY", system="", user="hi", max_tokens=1)
         with pytest.raises(Refusal, match="'TINY' is not one of HAIKU, SONNET, OPUS"):
-            await model.complete(request, credentials={"ANTHROPIC_API_KEY": "x"}, on_progress=nothing)
+            await model.complete(request, credentials={"ANTHROPIC_API_KEY": "x"})
 
 
 @pytest.mark.anyio
@@ -164,7 +156,7 @@ async def test_a_wrong_key_ends_the_step_at_once() -> None:
         wrong = {**api.environment(), "ANTHROPIC_API_KEY": "wrong-key-1111"}
         async with transport() as model:
             with pytest.raises(anthropic.AuthenticationError) as failure:
-                await model.complete(REQUEST, credentials=wrong, on_progress=nothing)
+                await model.complete(REQUEST, credentials=wrong)
         assert len(api.requests) == 1
     found = models.verdict(failure.value)
     assert (found.retryable, found.type) == (False, "authentication_error")
@@ -222,7 +214,7 @@ async def test_a_reply_that_just_ends_is_incomplete(content: bytes) -> None:
         credentials = {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}"}
         async with transport() as model, asyncio.timeout(LIMIT):
             with pytest.raises(models.IncompleteReply) as failure:
-                await model.complete(REQUEST, credentials=credentials, on_progress=nothing)
+                await model.complete(REQUEST, credentials=credentials)
     assert models.verdict(failure.value).retryable
 
 
@@ -259,7 +251,7 @@ async def test_cancelling_one_call_leaves_the_others() -> None:
             def call(user: str) -> asyncio.Task[models.ModelReply]:
                 """A call that has begun."""
                 request = models.ModelRequest(tier="HAIKU", system="", user=user, max_tokens=1)
-                return asyncio.create_task(model.complete(request, credentials=api.environment(), on_progress=nothing))
+                return asyncio.create_task(model.complete(request, credentials=api.environment()))
 
             first, second = call("held 1"), call("held 2")
             await asyncio.to_thread(api.wait_for_requests, 2)
@@ -291,9 +283,9 @@ async def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyP
         assert (await complete(api)).text == "Greet alice"
         by_token = {"ANTHROPIC_AUTH_TOKEN": "right", "ANTHROPIC_API_KEY": "", "ANTHROPIC_BASE_URL": api.base_url}
         async with transport() as model:
-            assert (await model.complete(REQUEST, credentials=by_token, on_progress=nothing)).text == "Greet alice"
+            assert (await model.complete(REQUEST, credentials=by_token)).text == "Greet alice"
             with pytest.raises(Refusal, match="set ANTHROPIC_API_KEY"):
-                await model.complete(REQUEST, credentials={"ANTHROPIC_BASE_URL": api.base_url}, on_progress=nothing)
+                await model.complete(REQUEST, credentials={"ANTHROPIC_BASE_URL": api.base_url})
         assert len(api.requests) == 2
         assert "x-planted" not in api.requests[0].headers
 
@@ -314,7 +306,7 @@ async def test_unusable_credentials_are_refused(credentials: dict[str, str]) -> 
     """One sentence, without the key, before anything is sent."""
     async with transport() as model:
         with pytest.raises(Refusal) as refusal:
-            await model.complete(REQUEST, credentials=credentials, on_progress=nothing)
+            await model.complete(REQUEST, credentials=credentials)
     assert "planted" not in str(refusal.value)
     assert not models.verdict(refusal.value).retryable
 
@@ -327,7 +319,7 @@ async def test_clients_are_kept_and_bounded() -> None:
             for number in range(30):
                 credentials = {**api.environment(), "ANTHROPIC_API_KEY": f"key-{number}"}
                 for _ in range(2):
-                    await model.complete(REQUEST, credentials=credentials, on_progress=nothing)
+                    await model.complete(REQUEST, credentials=credentials)
             await waiting.eventually_async(lambda: api.open_connections <= 8, "the clients that are too many to close")
         assert len(api.requests) == 60
         assert api.connections == 30
@@ -456,7 +448,7 @@ async def test_the_offline_api_runs_as_a_process(tmp_path: Path) -> None:
         base_url = f"http://127.0.0.1:{port_file.read_text(encoding='utf-8').strip()}"
         async with transport() as model, asyncio.timeout(LIMIT):
             credentials = {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": base_url}
-            call = asyncio.create_task(model.complete(REQUEST, credentials=credentials, on_progress=nothing))
+            call = asyncio.create_task(model.complete(REQUEST, credentials=credentials))
             await waiting.eventually_async(log.exists, "a line in the log")
             await asyncio.to_thread(fetch, f"{base_url}/_offline/release/gate", b"")
             assert (await call).text == "hello"
