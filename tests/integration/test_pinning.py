@@ -16,6 +16,7 @@ from tests.integration.author import SKILL, Author
 
 if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
+    from sagaflow_mcp.pinning import Pinned
 
 
 @pytest.fixture
@@ -62,27 +63,45 @@ def test_twenty_processes_pinning_at_once_make_one_copy(author: Author) -> None:
     assert [path.name for path in Path(author.home.skills, "two-words").iterdir()] == [author.pin().digest]
 
 
+EDITOR = """
+import sys
+from pathlib import Path
+
+folder, draft = Path(sys.argv[1]), Path(sys.argv[1], "draft~")
+number = 0
+for line in sys.stdin:
+    for number in range(number + 1, number + 1 + int(line)):
+        for name in ("first.py", "second.py"):
+            draft.write_text(f"x = {number}", encoding="utf-8")
+            draft.replace(folder / name)
+    print("edited", flush=True)
+"""
+"""Writes as many of the next numbers as it is told into two files, each number into the first file first."""
+
+
 def test_a_skill_edited_while_it_is_copied_is_pinned_whole(author: Author) -> None:
-    """What is pinned is one state of the skill, never a mixture."""
-    code = (
-        "import sys\nfrom pathlib import Path\nfolder = Path(sys.argv[1])\nprint('editing', flush=True)\n"
-        "for number in range(10**9):\n"
-        "    for name in ('a.py', 'b.py'):\n"
-        "        (folder / 'new').write_text(f'x = {number // 40}'); (folder / 'new').replace(folder / name)\n"
-    )
-    author.edit(**{"a.py": "x = 0", "b.py": "x = 0"})
-    editor = subprocess.Popen([sys.executable, "-c", code, str(author.folder)], stdout=subprocess.PIPE)
-    try:
+    """What is pinned is one state that the skill was in, never a mixture of two."""
+    author.edit(**{"first.py": "x = 0", "second.py": "x = 0"})
+    command = [sys.executable, "-c", EDITOR, str(author.folder)]
+    pins: set[Pinned] = set()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as editor:
+        assert editor.stdin is not None
         assert editor.stdout is not None
-        editor.stdout.readline()
-        for _ in range(30):
+        for edits in range(1, 31):
+            editor.stdin.write(f"{edits}\n")
+            editor.stdin.flush()
             try:
-                pinned = author.pin()
+                pins.add(author.pin())
             except (Failure, Refusal) as error:
                 assert "two-words" in str(error)  # noqa: PT017 - giving up in a sentence is right as well
-            else:
-                pinning.verify(pinned)
-    finally:
-        editor.kill()
-        editor.communicate(timeout=10)
+            assert editor.stdout.readline() == "edited\n"
+        pins.add(author.pin())
+        editor.stdin.close()
+    assert len(pins) > 1
+    for pinned in pins:
+        first, second = (
+            int((pinned.code / name).read_text(encoding="utf-8").removeprefix("x = "))
+            for name in ("first.py", "second.py")
+        )
+        assert first - second in {0, 1}
     assert not [path.name for path in Path(author.home.skills, "two-words").glob(".*")]
