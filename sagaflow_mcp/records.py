@@ -151,6 +151,12 @@ def moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def now() -> str:
+    """The present moment as records write it, to the millisecond: two entries of one second keep their order."""
+    seconds = time.time()
+    return f"{moment(seconds)[:-1]}.{int(seconds % 1 * 1000):03d}Z"
+
+
 def one_line(text: str, limit: int = 300) -> str:
     """`text` as one harmless line of at most `limit` characters; it ends with … where something was cut. Never raises.
 
