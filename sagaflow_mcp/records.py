@@ -25,6 +25,9 @@ SCHEMA = 1
 SIZE_LIMIT = 64 * 1024
 """Characters in one record. Its text fields are lines and paths; what is longer belongs into the run's folder."""
 
+SENTENCE_LIMIT = 1000
+"""The longest sentence about an error that anybody is shown, in characters."""
+
 _RUN_ID = r"[a-z0-9][a-z0-9._-]{0,99}"
 _RUN_IDS = re.compile(_RUN_ID)
 _ENTRY_IDS = re.compile(_RUN_ID + r"~[0-9a-z]{1,20}")

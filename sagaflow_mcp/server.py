@@ -62,25 +62,30 @@ MAX_WAIT_SECONDS = 1500.0
 
 
 class _Server(MCPServer):
-    """A server that says in one sentence what is wrong with the arguments of a call."""
+    """A server that says in one short sentence what is wrong with a call."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        for tool in await self.list_tools():
-            unknown = sorted(arguments.keys() - tool.input_schema["properties"].keys()) if tool.name == name else []
-            if unknown:
-                # The SDK would leave it out, and do something else than was asked for.
-                takes = ", ".join(tool.input_schema["properties"]) or "none"
-                raise ToolError(f"Error executing tool {name}: unknown argument {unknown[0]!r}; it takes: {takes}")
         try:
+            await self._refuse_unknown(name, arguments)
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
-            if isinstance(error.__cause__, ValidationError):
-                raise ToolError(
-                    f"Error executing tool {name}: {server_views.complaint(error.__cause__)}"
-                ) from error.__cause__
-            raise
+            cause = error.__cause__
+            said = str(error)
+            if isinstance(cause, ValidationError):
+                said = f"Error executing tool {name}: {server_views.complaint(cause)}"
+            # Of the same type: one that it did not expect the SDK writes into the log.
+            raise type(error)(records.one_line(said, records.SENTENCE_LIMIT)) from cause
+
+    async def _refuse_unknown(self, name: str, arguments: dict[str, Any]) -> None:
+        """Return when the tool `name` has all of `arguments`: the SDK would leave out one that it has not."""
+        for tool in await self.list_tools():
+            known = tool.input_schema["properties"]
+            unknown = sorted(arguments.keys() - known.keys()) if tool.name == name else []
+            if unknown:
+                shown, takes = records.one_line(unknown[0], 80), ", ".join(known) or "none"
+                raise ToolError(f"Error executing tool {name}: unknown argument {shown!r}; it takes: {takes}")
 
 
 @asynccontextmanager

@@ -74,7 +74,7 @@ def told(kind: type[ToolError | ResourceError] = ToolError) -> Iterator[None]:
     try:
         yield
     except SagaflowError as error:
-        raise kind(wording.for_agent(str(error))) from error
+        raise kind(records.one_line(wording.for_agent(str(error)), records.SENTENCE_LIMIT)) from error
     except (ToolError, ResourceError):
         raise
     except Exception as error:
