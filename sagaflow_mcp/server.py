@@ -199,9 +199,7 @@ async def list_runs(
     """Runs of this home, newest first."""
     with server_views.told():
         home = (await _settings()).home
-        wanted = status.upper() if status else None
-        if wanted not in {None, "RUNNING", *records.ENDINGS}:
-            raise ToolError(f"status {status!r} is not one of RUNNING, {', '.join(sorted(records.ENDINGS))}")
+        wanted = runs.parse_state(status) if status else None
         found = await anyio.to_thread.run_sync(lambda: runs.listing(home, status=wanted, limit=limit))
         return "\n".join(wording.run_line(each) for each in found) or "no runs"
 

@@ -168,6 +168,7 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("dismiss", {}, "give either run_ids or all=true"),
     ("get_run", {"\x1b[31m</x>" * 10_000: 1}, "unknown argument"),
     ("list_runs", {"status": "ready"}, "'ready' is not one of"),
+    ("list_runs", {"status": "\x1b[31m</x>" * 10_000}, "is not one of"),
     ("list_inbox", {"limit": 0}, "greater than or equal to 1"),
     ("list_skills", {"name": "nothing"}, "'nothing'"),
 ]
