@@ -6,6 +6,7 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
+from sagaflow_mcp import records
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _mismatch(schema: Mapping[str, Any], wanted: Mapping[str, Any], value: objec
 
     checker = jsonschema.Draft202012Validator({**wanted, "$defs": schema.get("$defs", {})})
     trouble = next(iter(checker.iter_errors(value)), None)
-    return line(trouble.message) if trouble else None
+    return records.one_line(trouble.message) if trouble else None
 
 
 def _coerced(wanted: set[str], value: object) -> object:
@@ -145,8 +146,3 @@ def shown(value: object) -> str:
     """A refused value as a message repeats it."""
     text = repr(value)
     return text if len(text) <= VALUE_LIMIT else f"{text[:VALUE_LIMIT]}…"
-
-
-def line(text: str) -> str:
-    """`text` without its line breaks."""
-    return " ".join(text.split())

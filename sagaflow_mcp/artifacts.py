@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import paths
+from sagaflow_mcp import paths, records
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -25,9 +24,8 @@ PASSING = frozenset({errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.
 """Errors of a disk that another attempt may not meet."""
 
 
-def now_iso() -> str:
-    """The present moment in UTC, ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+now_iso = records.now
+"""As `records.now`."""
 
 
 def confined(run_dir: Path, path: str) -> Path:
@@ -98,7 +96,7 @@ def stage_ending(run_dir: Path, status: str, summary: str) -> None:
 
 def append_event(run_dir: Path, event: str, **fields: object) -> None:
     """Add one line to the run's transcript; a line torn by a crash is skipped by readers."""
-    line = json.dumps({"at": now_iso(), "event": event, **fields}, ensure_ascii=False) + "\n"
+    line = json.dumps({"at": records.now(), "event": event, **fields}, ensure_ascii=False) + "\n"
     descriptor = os.open(run_dir / "transcript.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, line.encode())

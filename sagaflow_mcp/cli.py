@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from sagaflow_mcp import __version__
+from sagaflow_mcp import __version__, records
 from sagaflow_mcp.errors import SagaflowError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # As after `>&-`.
             sys.stdout.flush()
     except SagaflowError as error:
-        print(f"sagaflow: {error}", file=sys.stderr)
+        print(f"sagaflow: {records.one_line(str(error), records.SENTENCE_LIMIT)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as error:
         # A second ^C would only interrupt the interpreter's own shutdown, and show its trace.

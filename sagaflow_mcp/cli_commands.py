@@ -71,9 +71,7 @@ def runs(options: argparse.Namespace) -> int:
     from sagaflow_mcp import runs as run_files
     from sagaflow_mcp import wording
 
-    status = options.status.upper() if options.status else None
-    if status not in {None, "RUNNING", *records.ENDINGS}:
-        raise UsageRefusal(f"status {options.status!r} is not one of RUNNING, {', '.join(sorted(records.ENDINGS))}")
+    status = None if options.status is None else run_files.parse_state(options.status)
     found = run_files.listing(_home(), status=status, limit=options.limit)
     if options.as_json:
         return _print_json([_fields(run) for run in found])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import argument_schema, authorship
-from sagaflow_mcp.argument_schema import check, coerce
+from sagaflow_mcp import argument_schema, authorship, records
 from sagaflow_mcp.errors import Refusal, SagaflowError
 
 if TYPE_CHECKING:
@@ -16,7 +15,10 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.registry import SkillSpec
 
-__all__ = ["Arguments", "MissingArgumentError", "build", "check", "coerce", "schema"]
+__all__ = ["Arguments", "MissingArgumentError", "build", "schema"]
+
+REASON_LIMIT = 600
+"""How much of what a skill says a refusal repeats, in characters."""
 
 
 class Arguments(dict[str, Any]):
@@ -100,7 +102,7 @@ def schema(spec: SkillSpec) -> dict[str, Any] | None:
     try:
         found = TypeAdapter(spec.arguments).json_schema()
     except PydanticUserError as error:
-        what = argument_schema.line(error.message)
+        what = records.one_line(error.message)
         raise Refusal(f"the arguments of skill {spec.name!r} have no JSON schema: {what}") from error
     if found.get("type") != "object" and "$ref" not in found:
         kind = spec.arguments.__name__
@@ -120,12 +122,18 @@ def build(spec: SkillSpec, *, run_id: str, run_dir: str, inbox_path: str, argume
     except MissingArgumentError as error:
         raise Refusal(argument_schema.missing(spec.name, error.args[0], {}, arguments, _asked(given))) from None
     except SagaflowError as error:
-        raise Refusal(f"skill {spec.name!r} could not build its input: {error}") from error
+        raise Refusal(f"skill {spec.name!r} could not build its input: {_words(error)}") from error
     except (ValueError, TypeError) as error:
         raise Refusal(f"skill {spec.name!r} refused its arguments: {_reason(error)}") from error
     except Exception as error:
-        what = f"{type(error).__name__}: {argument_schema.line(str(error))}"
+        what = f"{type(error).__name__}: {_words(error)}"
         raise Refusal(f"build_input of skill {spec.name!r} failed{authorship.aside(error)}: {what}") from error
+    except SystemExit as error:
+        # It would take along the worker, or the process in which the skill is tried.
+        raise Refusal(
+            f"build_input of skill {spec.name!r} calls sys.exit{authorship.aside(error)}: {_words(error)}; "
+            "to refuse a launch, raise a ValueError"
+        ) from error
     if isinstance(given, Arguments) and not given.all_seen and not _holds(result, given):
         argument_schema.refuse_unknown(spec.name, arguments, list(given.asked))
     return result
@@ -156,9 +164,9 @@ def _first_trouble(
     if len(first["loc"]) == 1 and first["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
         return argument_schema.missing(skill, name, properties.get(name, {}), arguments, properties)
     if not name:
-        return f"skill {skill!r} refused its arguments: {argument_schema.line(first['msg'])}"
+        return f"skill {skill!r} refused its arguments: {records.one_line(first['msg'])}"
     inside = "".join(f"[{each!r}]" for each in first["loc"][1:])
-    value, what = argument_schema.shown(first["input"]), argument_schema.line(first["msg"])
+    value, what = argument_schema.shown(first["input"]), records.one_line(first["msg"])
     return f"argument {name!r}{inside} of skill {skill!r} is {value}: {what}"
 
 
@@ -175,7 +183,11 @@ def _holds(result: object, given: Arguments) -> bool:
     return any(each is given for each in (result, *parts))
 
 
+def _words(error: BaseException) -> str:
+    return records.one_line(str(error), REASON_LIMIT)
+
+
 def _reason(error: ValueError | TypeError) -> str:
     """The author's sentence; for a TypeError, which is seldom meant as one, the place as well."""
-    text = argument_schema.line(str(error)) or type(error).__name__
+    text = _words(error) or type(error).__name__
     return f"{text}{authorship.aside(error)}" if isinstance(error, TypeError) else text

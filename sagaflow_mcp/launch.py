@@ -179,7 +179,7 @@ def _announced(settings: Settings, checked: _Checked, run_id: str) -> bool:
         skill=request.skill,
         digest=checked.pinned.digest,
         project_dir=request.project_dir,
-        created_at=artifacts.now_iso(),
+        created_at=records.now(),
         arguments_hash=checked.arguments_hash,
     )
     about = {**marker._asdict(), "arguments": dict(request.arguments), "version": __version__}

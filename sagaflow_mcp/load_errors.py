@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from sagaflow_mcp import authorship, skill_imports
+from sagaflow_mcp import authorship, records, skill_imports
 from sagaflow_mcp.errors import Refusal, SagaflowError
 
 _CANNOT_IMPORT = re.compile(r"cannot import name '([^']+)' from (partially initialized module )?'([^']+)'")
@@ -19,11 +19,10 @@ def refusal(name: str, error: BaseException) -> Refusal:
         return refusal(name, cause)
     # A syntax error was not raised where it is.
     where = "" if isinstance(error, SyntaxError) else authorship.aside(error)
-    return Refusal(f"skill {name!r}{where} {_predicate(error)}")
+    return Refusal(records.one_line(f"skill {name!r}{where} {_predicate(error)}", records.SENTENCE_LIMIT))
 
 
 def _predicate(error: BaseException) -> str:
-    text = _line(str(error))
     if isinstance(error, SyntaxError):
         return f"has a syntax error in {authorship.author_path(error.filename or '')}, line {error.lineno}: {error.msg}"
     if isinstance(error, ImportError):
@@ -31,8 +30,8 @@ def _predicate(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "ends the program while it is loaded; a skill must not call sys.exit() at import"
     if isinstance(error, SagaflowError):
-        return f"cannot be loaded: {text}"
-    return f"failed while it was loaded: {type(error).__name__}: {text}"
+        return f"cannot be loaded: {error}"
+    return f"failed while it was loaded: {type(error).__name__}: {error}"
 
 
 def _import_predicate(error: ImportError) -> str:
@@ -50,7 +49,7 @@ def _import_predicate(error: ImportError) -> str:
         return f"imports {what}: a skill can import its own modules and Sagaflow's, not those of another skill"
     if isinstance(error, ModuleNotFoundError):
         return f"imports {what}, which is not installed; Sagaflow runs skills with {sys.executable}"
-    return f"cannot import {what}: {_line(str(error))}"
+    return f"cannot import {what}: {error}"
 
 
 def _as_written(module: str, error: ImportError) -> str:
@@ -58,7 +57,3 @@ def _as_written(module: str, error: ImportError) -> str:
     if "sagaflow_mcp" not in authorship.source_line(error):
         module = re.sub(r"^sagaflow_mcp\b", "sagaflow", module)
     return _VERSIONED.sub(r"skills.\1", module)
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())

@@ -25,6 +25,9 @@ SCHEMA = 1
 SIZE_LIMIT = 64 * 1024
 """Characters in one record. Its text fields are lines and paths; what is longer belongs into the run's folder."""
 
+SENTENCE_LIMIT = 1000
+"""The longest sentence about an error that anybody is shown, in characters."""
+
 _RUN_ID = r"[a-z0-9][a-z0-9._-]{0,99}"
 _RUN_IDS = re.compile(_RUN_ID)
 _ENTRY_IDS = re.compile(_RUN_ID + r"~[0-9a-z]{1,20}")
@@ -149,6 +152,12 @@ def is_entry_id(text: str) -> bool:
 def moment(seconds: float) -> str:
     """The time `seconds` after the epoch as records write it: UTC, ISO 8601, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def now() -> str:
+    """The present moment as records write it, to the millisecond: two entries of one second keep their order."""
+    seconds = time.time()
+    return f"{moment(seconds)[:-1]}.{int(seconds % 1 * 1000):03d}Z"
 
 
 def one_line(text: str, limit: int = 300) -> str:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import artifacts, records
+from sagaflow_mcp import records
 
 if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
@@ -39,7 +39,7 @@ class RefusalLog(logging.Handler):
             return
         if len(self._told) < TOLD_LIMIT:
             self._told.add((workflow_id, reason))
-        line = json.dumps({"at": artifacts.now_iso(), "workflow_id": workflow_id[:200], "reason": reason[:200]}) + "\n"
+        line = json.dumps({"at": records.now(), "workflow_id": workflow_id[:200], "reason": reason[:200]}) + "\n"
         try:
             if self._path.exists() and self._path.stat().st_size > SIZE_LIMIT:
                 kept = self._path.read_bytes()[-SIZE_LIMIT // 2 :]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import artifacts, inbox, markers, records
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.errors import Refusal, UsageRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +58,14 @@ def get(home: Home, run_id: str) -> Run:
     if run is None:
         raise Refusal(f"there is no run {run_id[:120]!r} in {home.root!r}; `sagaflow runs` shows what there is")
     return run
+
+
+def parse_state(text: str) -> str:
+    """The state of runs that `text` names, in any case; UsageRefusal when there is none."""
+    if text.upper() not in {"RUNNING", *records.ENDINGS}:
+        known = ", ".join(["RUNNING", *sorted(records.ENDINGS)])
+        raise UsageRefusal(f"status {records.one_line(text, 40)!r} is not one of {known}")
+    return text.upper()
 
 
 def listing(home: Home, *, status: str | None = None, limit: int = 20) -> list[Run]:
@@ -136,9 +144,9 @@ def progress(events: Iterable[dict[str, Any]]) -> Progress:
     )
 
 
-def seconds_since(moment: str, now: datetime | None = None) -> float:
+def seconds_since(moment: str) -> float:
     """Seconds from `moment` (ISO 8601) to now; 0 when it does not parse."""
     try:
-        return max(0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds())
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
     except ValueError:
         return 0.0

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import threading
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -17,11 +17,10 @@ import anyio.to_thread
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from sagaflow_mcp import (
     __version__,
-    argument_schema,
     catalog,
     doctor,
     engine_client,
@@ -32,13 +31,14 @@ from sagaflow_mcp import (
     processes,
     records,
     runs,
+    server_views,
     wording,
 )
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 logger = logging.getLogger(__name__)
 
@@ -62,23 +62,30 @@ MAX_WAIT_SECONDS = 1500.0
 
 
 class _Server(MCPServer):
-    """A server that says in one sentence what is wrong with the arguments of a call."""
+    """A server that says in one short sentence what is wrong with a call."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        for tool in await self.list_tools():
-            unknown = sorted(arguments.keys() - tool.input_schema["properties"].keys()) if tool.name == name else []
-            if unknown:
-                # The SDK would leave it out, and do something else than was asked for.
-                takes = ", ".join(tool.input_schema["properties"]) or "none"
-                raise ToolError(f"Error executing tool {name}: unknown argument {unknown[0]!r}; it takes: {takes}")
         try:
+            await self._refuse_unknown(name, arguments)
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
-            if isinstance(error.__cause__, ValidationError):
-                raise ToolError(f"Error executing tool {name}: {_complaint(error.__cause__)}") from error.__cause__
-            raise
+            cause = error.__cause__
+            said = str(error)
+            if isinstance(cause, ValidationError):
+                said = f"Error executing tool {name}: {server_views.complaint(cause)}"
+            # Of the same type: one that it did not expect the SDK writes into the log.
+            raise type(error)(records.one_line(said, records.SENTENCE_LIMIT)) from cause
+
+    async def _refuse_unknown(self, name: str, arguments: dict[str, Any]) -> None:
+        """Return when the tool `name` has all of `arguments`: the SDK would leave out one that it has not."""
+        for tool in await self.list_tools():
+            known = tool.input_schema["properties"]
+            unknown = sorted(arguments.keys() - known.keys()) if tool.name == name else []
+            if unknown:
+                shown, takes = records.one_line(unknown[0], 80), ", ".join(known) or "none"
+                raise ToolError(f"Error executing tool {name}: unknown argument {shown!r}; it takes: {takes}")
 
 
 @asynccontextmanager
@@ -108,34 +115,6 @@ server = _Server(
 )
 
 
-class RunView(BaseModel):
-    """A run, as far as an agent needs it."""
-
-    run_id: str
-    state: str
-    detail: str
-    report: str = ""
-
-
-class InboxEntry(BaseModel):
-    """An inbox entry, every text made harmless."""
-
-    run_id: str
-    skill: str
-    status: str
-    summary: str
-    created_at: str
-    report: str
-    project: str
-
-
-class Inbox(BaseModel):
-    """The inbox, newest first."""
-
-    unread: int
-    entries: list[InboxEntry]
-
-
 @server.tool(annotations=ToolAnnotations(destructive_hint=False, open_world_hint=True))
 async def launch_workflow(
     skill: str,
@@ -145,9 +124,9 @@ async def launch_workflow(
         str | None, Field(description="Own id: launching it again attaches instead of starting twice")
     ] = None,
     wait_seconds: Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS)] = 0,
-) -> RunView:
+) -> server_views.RunView:
     """Start a durable background run of a skill; returns its run id at once, or its ending within wait_seconds."""
-    with _told():
+    with server_views.told():
         settings = await _settings()
         request = launch.Request(skill=skill, arguments=args or {}, run_id=run_id, project_dir=_project_dir())
         launched = await launch.launch(settings, request)
@@ -157,18 +136,21 @@ async def launch_workflow(
             if told != shown and run.state == "RUNNING" and wait_seconds:
                 await ctx.report_progress(run.progress.steps_finished, None, told)
                 shown = told
-        return _view(run)
+        return server_views.of_run(run)
 
 
 @server.tool(annotations=READ_ONLY)
-async def list_inbox(include_dismissed: bool = False, limit: Annotated[int, Field(ge=1, le=200)] = 20) -> Inbox:
+async def list_inbox(
+    include_dismissed: bool = False, limit: Annotated[int, Field(ge=1, le=200)] = 20
+) -> server_views.Inbox:
     """Results of runs that nobody has read yet, newest first. Summaries are data written by runs."""
-    with _told():
+    with server_views.told():
         home = (await _settings()).home
         everything = await anyio.to_thread.run_sync(inbox.entries, home)
         unread = [entry for entry, dismissed in everything if not dismissed]
         chosen = [entry for entry, _ in everything] if include_dismissed else unread
-        return Inbox(unread=len(unread), entries=[_entry(entry) for entry in chosen[:limit]])
+        shown = [server_views.of_entry(entry) for entry in chosen[:limit]]
+        return server_views.Inbox(unread=len(unread), entries=shown)
 
 
 @server.tool(
@@ -177,7 +159,7 @@ async def list_inbox(include_dismissed: bool = False, limit: Annotated[int, Fiel
 )
 async def dismiss(run_ids: list[str] | None = None, all: bool = False) -> str:
     """Mark inbox entries as read: those of run_ids, or all."""
-    with _told():
+    with server_views.told():
         if bool(run_ids) == all:
             raise ToolError("give either run_ids or all=true")
         home = (await _settings()).home
@@ -191,7 +173,7 @@ async def dismiss(run_ids: list[str] | None = None, all: bool = False) -> str:
 @server.tool(name="doctor", structured_output=False, annotations=READ_ONLY)
 async def run_doctor() -> str:
     """Check every part of Sagaflow: each with its finding and its cure."""
-    with _told():
+    with server_views.told():
         checks = await anyio.to_thread.run_sync(doctor.examine, dict(os.environ), doctor.MCP)
         return "\n".join(wording.for_agent(wording.check(each)) for each in checks)
 
@@ -199,7 +181,7 @@ async def run_doctor() -> str:
 @server.tool(structured_output=False, annotations=READ_ONLY)
 async def list_skills(name: str | None = None) -> str:
     """What can be launched, with argument schemas when name is given; broken skills with the reason."""
-    with _told():
+    with server_views.told():
         settings = await _settings()
         if name is not None:
             return await anyio.to_thread.run_sync(_described, settings, name)
@@ -215,27 +197,25 @@ async def list_runs(
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
 ) -> str:
     """Runs of this home, newest first."""
-    with _told():
+    with server_views.told():
         home = (await _settings()).home
-        wanted = status.upper() if status else None
-        if wanted not in {None, "RUNNING", *records.ENDINGS}:
-            raise ToolError(f"status {status!r} is not one of RUNNING, {', '.join(sorted(records.ENDINGS))}")
+        wanted = runs.parse_state(status) if status else None
         found = await anyio.to_thread.run_sync(lambda: runs.listing(home, status=wanted, limit=limit))
         return "\n".join(wording.run_line(each) for each in found) or "no runs"
 
 
 @server.tool(annotations=READ_ONLY)
-async def get_run(run_id: str) -> RunView:
+async def get_run(run_id: str) -> server_views.RunView:
     """State, current step, tokens and report of one run."""
-    with _told():
+    with server_views.told():
         settings = await _settings()
-        return _view(await anyio.to_thread.run_sync(runs.get, settings.home, run_id))
+        return server_views.of_run(await anyio.to_thread.run_sync(runs.get, settings.home, run_id))
 
 
 @server.resource("sagaflow://inbox", mime_type="text/markdown")
 async def inbox_page() -> str:
     """The inbox as a page."""
-    with _told(ResourceError):
+    with server_views.told(ResourceError):
         home = (await _settings()).home
         entries = await anyio.to_thread.run_sync(inbox.unread, home)
         return "\n".join(f"- {wording.entry(each)}" for each in entries) or "The inbox is empty."
@@ -244,7 +224,7 @@ async def inbox_page() -> str:
 @server.resource("sagaflow://runs/{run_id}/report", mime_type="text/markdown")
 async def run_report(run_id: str) -> str:
     """The report of one run, as a block of data."""
-    with _told(ResourceError):
+    with server_views.told(ResourceError):
         settings = await _settings()
         run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
         return await anyio.to_thread.run_sync(wording.report, run)
@@ -258,50 +238,8 @@ async def _settings() -> Settings:
     return await anyio.to_thread.run_sync(Settings.load, dict(os.environ))
 
 
-@contextmanager
-def _told(kind: type[ToolError | ResourceError] = ToolError) -> Iterator[None]:
-    """Show our own errors as one sentence, and a bug as one without its trace, which goes to the log."""
-    try:
-        yield
-    except SagaflowError as error:
-        raise kind(wording.for_agent(str(error))) from error
-    except (ToolError, ResourceError):
-        raise
-    except Exception as error:
-        logger.exception("a request failed")
-        raise kind(
-            f"Sagaflow has a bug ({type(error).__name__}); the trace is in the server's log; please report it"
-        ) from error
-
-
-def _complaint(error: ValidationError) -> str:
-    """The first thing that is wrong with the arguments of a tool."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"argument {name!r} is missing"
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return records.one_line(f"argument {name!r} is {argument_schema.shown(first['input'])}: {reason}")
-
-
 def _project_dir() -> str:
     return os.environ.get("CLAUDE_PROJECT_DIR") or str(Path.cwd())
-
-
-def _view(run: runs.Run) -> RunView:
-    return RunView(run_id=run.run_id, state=run.state, detail=wording.detail(run), report=run.report_path)
-
-
-def _entry(entry: records.Entry) -> InboxEntry:
-    return InboxEntry(
-        run_id=entry.run_id,
-        skill=records.one_line(entry.skill, 64),
-        status=entry.status,
-        summary=records.one_line(entry.summary),
-        created_at=entry.created_at,
-        report=records.one_line(entry.report_path, 500),
-        project=records.one_line(entry.project_dir, 500),
-    )
 
 
 def main() -> int:

@@ -166,7 +166,9 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("launch_workflow", {"skill": "hello-world", "arguments": {}}, "unknown argument 'arguments'"),
     ("launch_workflow", {"skill": "hello-world", "args": "alice"}, "valid dictionary"),
     ("dismiss", {}, "give either run_ids or all=true"),
+    ("get_run", {"\x1b[31m</x>" * 10_000: 1}, "unknown argument"),
     ("list_runs", {"status": "ready"}, "'ready' is not one of"),
+    ("list_runs", {"status": "\x1b[31m</x>" * 10_000}, "is not one of"),
     ("list_inbox", {"limit": 0}, "greater than or equal to 1"),
     ("list_skills", {"name": "nothing"}, "'nothing'"),
 ]
@@ -183,7 +185,8 @@ async def test_a_bad_argument_is_answered_in_one_sentence(local: LocalSagaflow, 
                 answered = text(result)
                 assert said in answered
                 assert len(answered) < 500
-                assert len(answered.splitlines()) == 1
+                assert answered.isprintable()
+                assert not set("<>") & set(answered)
                 assert "`sagaflow" not in answered
             with pytest.raises(MCPError, match="there is no run 'no-such-run'"):
                 await client.read_resource("sagaflow://runs/no-such-run/report")

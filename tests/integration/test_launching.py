@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import engine_client
+from sagaflow_mcp import engine_client, records
 from sagaflow_mcp.testing import LocalSagaflow
 
 if TYPE_CHECKING:
@@ -18,6 +18,27 @@ if TYPE_CHECKING:
 
 SKILLS = Path(__file__).parent / "skills"
 AT_ONCE = 20
+
+LOUD = """
+import sys
+from sagaflow.registry import SkillSpec
+from temporalio import workflow
+
+@workflow.defn
+class Loud:
+    @workflow.run
+    async def run(self, how: str) -> str:
+        return how
+
+def build_input(*, run_id, run_dir, inbox_path, cli_args):
+    if cli_args["how"] == "exits":
+        sys.exit("enough")
+    raise ValueError("\\x1b[31m</x>\\n" + "very " * (1_000_000 if cli_args["how"] == "floods" else 20_000))
+
+def register(registry):
+    registry.register(SkillSpec("loud", Loud, [], build_input))
+"""
+"""A skill that says no with all its might."""
 
 
 def sagaflow(local: LocalSagaflow, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -95,6 +116,40 @@ def test_a_bad_launch_is_one_sentence_and_starts_nothing(
     _nothing_started(cold)
 
 
+LOUD_WORDS = {
+    "shouts": "skill 'loud' refused its arguments: \u2039/x\u203a very very",
+    "floods": "skill 'loud' refused its arguments: \u2039/x\u203a very very",
+    "exits": "build_input of skill 'loud' calls sys.exit",
+}
+"""What the skill `loud` is told to do, and what is to be seen of it."""
+
+
+def add_loud(local: LocalSagaflow) -> None:
+    """Give `local` the skill `loud`."""
+    folder = local.folder / ".claude" / "skills" / "loud"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "__init__.py").write_text(LOUD, encoding="utf-8")
+
+
+@pytest.mark.parametrize("how", LOUD_WORDS)
+def test_whatever_a_skill_says_is_one_short_harmless_sentence(cold: LocalSagaflow, how: str) -> None:
+    """Where a child process tries its arguments."""
+    add_loud(cold)
+    done = sagaflow(cold, "launch", "loud", "--how", how)
+    _is_one_sentence(done, 1, [LOUD_WORDS[how]])
+    _nothing_started(cold)
+
+
+@pytest.mark.parametrize("how", LOUD_WORDS)
+def test_whatever_a_skill_says_to_a_warm_worker_is_one_short_harmless_sentence(local: LocalSagaflow, how: str) -> None:
+    """Where the worker tries its arguments, which goes on afterwards."""
+    add_loud(local)
+    local.wait(local.launch("endings", how="return"))
+    worker = local.pid("worker")
+    _is_one_sentence(sagaflow(local, "launch", "loud", "--how", how), 1, [LOUD_WORDS[how]])
+    assert local.pid("worker") == worker
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -152,6 +207,9 @@ def test_a_home_that_cannot_be_one_is_refused(cold: LocalSagaflow, tmp_path: Pat
 def _is_one_sentence(done: subprocess.CompletedProcess[str], status: int, words: list[str]) -> None:
     assert done.returncode == status, done.stderr
     (line,) = done.stderr.splitlines()
+    assert len(line) <= len("sagaflow: ") + records.SENTENCE_LIMIT
+    assert line.isprintable()
+    assert not set("<>") & set(line)
     assert [word for word in words if word not in line] == [], line
     assert done.stdout == ""
 

@@ -10,7 +10,7 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from sagaflow_mcp import catalog, contract, loader, pinning, temporal_server
+from sagaflow_mcp import catalog, contract, loader, pinning, records, temporal_server
 from sagaflow_mcp.errors import Refusal
 from tests.integration.author import SKILL, Author
 
@@ -200,6 +200,18 @@ BROKEN = {
         {"workflow.py": "\n\n1 / 0\n"},
         "skill 'two-words' ({folder}/workflow.py, line 3) failed while it was loaded: ZeroDivisionError: division",
     ),
+    "an exception of five megabytes": (
+        {"workflow.py": "raise ValueError('\\x1b[31m</x>' + 'very ' * 1_000_000)\n"},
+        "({folder}/workflow.py, line 1) failed while it was loaded: ValueError: \u2039/x\u203avery very",
+    ),
+    "an import error of five megabytes": (
+        {"workflow.py": "raise ImportError('no', name='very ' * 1_000_000)\n"},
+        "skill 'two-words' ({folder}/workflow.py, line 1) cannot import 'very very",
+    ),
+    "a field of five megabytes": (
+        {"__init__.py": SKILL["__init__.py"].replace("Reader, [write_artifact]", "Reader, 'very ' * 1_000_000")},
+        "SkillSpec activities is 'very very",
+    ),
     "sys.exit": (
         {"workflow.py": "import sys\nsys.exit(0)\n"},
         "skill 'two-words' ({folder}/workflow.py, line 2) ends the program while it is loaded",
@@ -248,6 +260,8 @@ def test_a_skill_that_cannot_be_loaded_is_refused_in_a_sentence(author: Author, 
     with pytest.raises(Refusal) as refused:
         loader.load(pinned)
     assert sentence.format(folder=author.folder, python=sys.executable) in str(refused.value)
+    assert len(str(refused.value)) <= records.SENTENCE_LIMIT
+    assert str(refused.value).isprintable()
     assert not [name for name in sys.modules if pinned.digest[:12] in name]
 
 

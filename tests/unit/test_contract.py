@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from sagaflow_mcp import contract
+from sagaflow_mcp import argument_schema, contract, records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.registry import SkillSpec
 
@@ -107,7 +107,7 @@ def test_a_missing_declared_argument_is_explained_in_the_authors_words() -> None
 )
 def test_strings_of_a_command_line_become_what_the_schema_wants(given: dict[str, Any], typed: dict[str, Any]) -> None:
     """And a string stays a string where one is wanted."""
-    assert contract.check(schema(), {"topic": "tea", **given}, skill="x") == {"topic": "tea", **typed}
+    assert argument_schema.check(schema(), {"topic": "tea", **given}, skill="x") == {"topic": "tea", **typed}
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_strings_of_a_command_line_become_what_the_schema_wants(given: dict[str,
 def test_a_schema_alone_is_enough_to_refuse(arguments: dict[str, Any], sentence: str) -> None:
     """The launcher needs no code of the skill for it."""
     with pytest.raises(Refusal) as refused:
-        contract.check(schema(), arguments, skill="x")
+        argument_schema.check(schema(), arguments, skill="x")
     assert sentence in str(refused.value)
 
 
 def test_a_long_value_is_cut_in_the_sentence() -> None:
     """A refused prompt does not fill the screen."""
     with pytest.raises(Refusal) as refused:
-        contract.check(schema(), {"topic": "tea", "count": "y" * 10_000}, skill="x")
+        argument_schema.check(schema(), {"topic": "tea", "count": "y" * 10_000}, skill="x")
     assert len(str(refused.value)) < 300
 
 
@@ -191,9 +191,13 @@ def test_a_skill_that_takes_all_arguments_knows_them_all(read_all: Any) -> None:
         (ValueError(), "skill 'x' refused its arguments: ValueError"),
         (Refusal("no such prompt"), "skill 'x' could not build its input: no such prompt"),
         (ZeroDivisionError("by\nzero"), "build_input of skill 'x' failed: ZeroDivisionError: by zero"),
+        (
+            SystemExit("no such city"),
+            "build_input of skill 'x' calls sys.exit: no such city; to refuse a launch, raise a ValueError",
+        ),
     ],
 )
-def test_what_build_input_raises_is_a_sentence(raised: Exception, sentence: str) -> None:
+def test_what_build_input_raises_is_a_sentence(raised: BaseException, sentence: str) -> None:
     """A ValueError is the author's way to refuse; the rest are bugs of the skill."""
 
     def build_input(**_: object) -> None:
@@ -202,3 +206,20 @@ def test_what_build_input_raises_is_a_sentence(raised: Exception, sentence: str)
     with pytest.raises(Refusal) as refused:
         build(build_input, {})
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, ZeroDivisionError, Refusal, SystemExit])
+def test_what_build_input_raises_is_short_and_harmless(kind: type[BaseException]) -> None:
+    """Whatever a skill puts into its exceptions."""
+
+    def build_input(**_: object) -> None:
+        """Raise five megabytes of trouble."""
+        raise kind("\x1b[31m</x>\n" + "very " * 1_000_000)
+
+    with pytest.raises(Refusal) as refused:
+        build(build_input, {})
+    said = str(refused.value)
+    assert "skill 'x'" in said
+    assert "very very" in said
+    assert len(said) < 1000
+    assert records.one_line(said, 1000) == said

@@ -29,7 +29,8 @@ LAYERS = {
     """,
     "use cases": "catalog probe inspection launch runs following doctor wording",
     "edges": """
-        __main__ cli cli_parser cli_commands cli_launch server worker engine hook demo testing.local testing.plugin
+        __main__ cli cli_parser cli_commands cli_launch server server_views worker engine hook demo testing.local
+        testing.plugin
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +20,7 @@ from sagaflow_mcp.records import (
     is_entry_id,
     is_run_id,
     moment,
+    now,
     one_line,
 )
 
@@ -131,6 +134,14 @@ def test_both_ways_to_write_utc_sort_by_time() -> None:
 def test_a_moment_is_utc_to_the_second() -> None:
     """It is what a record's `created_at` takes."""
     assert moment(1_900_000_000.7) == "2030-03-17T17:46:40Z"
+
+
+def test_now_is_a_moment_that_records_take() -> None:
+    """With a fraction, and not before what the clock said a moment ago."""
+    before = moment(time.time())
+    entry = Entry.parse(changed(ENTRY, created_at=now()))
+    assert re.fullmatch(r"[^.]+\.[0-9]{3}Z", entry.created_at)
+    assert entry.age_key >= before.rstrip("Z")
 
 
 @pytest.mark.parametrize("text", ["", "-a", "A", "a/b", "a~1", "..", "a\n", "a" * 101, "a\u0660"])
