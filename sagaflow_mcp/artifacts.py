@@ -24,10 +24,6 @@ PASSING = frozenset({errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.
 """Errors of a disk that another attempt may not meet."""
 
 
-now_iso = records.now
-"""As `records.now`."""
-
-
 def confined(run_dir: Path, path: str) -> Path:
     """The absolute form of `path`, which lies inside `run_dir` with every symbolic link followed.
 
@@ -95,11 +91,18 @@ def stage_ending(run_dir: Path, status: str, summary: str) -> None:
 
 
 def append_event(run_dir: Path, event: str, **fields: object) -> None:
-    """Add one line to the run's transcript; a line torn by a crash is skipped by readers."""
-    line = json.dumps({"at": records.now(), "event": event, **fields}, ensure_ascii=False) + "\n"
-    descriptor = os.open(run_dir / "transcript.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    """Add one line to the run's transcript; a line torn by a crash or a full disk is skipped by readers.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    line = json.dumps({"at": records.now(), "event": event, **fields}) + "\n"
+    descriptor = os.open(run_dir / "transcript.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, line.encode())
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        # A torn line is ended first: it would swallow this one.
+        os.write(descriptor, (b"\n" if torn else b"") + line.encode())
     finally:
         os.close(descriptor)
 

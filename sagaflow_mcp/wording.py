@@ -129,6 +129,7 @@ def steps(run: Run) -> list[str]:
         kind = str(event.get("event", "")).removeprefix("step_")
         again = f" (attempt {attempt})" if attempt and attempt != 1 else ""
         took = f" in {event['seconds']:.1f} s" if isinstance(event.get("seconds"), int | float) else ""
-        why = f": {records.one_line(str(event['error']), 200)}" if event.get("error") else ""
+        reason = event.get("error") or event.get("warning")
+        why = f": {records.one_line(str(reason), 200)}" if reason else ""
         lines.append(f"{str(event.get('at', ''))[11:19]}  {kind:<9} {label}{again}{took}{why}")
     return lines

@@ -120,7 +120,7 @@ def _entry(step: context.StepContext, tail: str, status: str, summary: str) -> r
         skill=step.skill,
         status=status,
         summary=summary,
-        created_at=artifacts.now_iso(),
+        created_at=records.now(),
         report_path="",
         project_dir=step.project_dir,
     )

@@ -143,7 +143,7 @@ class OpenRuns:
             skill=queue.skill,
             digest=queue.digest,
             project_dir=str(about.get("project_dir", "")),
-            created_at=str(about.get("created_at") or artifacts.now_iso()),
+            created_at=str(about.get("created_at") or records.now()),
             arguments_hash=str(about.get("arguments_hash", "")),
         )
         markers.claim(self._home, marker)

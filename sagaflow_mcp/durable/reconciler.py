@@ -144,9 +144,7 @@ class Reconciler:
         if overdue.closed is not None:
             await self._settle(overdue.closed)
             return
-        ending = Ending(
-            marker.run_id, "never000", marker.skill, "FAILED", "the run never started", None, artifacts.now_iso()
-        )
+        ending = Ending(marker.run_id, "never000", marker.skill, "FAILED", "the run never started", None, records.now())
         await asyncio.to_thread(self._deliver, ending)
 
     async def _settle(self, execution: WorkflowExecution) -> None:
@@ -203,7 +201,7 @@ class Reconciler:
             skill=ending.skill,
             status=ending.status,
             summary=records.one_line(summary),
-            created_at=artifacts.now_iso(),
+            created_at=records.now(),
             report_path=str(_report(run_dir, ending)),
             project_dir=str(about.get("project_dir", "")),
         )
