@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import records
@@ -55,6 +56,27 @@ def check(schema: Mapping[str, Any], arguments: Mapping[str, Any], *, skill: str
         if trouble:
             raise Refusal(f"argument {name!r} of skill {skill!r} is {shown(value)}: {trouble}")
     return typed
+
+
+def refuse_unwritable(skill: str, arguments: Mapping[str, Any]) -> None:
+    """Return when each argument can be written as JSON in UTF-8, as a run keeps it; Refusal otherwise."""
+    for name, value in arguments.items():
+        trouble = _unwritable({name: value})
+        if trouble:
+            raise Refusal(f"argument {shown(name)} of skill {skill!r} {trouble}")
+
+
+def _unwritable(value: object) -> str | None:
+    """What keeps `value` from being written, as the end of a sentence; None when nothing does."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return "is not valid Unicode; give it in UTF-8"
+    except (TypeError, ValueError) as error:
+        return f"cannot be written as JSON: {records.one_line(str(error))}"
+    except RecursionError:
+        return "is nested too deeply"
+    return None
 
 
 def refuse_unknown(skill: str, arguments: Mapping[str, Any], known: list[str]) -> None:
@@ -139,6 +161,8 @@ def _resolved(schema: Mapping[str, Any], part: Mapping[str, Any]) -> Mapping[str
 def _is(kind: str, value: object) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
+    if isinstance(value, float) and not math.isfinite(value):
+        return False  # Python reads NaN and 1e999 as JSON; nothing else does.
     return isinstance(value, JSON_TYPES.get(kind, ()))
 
 

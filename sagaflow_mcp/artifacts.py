@@ -73,7 +73,7 @@ def read(run_dir: Path, path: str) -> str:
 
 def write_json(path: Path, value: object) -> None:
     """Replace `path` by `value` as JSON; OSError if it cannot be written."""
-    paths.write_atomically(str(path), json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    paths.write_atomically(str(path), json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -73,12 +73,18 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
         raise UsageRefusal(f"--args-json is not JSON: {error}") from None
+    except RecursionError:
+        raise UsageRefusal("--args-json is nested too deeply") from None
     if not isinstance(found, dict):
         raise UsageRefusal(f"--args-json is {text[:60]!r}, but must be a JSON object")
     return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")
 
 
 def _parser() -> argparse.ArgumentParser:

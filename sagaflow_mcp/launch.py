@@ -27,7 +27,7 @@ from sagaflow_mcp import (
     probe,
     records,
 )
-from sagaflow_mcp.errors import Failure, Refusal, SagaflowError
+from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,6 +84,8 @@ async def launch(settings: Settings, request: Request) -> Launched:
         Refusal: the skill, an argument or the run id is wrong, or the skill needs a model that is not to be had.
         Failure: the engine or Temporal does not answer.
     """
+    argument_schema.refuse_unwritable(request.skill, request.arguments)
+    request = replace(request, project_dir=_unicode(request.project_dir))
     if request.run_id is not None and (found := _again(settings, request)):
         return found
     checked = await anyio.to_thread.run_sync(_check, settings, request)
@@ -91,7 +93,7 @@ async def launch(settings: Settings, request: Request) -> Launched:
     if not _announced(settings, checked, run_id):
         # Another process launches the same id at this moment.
         return _again(settings, request) or await launch(settings, request)
-    with _undone_on((SagaflowError, anyio.get_cancelled_exc_class()), settings, run_id):
+    with _undone_on((BaseException,), settings, run_id):
         client = await _connected(settings, checked, run_id)
     # From here on the start may have been sent: only a refusal says that there is no run.
     with _undone_on((Refusal,), settings, run_id):
@@ -118,6 +120,11 @@ def _check(settings: Settings, request: Request) -> _Checked:
             "(and ANTHROPIC_BASE_URL for a gateway) and launch again"
         )
     return _Checked(request, pinned, verdict, credentials, arguments_hash)
+
+
+def _unicode(path: str) -> str:
+    """`path` as Claude Code names a folder whose name is not UTF-8, so that the run is found to belong to it."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def inspect(settings: Settings, name: str) -> tuple[Listed, Verdict]:
@@ -186,12 +193,9 @@ def _announced(settings: Settings, checked: _Checked, run_id: str) -> bool:
     try:
         if not markers.claim(settings.home, marker):
             return False
-        try:
+        with _undone_on((BaseException,), settings, run_id):
             run_dir.mkdir(mode=0o700, exist_ok=True)
             artifacts.write_json(run_dir / "run.json", about)
-        except OSError:
-            _undo(settings, run_id)
-            raise
     except OSError as error:
         reason = error.strerror or error
         raise Failure(f"the run cannot be written to {str(run_dir)!r}: {reason}; nothing was started") from error

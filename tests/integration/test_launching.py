@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,11 +42,15 @@ def register(registry):
 """A skill that says no with all its might."""
 
 
-def sagaflow(local: LocalSagaflow, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def sagaflow(
+    local: LocalSagaflow, *arguments: str, cwd: bytes | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """What the `sagaflow` command did."""
     command = [sys.executable, "-m", "sagaflow_mcp", *arguments]
     environment = {name: value for name, value in {**local.environment(), **environ}.items() if value}
-    return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    return subprocess.run(
+        command, env=environment, cwd=cwd, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
 
 
 def test_twenty_launches_at_once_on_a_cold_home() -> None:
@@ -98,6 +103,11 @@ def cold() -> Iterator[LocalSagaflow]:
         (["endings"], 1, ["missing argument 'how'"]),
         (["endings", "--how", "return", "--hwo", "x"], 1, ["unknown argument 'hwo'", "'how'"]),
         (["endings", "--how", "refused"], 1, ["how='refused' is not a way to end"]),
+        (["endings", "--how", os.fsdecode(b"caf\xe9")], 1, ["argument 'how' of skill 'endings'", "not valid Unicode"]),
+        (["endings", "--args-json", '{"how": ["\\ud800"]}'], 1, ["'how'", "not valid Unicode"]),
+        (["endings", "--args-json", '{"how": {"deep": 1e999}}'], 1, ["'how'", "cannot be written as JSON"]),
+        (["endings", "--args-json", '{"how": NaN}'], 2, ["--args-json is not JSON: JSON has no NaN"]),
+        (["endings", "--args-json", '{"how": ' + "[" * 50_000], 2, ["--args-json", "nested too deeply"]),
         (["hello-world", "--args-json", '{"name": 5}'], 1, ["'name'", "5"]),
         (["hello-world", "--nmae", "x"], 1, ["unknown argument 'nmae'", "'name'"]),
         (["broken"], 1, ["broken/__init__.py", "line 1"]),
@@ -202,6 +212,18 @@ def test_a_home_that_cannot_be_one_is_refused(cold: LocalSagaflow, tmp_path: Pat
     shared.mkdir()
     shared.chmod(0o777)
     _is_one_sentence(sagaflow(cold, "inbox", SAGAFLOW_HOME=str(shared)), 1, ["chmod 700"])
+
+
+def test_a_run_can_be_launched_from_a_folder_whose_name_is_not_unicode(local: LocalSagaflow, tmp_path: Path) -> None:
+    """It belongs to that folder by the name that Claude Code has for it."""
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    try:
+        os.mkdir(folder)  # noqa: PTH102 - pathlib takes no bytes
+    except OSError:
+        pytest.skip("this file system has no such names")
+    done = sagaflow(local, "launch", "endings", "--how", "return", "--await", cwd=folder)
+    assert (done.returncode, done.stderr.count("bug")) == (0, 0), done.stderr
+    assert [entry.project_dir for entry in local.inbox()][:1] == [f"{tmp_path}/caf\ufffd"]
 
 
 def _is_one_sentence(done: subprocess.CompletedProcess[str], status: int, words: list[str]) -> None:
