@@ -107,11 +107,9 @@ class Home:
                 newer version.
             Failure: it cannot be created or read.
         """
-        if "?" in self.root:
-            raise Refusal(
-                f"the Sagaflow home {self.root!r} has a '?' in its path, which the database in it cannot have; "
-                "set SAGAFLOW_HOME to another folder"
-            )
+        trouble = _path_trouble(self.root)
+        if trouble:
+            raise Refusal(f"the Sagaflow home {self.root!r} {trouble}; set SAGAFLOW_HOME to another folder")
         try:
             os.makedirs(self.root, mode=0o700, exist_ok=True)
             self._refuse_unsafe()
@@ -161,6 +159,17 @@ class Home:
                 f"the Sagaflow home {self.root!r} was written by a newer version (layout {text[:20]!r}, "
                 f"this version knows {LAYOUT}); upgrade with: pip install --upgrade sagaflow-mcp"
             )
+
+
+def _path_trouble(path: str) -> str:
+    """Why Temporal's database cannot lie in `path`, as the middle of a sentence; empty when it can."""
+    if "?" in path:
+        return "has a '?' in its path, which the database in it cannot have"
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "has a path that is not UTF-8, which the database in it cannot have"
+    return ""
 
 
 def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:
