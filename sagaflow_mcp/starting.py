@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,20 +56,23 @@ async def start(client: Client, wanted: Start, seconds: float) -> None:
     """
     deadline = asyncio.get_running_loop().time() + seconds
     while (left := deadline - asyncio.get_running_loop().time()) > 0:
-        try:
-            await asyncio.wait_for(_attempt(client, wanted), left)
-        except (RPCError, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            await asyncio.sleep(PAUSE_SECONDS)
-        except WorkflowAlreadyStartedError:
-            if await _was_accepted(client, wanted):
+        with contextlib.suppress(RPCError, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            if await asyncio.wait_for(_accepted(client, wanted), left):
                 return
-            await asyncio.sleep(PAUSE_SECONDS)
-        else:
-            return
+        await asyncio.sleep(PAUSE_SECONDS)
     raise Unconfirmed(
         f"run {wanted.run_id!r} was sent, but not confirmed within {seconds:g} s; if it starts after all, it is listed "
         "as open, and its ending reaches the inbox"
     )
+
+
+async def _accepted(client: Client, wanted: Start) -> bool:
+    """Whether the run is accepted, now or by an earlier attempt; false when it is to be sent again."""
+    try:
+        await _attempt(client, wanted)
+    except WorkflowAlreadyStartedError:
+        return await _was_accepted(client, wanted)
+    return True
 
 
 async def _attempt(client: Client, wanted: Start) -> None:
@@ -95,7 +99,7 @@ async def _attempt(client: Client, wanted: Start) -> None:
 async def _was_accepted(client: Client, wanted: Start) -> bool:
     """Whether the closed execution of this id was a run; what is left of a refused start is cleared away."""
     try:
-        await client.get_workflow_handle(wanted.run_id).result(follow_runs=False)
+        await client.get_workflow_handle(wanted.run_id).result(follow_runs=False, rpc_timeout=temporal.RPC_LIMIT)
     except WorkflowFailureError as error:
         if isinstance(error.cause, ApplicationError) and error.cause.type == temporal.REFUSED:
             await _forget(client, wanted.run_id)
@@ -108,7 +112,7 @@ async def _forget(client: Client, run_id: str) -> None:
         namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=run_id)
     )
     try:
-        await client.workflow_service.delete_workflow_execution(request)
+        await client.workflow_service.delete_workflow_execution(request, timeout=temporal.RPC_LIMIT)
     except RPCError:
         # It is closed and marked as refused: nothing lists it, and retention removes it.
         return
