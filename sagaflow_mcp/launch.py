@@ -30,7 +30,7 @@ from sagaflow_mcp import (
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from temporalio.client import Client
 
@@ -77,8 +77,17 @@ class _Checked:
     """Of the arguments as they were given, before they got their types."""
 
 
-async def launch(settings: Settings, request: Request) -> Launched:
+def _new_id(skill: str) -> str:
+    return ids.new_run_id(skill, datetime.now(UTC), os.urandom(4))
+
+
+async def launch(settings: Settings, request: Request, new_id: Callable[[str], str] = _new_id) -> Launched:
     """A run that has been accepted by the skill and goes on whatever happens to the caller.
+
+    Args:
+        settings: the home, and what its user has chosen.
+        request: what is launched.
+        new_id: draws an id for a run of the skill that it is given, where the request has none.
 
     Raises:
         Refusal: the skill, an argument or the run id is wrong, or the skill needs a model that is not to be had.
@@ -89,10 +98,13 @@ async def launch(settings: Settings, request: Request) -> Launched:
     if request.run_id is not None and (found := _again(settings, request)):
         return found
     checked = await anyio.to_thread.run_sync(_check, settings, request)
-    run_id = request.run_id or ids.new_run_id(request.skill, datetime.now(UTC), os.urandom(4))
-    if not _announced(settings, checked, run_id):
+    run_id = request.run_id or new_id(request.skill)
+    while not _announced(settings, checked, run_id):
         # Another process launches the same id at this moment.
-        return _again(settings, request) or await launch(settings, request)
+        if request.run_id is None:
+            run_id = new_id(request.skill)
+        elif found := _again(settings, request):
+            return found
     with _undone_on((BaseException,), settings, run_id):
         client = await _connected(settings, checked, run_id)
     # From here on the start may have been sent: only a refusal says that there is no run.

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
-from sagaflow_mcp import engine_client, records
+from sagaflow_mcp import engine_client, launch, markers, records
 from sagaflow_mcp.testing import LocalSagaflow
 
 if TYPE_CHECKING:
@@ -212,6 +214,32 @@ def test_a_home_that_cannot_be_one_is_refused(cold: LocalSagaflow, tmp_path: Pat
     shared.mkdir()
     shared.chmod(0o777)
     _is_one_sentence(sagaflow(cold, "inbox", SAGAFLOW_HOME=str(shared)), 1, ["chmod 700"])
+
+
+def test_launches_of_one_chosen_id_at_once_are_one_run(local: LocalSagaflow) -> None:
+    """One starts it, the others attach to it."""
+    before = len(local.inbox())
+    with ThreadPoolExecutor(6) as threads:
+        launches = [
+            threads.submit(sagaflow, local, "launch", "endings", "--how", "return", "--id", "chosen") for _ in range(6)
+        ]
+    assert [(each.result().returncode, each.result().stderr) for each in launches] == [(0, "")] * 6
+    assert local.wait("chosen").state == "DONE"
+    assert len(local.inbox()) == before + 1
+
+
+def test_an_id_that_is_taken_is_not_given_to_another_run(local: LocalSagaflow) -> None:
+    """Two launches of one second may draw the same characters; the user is none the wiser."""
+    home, drawn = local.settings.home, iter(["endings-taken", "endings-taken", "endings-free"])
+    taken = records.OpenRun("endings-taken", "endings", "0" * 64, "", records.now(), "0" * 64)
+    assert markers.claim(home, taken)
+    try:
+        request = launch.Request("endings", {"how": "return"})
+        launched = anyio.run(launch.launch, local.settings, request, lambda _skill: next(drawn))
+    finally:
+        markers.remove(home, "endings-taken")
+    assert (launched.run_id, launched.attached) == ("endings-free", False)
+    assert local.wait("endings-free").state == "DONE"
 
 
 def test_a_run_can_be_launched_from_a_folder_whose_name_is_not_unicode(local: LocalSagaflow, tmp_path: Path) -> None:
