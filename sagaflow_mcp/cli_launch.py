@@ -41,19 +41,12 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         skill=options.skill,
         arguments=options.arguments,
         run_id=options.run_id,
-        project_dir=_cwd(),
+        project_dir=launch.current_folder(),
         execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
     )
     # The SDK leaves futures of attempts that are made again; asyncio would print each with its trace.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     return anyio.run(_launch, settings, request, options.wait, options.as_json)
-
-
-def _cwd() -> str:
-    try:
-        return str(Path.cwd())
-    except FileNotFoundError:
-        return ""  # Removed meanwhile: the run then belongs to no project.
 
 
 async def _launch(settings: Settings, request: launch.Request, wait: bool, as_json: bool) -> int:

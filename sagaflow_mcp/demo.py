@@ -101,7 +101,7 @@ async def _show(settings: Settings, api: OfflineMessagesApi, interrupted: Callab
     say = _clock()
     say("The model in this demonstration is an offline stand-in that ships with Sagaflow; no key is used.")
     say("Starting an engine: an embedded Temporal server and a worker")
-    launched = await launch.launch(settings, launch.Request(skill="story", project_dir=str(Path.cwd())))
+    launched = await launch.launch(settings, launch.Request(skill="story", project_dir=launch.current_folder()))
     say(f"Launched {launched.run_id}: three model calls, one after another")
     killed, shown = 0, 0
     async for run in following.follow(settings, launched.run_id, LIMIT_SECONDS):

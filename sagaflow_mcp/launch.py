@@ -77,6 +77,14 @@ class _Checked:
     """Of the arguments as they were given, before they got their types."""
 
 
+def current_folder() -> str:
+    """The folder that a run launched from here belongs to; empty where it was removed meanwhile."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
+
+
 def _new_id(skill: str) -> str:
     return ids.new_run_id(skill, datetime.now(UTC), os.urandom(4))
 

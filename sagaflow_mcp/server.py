@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import anyio.to_thread
@@ -239,7 +238,7 @@ async def _settings() -> Settings:
 
 
 def _project_dir() -> str:
-    return os.environ.get("CLAUDE_PROJECT_DIR") or str(Path.cwd())
+    return os.environ.get("CLAUDE_PROJECT_DIR") or launch.current_folder()
 
 
 def main() -> int:

@@ -214,6 +214,18 @@ async def test_a_run_goes_on_when_the_worker_is_killed_while_the_server_waits(lo
     assert len(local.inbox(found["run_id"])) == 1
 
 
+async def test_a_session_in_a_folder_that_is_gone_can_launch(local: LocalSagaflow, mode: str, tmp_path: Path) -> None:
+    """The run then belongs to no project."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode, folder) as client:
+            folder.rmdir()
+            launched = await answer(client, "launch_workflow", skill="hello-world", args={"name": "alice"})
+        run = await anyio.to_thread.run_sync(local.wait, launched["run_id"])
+    assert (run.state, run.project_dir) == ("DONE", "")
+
+
 async def test_a_run_outlives_the_server_that_launched_it(local: LocalSagaflow, mode: str) -> None:
     """The client goes as soon as the run is accepted."""
     with anyio.fail_after(LIMIT):
