@@ -44,7 +44,12 @@ class Listed:
     shadows: tuple[Path, ...]
     """Skills of the same name in roots further away."""
     problem: str | None
-    """Why it cannot be launched, as far as that shows without running it."""
+    """What is wrong with it, as far as that shows without running it."""
+
+    @property
+    def launchable(self) -> bool:
+        """Whether this version can run it, as far as that shows."""
+        return self.form == "workflow" and self.problem is None
 
 
 def roots(environ: Mapping[str, str]) -> tuple[Root, ...]:
@@ -65,20 +70,38 @@ def find(name: str, roots: Sequence[Root]) -> Source:
     Raises:
         Refusal: there is none, or it has no workflow to run.
     """
-    found = next((_source(root, name) for root in roots if _form(root.path / name)), None) if NAME.match(name) else None
-    if found is None:
+    nearest, *_ = _sources(name, roots)
+    _check_launchable(nearest)
+    return nearest
+
+
+def describe(name: str, roots: Sequence[Root]) -> Listed:
+    """The nearest skill called `name` as lists show it; Refusal when there is none."""
+    nearest, *further = _sources(name, roots)
+    return _listed(nearest, further)
+
+
+def _sources(name: str, roots: Sequence[Root]) -> list[Source]:
+    """The skills called `name`, nearest first, at least one; Refusal when there is none."""
+    if NAME.match(name):
+        found = [_source(root, name) for root in roots if _form(root.path / name)]
+    else:
+        # No path is made of such a name, which may lead anywhere, unless a folder has it.
+        found = [_source(root, name) for root in roots if name in _names(root.path)]
+    if not found:
         raise Refusal(_unknown(name, roots))
-    check_launchable(found)
     return found
 
 
-def check_launchable(source: Source) -> None:
-    """Return when there is a workflow to run; Refusal when there is only a SKILL.md."""
+def _check_launchable(source: Source) -> None:
+    """Return when there is a workflow to run; Refusal when there is only a SKILL.md, or the name is none."""
     if source.form == "agent":
         raise Refusal(
             f"{source.name!r} is a SKILL.md-only skill ({str(source.path)!r}); this version runs skills with a "
             "workflow: it needs a workflow.py, and an __init__.py with register(registry)"
         )
+    if not NAME.match(source.name):
+        raise Refusal(f"the folder's name {source.name!r} is not a skill's name: {NAME_RULE}")
 
 
 def listing(roots: Sequence[Root]) -> list[Listed]:
@@ -146,10 +169,10 @@ def _listed(source: Source, further: Sequence[Source]) -> Listed:
 
 
 def _problem(source: Source) -> str | None:
-    if not NAME.match(source.name):
-        return f"the folder's name {source.name!r} is not a skill's name: {NAME_RULE}"
+    if source.form == "agent":
+        return None
     try:
-        check_launchable(source)
+        _check_launchable(source)
         names = syntax.check(source.name, source.path)
     except Refusal as error:
         return str(error)

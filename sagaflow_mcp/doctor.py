@@ -137,10 +137,13 @@ def _models(settings: Settings, face: Face) -> Iterator[Check]:
 
 def _skills(settings: Settings, _face: Face) -> Iterator[Check]:
     listed = catalog.listing(catalog.roots(settings.environ))
-    broken = [each for each in listed if each.problem]
-    yield Check("skills", "ok", f"{len(listed) - len(broken)} can be launched")
-    for each in broken:
-        yield Check(f"skill {each.name}", "warn", str(each.problem))
+    agents = sum(each.form == "agent" for each in listed)
+    yield Check("skills", "ok", f"{sum(each.launchable for each in listed)} can be launched")
+    if agents:
+        yield Check("skills", "info", f"{agents} have only a SKILL.md, which this version does not run")
+    for each in listed:
+        if each.problem:
+            yield Check(f"skill {each.name}", "warn", each.problem)
 
 
 def _inbox(settings: Settings, face: Face) -> Iterator[Check]:

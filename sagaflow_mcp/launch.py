@@ -155,8 +155,7 @@ def inspect(settings: Settings, name: str) -> tuple[Listed, Verdict]:
     """
     roots = catalog.roots(settings.environ)
     source = catalog.find(name, roots)
-    listed = next(each for each in catalog.listing(roots) if each.name == name)
-    return listed, probe.verdict(settings.home, pinning.pin(settings.home, source))
+    return catalog.describe(name, roots), probe.verdict(settings.home, pinning.pin(settings.home, source))
 
 
 def _make_ready(settings: Settings, checked: _Checked, run_id: str) -> str:

@@ -86,7 +86,11 @@ def skill(listed: Listed) -> str:
     # Of a broken skill even the name is a folder's, which may be any text.
     name = records.one_line(listed.name, 80)
     about = records.one_line(listed.problem or listed.description, 240)
-    text = f"{name}  [{listed.root_kind}]  {'BROKEN: ' if listed.problem else ''}{about}".rstrip()
+    if listed.problem:
+        about = f"BROKEN: {about}"
+    elif not listed.launchable:
+        about = f"not runnable by this version: {about}".removesuffix(": ")
+    text = f"{name}  [{listed.root_kind}]  {about}".rstrip()
     shadows = records.one_line(", ".join(str(path) for path in listed.shadows))
     return f"{text}  (shadows {shadows})" if shadows else text
 

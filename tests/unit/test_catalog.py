@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import catalog
+from sagaflow_mcp import catalog, wording
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -87,8 +87,35 @@ def test_a_skill_md_only_skill_is_listed_and_refused_with_the_reason(tmp_path: P
     with pytest.raises(Refusal, match=r"'x' is a SKILL\.md-only skill"):
         catalog.find("x", only(tmp_path))
     listed = catalog.listing(only(tmp_path))[0]
-    assert (listed.form, listed.description) == ("agent", "Does x.")
-    assert "SKILL.md-only" in (listed.problem or "")
+    assert (listed.form, listed.description, listed.problem) == ("agent", "Does x.", None)
+
+
+def test_an_ordinary_skill_of_claude_code_is_not_called_broken(tmp_path: Path) -> None:
+    """Nothing is wrong with it, also where its folder has a name that a workflow's could not have."""
+    add(tmp_path, "PDF tools", SKILL="---\ndescription: Reads.\n---\n")
+    (listed,) = catalog.listing(only(tmp_path))
+    assert (listed.form, listed.problem) == ("agent", None)
+    assert wording.skill(listed) == "PDF tools  [path]  not runnable by this version: Reads."
+
+
+def test_one_skill_is_described_without_reading_the_others(tmp_path: Path) -> None:
+    """Its description, and what it shadows."""
+    near, far = add(tmp_path / "1", "x"), add(tmp_path / "2", "x")
+    (near / "SKILL.md").write_text("---\ndescription: Does x.\n---\n", encoding="utf-8")
+    unreadable = add(tmp_path / "1", "y")
+    (unreadable / "__init__.py").write_text("not Python", encoding="utf-8")
+    roots = (*only(tmp_path / "1"), *only(tmp_path / "2"))
+    found = catalog.describe("x", roots)
+    assert (found.description, found.shadows, found.problem) == ("Does x.", (far,), None)
+    assert found in catalog.listing(roots)
+
+
+@pytest.mark.parametrize("name", ["gone", "../x", ""])
+def test_what_is_not_there_is_not_described(tmp_path: Path, name: str) -> None:
+    """It may have gone a moment ago."""
+    add(tmp_path, "x")
+    with pytest.raises(Refusal, match="there is no skill"):
+        catalog.describe(name, only(tmp_path))
 
 
 def test_a_broken_skill_is_listed_with_the_file_and_the_line(tmp_path: Path) -> None:
@@ -124,6 +151,19 @@ def test_a_badly_named_folder_is_listed_with_the_rule(tmp_path: Path) -> None:
     """Its author learns why it cannot be launched."""
     add(tmp_path, "My Skill")
     assert "is not a skill's name" in (catalog.listing(only(tmp_path))[0].problem or "")
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [({"SKILL": ""}, r"'My Skill' is a SKILL\.md-only skill"), ({"__init__": REGISTERS}, "is not a skill's name")],
+)
+def test_a_badly_named_folder_is_refused_with_what_keeps_it_from_running(
+    tmp_path: Path, files: dict[str, str], why: str
+) -> None:
+    """It is listed by that name, so nobody is told that it is not there."""
+    add(tmp_path, "My Skill", **files)
+    with pytest.raises(Refusal, match=why):
+        catalog.find("My Skill", only(tmp_path))
 
 
 def test_folders_without_a_skill_and_missing_roots_are_passed_over(tmp_path: Path) -> None:
