@@ -65,18 +65,16 @@ def inspect_skill(home: Home, pinned: Pinned, arguments: dict[str, Any] | None) 
         if arguments is not None:
             _try_build(home, pinned, spec, arguments)
     except Refusal as error:
-        return {**found, "ok": False, "problem": str(error), "argument_problem": True}
+        return {**found, "ok": False, "problem": str(error)}
     return found
 
 
 def _needs(spec: SkillSpec) -> dict[str, Any]:
-    activities = loader.activity_names(spec)
     timeout = spec.execution_timeout
     return {
         "ok": True,
-        "needs_model": MODEL_ACTIVITY in activities,
+        "needs_model": MODEL_ACTIVITY in loader.activity_names(spec),
         "workflow_type": loader.workflow_type(spec),
-        "activities": activities,
         "arguments": contract.schema(spec),
         "execution_timeout_seconds": timeout.total_seconds() if timeout else None,
     }

@@ -43,7 +43,6 @@ class Verdict:
 
     needs_model: bool
     workflow_type: str
-    activities: tuple[str, ...]
     arguments: dict[str, Any] | None
     """The JSON schema of its arguments; None when it declares none."""
     execution_timeout_seconds: float | None
@@ -56,8 +55,7 @@ class Verdict:
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> Verdict:
         """The verdict in a JSON object; KeyError or TypeError when it is none."""
-        fields = {name: value[name] for name in cls.__dataclass_fields__}
-        return cls(**{**fields, "activities": tuple(fields["activities"])})
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
 
 def verdict(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None = None, seconds: int = 15) -> Verdict:

@@ -78,7 +78,6 @@ def test_the_verdict_says_what_the_skill_needs_and_takes(home: Home, folder: Pat
     """Everything a launch must know without importing the skill."""
     found = probe.verdict(home, pin(home, folder, SKILL))
     assert (found.needs_model, found.workflow_type) == (True, "Digger")
-    assert found.activities == ("write_artifact", "spawn_subagent")
     assert found.execution_timeout is not None
     assert found.execution_timeout.total_seconds() == 3600
     assert found.arguments is not None
