@@ -114,7 +114,7 @@ class _Progress:
             self._live.update(Text(f"{found.run_id}  {waited}  {wording.progress(found)}"))
             return
         now = found.progress
-        line = f"{found.run_id}: {now.steps_finished} steps done{', ' + ', '.join(now.current) if now.current else ''}"
+        line = f"{found.run_id}: {wording.steps_done(now)}{', ' + ', '.join(now.current) if now.current else ''}"
         if now.last_error:
             line += f", retrying: {now.last_error}"
         if line != self._shown:

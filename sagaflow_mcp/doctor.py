@@ -18,6 +18,7 @@ from sagaflow_mcp import (
     refused,
     runs,
     temporal_server,
+    wording,
 )
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.settings import Settings
@@ -46,19 +47,23 @@ class Face:
     """Whom the cures are for: each names what that reader can do."""
 
     start_engine: str
+    end_engine: str
+    """Ends one that hangs; `{pid}` is its process."""
     see_inbox: str
     set_key: str
 
 
 CLI = Face(
     start_engine="it starts with the next launch; `sagaflow engine logs` shows why it ended",
+    end_engine="`sagaflow engine stop` ends it",
     see_inbox="`sagaflow inbox`",
-    set_key="export ANTHROPIC_API_KEY=… and launch again",
+    set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) and launch again",
 )
 MCP = Face(
     start_engine="it starts with the next launch_workflow",
+    end_engine="end process {pid}: another engine takes its place",
     see_inbox="list_inbox",
-    set_key="start Claude Code with ANTHROPIC_API_KEY set",
+    set_key="end this session, and start Claude Code with ANTHROPIC_API_KEY set (and ANTHROPIC_BASE_URL for a gateway)",
 )
 
 
@@ -85,7 +90,7 @@ def _home(settings: Settings, _face: Face) -> Iterator[Check]:
     else:
         yield Check("home", "ok", finding)
     ring = keys.KeyRing.of(settings.home)
-    yield Check("seal", "ok", f"home {ring.home_id}, {len(ring.keys)} key")
+    yield Check("seal", "ok", f"home {ring.home_id}, {len(ring.keys)} key{'s' if len(ring.keys) != 1 else ''}")
 
 
 def _engine(settings: Settings, face: Face) -> Iterator[Check]:
@@ -94,10 +99,10 @@ def _engine(settings: Settings, face: Face) -> Iterator[Check]:
     status = engine_client.status(settings.home)
     open_runs = len(markers.run_ids(settings.home))
     if status is None:
-        if processes.Place(settings.home.engine, "engine").alive():
-            yield Check(
-                "engine", "fail", "it hangs: it is alive, but does not answer", "`sagaflow engine stop` ends it"
-            )
+        place = processes.Place(settings.home.engine, "engine")
+        if place.alive():
+            cure = face.end_engine.format(pid=place.pid())
+            yield Check("engine", "fail", "it hangs: it is alive, but does not answer", cure)
             return
         level: Level = "warn" if open_runs else "info"
         yield Check("engine", level, f"not running, {open_runs} open runs", face.start_engine if open_runs else "")
@@ -120,8 +125,8 @@ def _engine(settings: Settings, face: Face) -> Iterator[Check]:
 def _part(name: str, state: dict[str, Any], more: str) -> Check:
     if not state.get("pid"):
         return Check(name, "warn", "not running at this moment")
-    age = runs.seconds_since(str(state.get("started_at", "")))
-    return Check(name, "ok", f"pid {state['pid']}, up {age:.0f} s, {state.get('restarts', 0)} restarts, {more}")
+    age = wording.duration(runs.seconds_since(str(state.get("started_at", ""))))
+    return Check(name, "ok", f"pid {state['pid']}, up {age}, {state.get('restarts', 0)} restarts, {more}")
 
 
 def _models(settings: Settings, face: Face) -> Iterator[Check]:

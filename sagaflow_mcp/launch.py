@@ -19,6 +19,7 @@ from sagaflow_mcp import (
     argument_schema,
     artifacts,
     catalog,
+    doctor,
     engine_client,
     ids,
     keys,
@@ -55,6 +56,8 @@ class Request:
     """The folder that the run belongs to."""
     execution_timeout: timedelta | None = None
     """Longest time that the run may take in all; the skill's own where none is given."""
+    face: doctor.Face = doctor.CLI
+    """Whom a refusal tells what to do."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,7 @@ def _check(settings: Settings, request: Request) -> _Checked:
         )
     credentials = settings.credentials()
     if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
-        raise Refusal(
-            f"skill {request.skill!r} calls a model, but there is no access to one: set ANTHROPIC_API_KEY "
-            "(and ANTHROPIC_BASE_URL for a gateway) and launch again"
-        )
+        raise Refusal(f"skill {request.skill!r} calls a model, but there is no access to one: {request.face.set_key}")
     return _Checked(request, pinned, verdict, credentials, arguments_hash)
 
 

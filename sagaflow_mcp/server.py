@@ -127,7 +127,9 @@ async def launch_workflow(
     """Start a durable background run of a skill; returns its run id at once, or its ending within wait_seconds."""
     with server_views.told():
         settings = await _settings()
-        request = launch.Request(skill=skill, arguments=args or {}, run_id=run_id, project_dir=_project_dir())
+        request = launch.Request(
+            skill=skill, arguments=args or {}, run_id=run_id, project_dir=_project_dir(), face=doctor.MCP
+        )
         launched = await launch.launch(settings, request)
         shown = ""
         async for run in following.follow(settings, launched.run_id, wait_seconds):

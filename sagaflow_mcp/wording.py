@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.doctor import Check
     from sagaflow_mcp.probe import Verdict
     from sagaflow_mcp.records import Entry
-    from sagaflow_mcp.runs import Run
+    from sagaflow_mcp.runs import Progress, Run
 
 REPORT_LIMIT = 20_000
 """Characters of a report that are shown; the whole is in its file."""
@@ -60,10 +60,15 @@ def run_line(run: Run) -> str:
     return f"{when}  {run.state:<10} {run.run_id}  {records.one_line(run.summary, 160)}".rstrip()
 
 
+def steps_done(now: Progress) -> str:
+    """How many steps a run has finished."""
+    return f"{now.steps_finished} step{'s' if now.steps_finished != 1 else ''} done"
+
+
 def progress(run: Run) -> str:
     """What a run is doing, in one line."""
     now = run.progress
-    parts = [f"{now.steps_finished} step{'s' if now.steps_finished != 1 else ''} done"]
+    parts = [steps_done(now)]
     if now.current:
         labels = records.one_line(", ".join(now.current), 80)
         parts.append(f"{labels} ({duration(runs.seconds_since(now.current_since))})")

@@ -193,6 +193,19 @@ async def test_a_bad_argument_is_answered_in_one_sentence(local: LocalSagaflow, 
     assert runs.listing(local.settings.home, limit=100) == before
 
 
+async def test_a_launch_without_a_key_says_what_a_session_can_do(mode: str) -> None:
+    """It cannot be given a key while it is running."""
+    with LocalSagaflow() as own:
+        without = {name: value for name, value in own.environment().items() if not name.startswith("ANTHROPIC_")}
+        started = StdioServerParameters(command=SERVER, env=without)
+        with anyio.fail_after(LIMIT):
+            async with Client(started, mode=mode, read_timeout_seconds=LIMIT) as client:
+                result = await client.call_tool("launch_workflow", {"skill": "hello-world"})
+    assert result.is_error
+    assert "there is no access to one: end this session" in text(result)
+    assert "launch again" not in text(result)
+
+
 async def test_a_run_goes_on_when_the_worker_is_killed_while_the_server_waits(local: LocalSagaflow, mode: str) -> None:
     """The waiting call answers with the ending, as if nothing had been."""
     reply = f"STRUCTURED_OUTPUT_START\nGREETING|hello, {mode}\nSTRUCTURED_OUTPUT_END"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+import json
+import os
+from pathlib import Path
 
 import pytest
 
-from sagaflow_mcp import doctor
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from sagaflow_mcp import doctor, processes
+from sagaflow_mcp.paths import Home
 
 
 @pytest.fixture
@@ -21,6 +22,56 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def named(environ: dict[str, str], name: str, face: doctor.Face = doctor.CLI) -> list[doctor.Check]:
     """The checks of that name."""
     return [check for check in doctor.examine(environ, face) if check.name == name]
+
+
+@pytest.mark.parametrize("cure", dataclasses.astuple(doctor.MCP))
+def test_an_agent_is_told_no_shell_command_of_ours(cure: str) -> None:
+    """A plugin-only user has none."""
+    assert "`sagaflow " not in cure
+
+
+@pytest.mark.parametrize(
+    ("face", "cure"),
+    [
+        (doctor.CLI, "`sagaflow engine stop` ends it"),
+        (doctor.MCP, f"end process {os.getpid()}: another engine takes its place"),
+    ],
+    ids=["CLI", "MCP"],
+)
+def test_an_engine_that_hangs_can_be_ended_by_whoever_reads_it(
+    environ: dict[str, str], face: doctor.Face, cure: str
+) -> None:
+    """It holds its lock and does not answer."""
+    home = Home.from_environment(environ).prepare()
+    place = processes.Place(home.engine, "engine")
+    Path(place.pid_file).write_text(f"{os.getpid()}\n", encoding="utf-8")
+    lock = processes.acquire(place.lock)
+    assert lock is not None
+    try:
+        (found,) = named(environ, "engine", face)
+    finally:
+        os.close(lock)
+    assert (found.level, found.cure) == ("fail", cure)
+
+
+@pytest.mark.parametrize("face", [doctor.CLI, doctor.MCP], ids=["CLI", "MCP"])
+def test_the_cure_for_a_missing_key_is_the_readers(environ: dict[str, str], face: doctor.Face) -> None:
+    """A session that is running cannot be given one."""
+    (found,) = named(environ, "model access", face)
+    assert (found.level, found.cure) == ("warn", face.set_key)
+    assert ("launch again" in found.cure) == (face is doctor.CLI)
+
+
+def test_keys_are_counted_in_good_english(environ: dict[str, str]) -> None:
+    """A ring may have several."""
+    (found,) = named(environ, "seal")
+    assert found.finding.endswith(", 1 key")
+    path = Path(Home.from_environment(environ).key)
+    ring = json.loads(path.read_text(encoding="utf-8"))
+    ring["keys"]["k2"] = ring["keys"]["k1"]
+    path.write_text(json.dumps(ring), encoding="utf-8")
+    (found,) = named(environ, "seal")
+    assert found.finding.endswith(", 2 keys")
 
 
 def test_the_skills_that_this_version_does_not_run_are_one_count(environ: dict[str, str], tmp_path: Path) -> None:
