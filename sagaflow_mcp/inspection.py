@@ -14,7 +14,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import contract, loader, pinning
+from sagaflow_mcp import contract, loader, pinning, skill_check
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
@@ -73,8 +73,8 @@ def _needs(spec: SkillSpec) -> dict[str, Any]:
     timeout = spec.execution_timeout
     return {
         "ok": True,
-        "needs_model": MODEL_ACTIVITY in loader.activity_names(spec),
-        "workflow_type": loader.workflow_type(spec),
+        "needs_model": MODEL_ACTIVITY in skill_check.activity_names(spec),
+        "workflow_type": skill_check.workflow_name(spec.workflow_cls),
         "arguments": contract.schema(spec),
         "execution_timeout_seconds": timeout.total_seconds() if timeout else None,
     }

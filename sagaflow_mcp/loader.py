@@ -7,15 +7,14 @@ import asyncio
 import importlib
 import importlib.machinery
 import importlib.util
-import inspect
 import sys
 import threading
 from importlib.abc import InspectLoader, MetaPathFinder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from temporalio import activity, workflow
+from temporalio import workflow
 
-from sagaflow_mcp import contract, digest, load_errors, pinning, skill_imports
+from sagaflow_mcp import contract, digest, load_errors, pinning, skill_check, skill_imports
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
 from sagaflow_mcp.sandbox import SagaflowRunner
@@ -162,23 +161,12 @@ def drop(pinned: Pinned) -> None:
             sys.modules[TOP].__dict__.pop(pinned.package.rpartition(".")[2], None)
 
 
-def workflow_type(spec: SkillSpec) -> str:
-    """The name that Temporal knows the skill's workflow by."""
-    return workflow._Definition.must_from_class(spec.workflow_cls).name or ""  # noqa: SLF001 - there is no public way
-
-
 def workflows(spec: SkillSpec) -> list[type]:
     """The workflow classes of the skill: its own first, then those that it may start as children."""
     package = ".".join(spec.workflow_cls.__module__.split(".")[:2])
     modules = [module for name, module in sorted(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]
-    found = [each for module in modules for each in vars(module).values() if _is_workflow(each)]
+    found = [each for module in modules for each in vars(module).values() if skill_check.is_workflow(each)]
     return list(dict.fromkeys([spec.workflow_cls, *found]))
-
-
-def activity_names(spec: SkillSpec) -> list[str]:
-    """The names that Temporal knows the skill's activities by, in the skill's order."""
-    found = (activity._Definition.must_from_callable(each) for each in spec.activities)  # noqa: SLF001 - as above
-    return [each.name or "" for each in found]
 
 
 def rehearse(spec: SkillSpec) -> None:
@@ -196,12 +184,7 @@ def rehearse(spec: SkillSpec) -> None:
 async def _prepare(classes: list[type]) -> None:
     # A coroutine only because the sandbox asks for the running event loop.
     for each in classes:
-        workflow_runner().prepare_workflow(workflow._Definition.must_from_class(each))  # noqa: SLF001 - as above
-
-
-def _is_workflow(value: object) -> bool:
-    # Looked up in the class itself: it inherits its parent's attributes, but is not thereby a workflow.
-    return isinstance(value, type) and "__temporal_workflow_definition" in vars(value)
+        workflow_runner().prepare_workflow(workflow._Definition.must_from_class(each))  # noqa: SLF001 - there is no public way
 
 
 def _modules(pinned: Pinned, path: str) -> dict[str, Module]:
@@ -231,36 +214,8 @@ def _registered(pinned: Pinned) -> SkillSpec:
     if len(registry.specs) != 1:
         raise Refusal(f"its register(registry) registered {len(registry.specs)} skills; it must register exactly one")
     spec = registry.specs[0]
-    trouble = _trouble(spec, pinned.name)
+    trouble = skill_check.trouble(spec, pinned.name, workflows(spec))
     if trouble:
         raise Refusal(trouble)
     contract.schema(spec)
     return spec
-
-
-def _workflow_trouble(spec: SkillSpec) -> str | None:
-    """What is wrong with the workflow class, as the end of a sentence; None when it is in order."""
-    if not _is_workflow(spec.workflow_cls):
-        return "has no @workflow.defn"
-    if not workflow_type(spec):
-        return "is dynamic; give it a name: @workflow.defn(name=…)"
-    if hasattr(vars(spec.workflow_cls).get("__init__"), "__temporal_workflow_init"):
-        return "uses @workflow.init, before the input is there; give the input to @workflow.run alone"
-    return None
-
-
-def _trouble(spec: SkillSpec, name: str) -> str | None:
-    """Why a worker could not run `spec` as skill `name`; None when it can."""
-    if spec.name != name:
-        return f"it registers itself as {spec.name!r}, but its folder is called {name!r}; the two must be the same"
-    trouble = _workflow_trouble(spec)
-    if trouble:
-        return f"its workflow class {spec.workflow_cls.__name__} {trouble}"
-    for each in spec.activities:
-        if getattr(each, "__temporal_activity_definition", None) is None:
-            return f"its activity {getattr(each, '__name__', each)!r} has no @activity.defn"
-    try:
-        inspect.signature(spec.build_input).bind(run_id="", run_dir="", inbox_path="", cli_args={})
-    except TypeError as error:
-        return f"its build_input cannot be called with run_id, run_dir, inbox_path and cli_args: {error}"
-    return None

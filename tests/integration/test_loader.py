@@ -10,7 +10,8 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from sagaflow_mcp import catalog, contract, loader, pinning, records, temporal_server
+from sagaflow_mcp import catalog, contract, loader, pinning, records, skill_check, temporal_server
+from sagaflow_mcp.durable import interceptors
 from sagaflow_mcp.errors import Refusal
 from tests.integration.author import SKILL, Author
 
@@ -162,6 +163,38 @@ def test_the_bundled_skill_loads_and_builds_its_input(home: Home, loaded: list[P
     loader.rehearse(loader.load(loaded[0]))
 
 
+SECOND = """
+@workflow.defn(name="{name}")
+class Second:
+    @workflow.run
+    async def run(self) -> None: ...
+"""
+
+DYNAMIC = """
+from collections.abc import Sequence
+from temporalio.common import RawValue
+
+@workflow.defn(dynamic=True)
+class {name}:
+    @workflow.run
+    async def run(self, args: Sequence[RawValue]) -> None: ...
+"""
+
+
+def activities(*names: str) -> str:
+    """An `__init__.py` with own activities of these names, `dynamic` for one without."""
+    functions = ""
+    for number, name in enumerate(names):
+        how, takes = ("dynamic=True", "args: Sequence[RawValue]") if name == "dynamic" else (f"name={name!r}", "")
+        functions += f"@activity.defn({how})\nasync def own_{number}({takes}) -> None: ...\n\n"
+    imports = (
+        "from collections.abc import Sequence\nfrom temporalio import activity\n"
+        "from temporalio.common import RawValue\n"
+    )
+    own = ", ".join(f"own_{number}" for number in range(len(names)))
+    return imports + functions + SKILL["__init__.py"].replace("[write_artifact]", f"[{own}]")
+
+
 BROKEN = {
     "a syntax error": (
         {"workflow.py": "x = 1\ndef (\n"},
@@ -240,6 +273,34 @@ BROKEN = {
         {"__init__.py": SKILL["__init__.py"].replace("[write_artifact]", "[print]")},
         "its activity 'print' has no @activity.defn",
     ),
+    "an activity named as one of Sagaflow's": (
+        {"__init__.py": activities("write_artifact")},
+        "its activity 'write_artifact' has the name of one of Sagaflow's own; give it another",
+    ),
+    "an activity named as one that it does not use": (
+        {"__init__.py": activities("sagaflow_build_input")},
+        "its activity 'sagaflow_build_input' has the name of one of Sagaflow's own; give it another",
+    ),
+    "two activities of one name": (
+        {"__init__.py": activities("fetch", "fetch")},
+        "two of its activities are named 'fetch'; give one of them another: @activity.defn(name=…)",
+    ),
+    "one activity twice": (
+        {"__init__.py": SKILL["__init__.py"].replace("[write_artifact]", "[write_artifact, write_artifact]")},
+        "two of its activities are named 'write_artifact'",
+    ),
+    "two dynamic activities": (
+        {"__init__.py": activities("dynamic", "dynamic")},
+        "two of its activities are dynamic; it can have one",
+    ),
+    "two workflows of one name": (
+        {"workflow.py": SKILL["workflow.py"] + SECOND.format(name="Reader")},
+        "two of its workflow classes, Reader and Second, are named 'Reader'; give one of them another",
+    ),
+    "two dynamic workflows": (
+        {"workflow.py": SKILL["workflow.py"] + DYNAMIC.format(name="One") + DYNAMIC.format(name="Two")},
+        "two of its workflow classes, One and Two, are dynamic; it can have one",
+    ),
     "a build_input that takes other parameters": (
         {"__init__.py": SKILL["__init__.py"].replace("inbox_path, cli_args", "inbox")},
         "its build_input cannot be called with run_id, run_dir, inbox_path and cli_args",
@@ -263,6 +324,21 @@ def test_a_skill_that_cannot_be_loaded_is_refused_in_a_sentence(author: Author, 
     assert len(str(refused.value)) <= records.SENTENCE_LIMIT
     assert str(refused.value).isprintable()
     assert not [name for name in sys.modules if pinned.digest[:12] in name]
+
+
+def test_the_names_that_are_sagaflows_own_are_those_of_its_activities() -> None:
+    """One that a version adds must be added there, or a skill's own of that name would be started in its place."""
+    assert {interceptors.BUILD_INPUT, *interceptors.LOCAL, *interceptors.MODEL} == skill_check.OWN_ACTIVITIES
+
+
+def test_a_skill_may_have_children_and_steps_of_any_other_name(author: Author, loaded: list[Pinned]) -> None:
+    """Beside Sagaflow's own."""
+    text = activities("fetch", "dynamic").replace("[own_0", "[write_artifact, own_0")
+    author.edit(**{"__init__.py": text, "workflow.py": SKILL["workflow.py"] + SECOND.format(name="Second")})
+    loaded.append(author.pin())
+    spec = loader.load(loaded[0])
+    assert skill_check.activity_names(spec) == ["write_artifact", "fetch", ""]
+    assert [each.__name__ for each in loader.workflows(spec)] == ["Reader", "Second"]
 
 
 def test_a_workflow_that_fails_in_the_sandbox_is_refused_by_the_rehearsal(author: Author, loaded: list[Pinned]) -> None:

@@ -18,9 +18,9 @@ LAYERS = {
     """,
     "adapters": """
         artifacts markers inbox notify refused sealing payloads sandbox temporal starting processes patience
-        supervisor children temporal_server control peer service engine_start engine_client worker_link pinning
-        loader models models._types models._choice models._claude_command models._deferred models._messages_api
-        models._verdict testing testing._calls testing._http testing.messages_api
+        supervisor children temporal_server control peer service engine_start engine_client worker_link pinning loader
+        models models._types models._choice models._claude_command models._deferred models._messages_api
+        models._verdict testing testing._calls testing._http testing.messages_api skill_check
     """,
     "durable": """
         durable durable.activities durable.attempts durable.context durable.interceptors durable.journal
