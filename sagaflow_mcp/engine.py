@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -24,21 +25,18 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-IDLE_SECONDS = 900.0
-"""With no open run and no request for so long, the engine stops; `SAGAFLOW_IDLE_SECONDS` says otherwise."""
-
 HOUSEKEEPING_SECONDS = 60.0
 """The longest pause between two looks at open runs and log sizes."""
 
 
 class Engine:
-    """The engine of `home`, which stops after `idle_seconds` without work."""
+    """The engine of `home`, which stops after `idle_seconds` with no open run and no request."""
 
     def __init__(
         self,
         home: Home,
         commands: Commands | None = None,
-        idle_seconds: float = IDLE_SECONDS,
+        idle_seconds: float = math.inf,
         limits: Limits | None = None,
     ) -> None:
         self._home = home
@@ -122,12 +120,11 @@ class Engine:
 
 
 def idle_seconds(text: str) -> float:
-    """The number of seconds in `text`; the usual one when it is no positive number."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        return IDLE_SECONDS
-    return seconds if seconds > 0 else IDLE_SECONDS
+    """The seconds in `SAGAFLOW_IDLE_SECONDS`, which whoever starts an engine has from its settings.
+
+    Without one the engine stays up until it is told to stop.
+    """
+    return float(text or math.inf)
 
 
 def main(arguments: Sequence[str]) -> int:

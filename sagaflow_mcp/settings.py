@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import credentials
+from sagaflow_mcp import credentials, records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _OFF = frozenset({"0", "false", "no", "off"})
 
@@ -42,68 +43,86 @@ class Settings:
             Failure: the home cannot be created or read.
         """
         home = Home.from_environment(environ).prepare()
-        config = _Config.read(Path(home.config))
-        models = config.table("models")
-        idle = environ.get("SAGAFLOW_IDLE_SECONDS") or config.take("engine", "idle_seconds", 900.0, (int, float))
-        calls = config.take("models", "concurrent_calls", 16, (int,))
-        settings = cls(
+        config = _config(Path(home.config))
+        inbox, models, engine = config["inbox"], config["models"], config["engine"]
+        idle = environ.get("SAGAFLOW_IDLE_SECONDS")
+        return cls(
             home=home,
-            notify=_truth(environ.get("SAGAFLOW_NOTIFY"), default=config.take("inbox", "notify", True, (bool,))),
-            models={tier.upper(): str(models[tier]) for tier in ("haiku", "sonnet", "opus") if tier in models},
-            concurrent_model_calls=max(1, calls),
-            idle_seconds=_seconds(idle),
+            notify=_truth(environ.get("SAGAFLOW_NOTIFY"), default=inbox.get("notify", cls.notify)),
+            models={tier.upper(): models[tier] for tier in _TIERS if tier in models},
+            concurrent_model_calls=models.get("concurrent_calls", cls.concurrent_model_calls),
+            idle_seconds=_seconds(idle) if idle else engine.get("idle_seconds", cls.idle_seconds),
             environ=dict(environ),
         )
-        config.refuse_unknown({"inbox": {"notify"}, "engine": {"idle_seconds"}, "models": _MODEL_NAMES})
-        return settings
 
     def for_engine(self) -> dict[str, str]:
         """The environment that an engine is started with."""
-        return {**self.environ, "SAGAFLOW_HOME": self.home.root, "SAGAFLOW_IDLE_SECONDS": f"{self.idle_seconds:g}"}
+        return {**self.environ, "SAGAFLOW_HOME": self.home.root, "SAGAFLOW_IDLE_SECONDS": str(self.idle_seconds)}
 
     def credentials(self) -> dict[str, str]:
         """The model credentials in the environment, by name; empty when there is neither a key nor a token."""
         return credentials.found_in(self.environ)
 
 
-_MODEL_NAMES = {"haiku", "sonnet", "opus", "concurrent_calls"}
+class _Rule(NamedTuple):
+    """What a value in `config.toml` must be."""
+
+    fits: Callable[[Any], bool]
+    wanted: str
 
 
-@dataclass(frozen=True)
-class _Config:
-    path: Path
-    content: dict[str, Any]
+# By type, not isinstance: in Python, but not for a user, true is the number 1.
+_TRUTH = _Rule(lambda value: type(value) is bool, "true or false")
+_TEXT = _Rule(lambda value: type(value) is str and value.strip() != "", "text")
+_COUNT = _Rule(lambda value: type(value) is int and value >= 1, "a whole number from 1 up")
+_SECONDS = _Rule(lambda value: type(value) in {int, float} and value > 0, "a positive number of seconds")
 
-    @classmethod
-    def read(cls, path: Path) -> _Config:
-        try:
-            return cls(path, tomllib.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return cls(path, {})
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise Refusal(f"{str(path)!r} cannot be read as TOML: {error}; put it right or move it away") from error
+_TIERS = ("haiku", "sonnet", "opus")
 
-    def table(self, name: str) -> dict[str, Any]:
-        found = self.content.get(name, {})
-        if not isinstance(found, dict):
-            raise Refusal(f"{str(self.path)!r}: {name!r} must be a table, [{name}], not {found!r}")
-        return found
+_RULES: dict[str, dict[str, _Rule]] = {
+    "engine": {"idle_seconds": _SECONDS},
+    "inbox": {"notify": _TRUTH},
+    "models": {**dict.fromkeys(_TIERS, _TEXT), "concurrent_calls": _COUNT},
+}
+"""The settings in `config.toml`, by table."""
 
-    def take(self, table: str, name: str, default: Any, kinds: tuple[type, ...]) -> Any:
-        value = self.table(table).get(name, default)
-        if type(value) not in kinds and value is not default:
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise Refusal(f"{str(self.path)!r}: {table}.{name} is {value!r}, but must be of type {wanted}")
-        return value
 
-    def refuse_unknown(self, known: Mapping[str, set[str]]) -> None:
-        for table in self.content:
-            unknown = set(self.table(table)) - known.get(table, set()) if table in known else {"*"}
-            if unknown:
-                name = table if unknown == {"*"} else f"{table}.{min(unknown)}"
-                raise Refusal(
-                    f"{str(self.path)!r}: there is no setting {name!r}; the tables are {', '.join(sorted(known))}"
-                )
+def _config(path: Path) -> dict[str, dict[str, Any]]:
+    """All tables in the file `path`, with the settings that it has, each in order; Refusal when one is not."""
+    content = _toml(path)
+    for table, values in content.items():
+        trouble = _table_trouble(table, values)
+        if trouble:
+            raise Refusal(f"{str(path)!r}: {trouble}")
+    return {table: content.get(table, {}) for table in _RULES}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Refusal(f"{str(path)!r} cannot be read as TOML: {error}; put it right or move it away") from error
+
+
+def _table_trouble(table: str, values: object) -> str | None:
+    """What is wrong in one table, in a sentence; None when nothing is."""
+    known = _RULES.get(table)
+    if known is None:
+        return f"there is no setting {table!r}; the tables are {', '.join(_RULES)}"
+    if not isinstance(values, dict):
+        return f"{table!r} must be a table, [{table}], not {_shown(values)}"
+    for name, value in values.items():
+        if name not in known:
+            return f"there is no setting '{table}.{name}'; [{table}] has {', '.join(known)}"
+        if not known[name].fits(value):
+            return f"{table}.{name} is {_shown(value)}, but must be {known[name].wanted}"
+    return None
+
+
+def _shown(value: object) -> str:
+    return records.one_line(repr(value), 80)
 
 
 def without_ours(environ: Mapping[str, str]) -> dict[str, str]:
@@ -115,13 +134,9 @@ def _truth(text: str | None, *, default: bool) -> bool:
     return default if not text else text.lower() not in _OFF
 
 
-def _seconds(value: float | str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not seconds > 0:
-        raise Refusal(
-            f"SAGAFLOW_IDLE_SECONDS, or engine.idle_seconds, is {value!r}, but must be a positive number of seconds"
-        )
-    return seconds
+def _seconds(text: str) -> float:
+    """The seconds in the environment's `text`; Refusal when it is no positive number."""
+    with contextlib.suppress(ValueError):
+        if _SECONDS.fits(float(text)):
+            return float(text)
+    raise Refusal(f"SAGAFLOW_IDLE_SECONDS is {_shown(text)}, but must be {_SECONDS.wanted}")
