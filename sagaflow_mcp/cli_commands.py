@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import inbox as inbox_entries
-from sagaflow_mcp import markers, records
+from sagaflow_mcp import markers, records, waking
 from sagaflow_mcp.errors import Refusal, UsageRefusal
 from sagaflow_mcp.paths import Home
 
@@ -218,11 +218,9 @@ def _home(*, wake: bool = True) -> Home:
 
 
 def _wake(home: Home) -> None:
-    """Start the engine again where runs are open and none is up, as after a reboot."""
-    if markers.run_ids(home):
-        from sagaflow_mcp import engine_client
-
-        engine_client.wake(home, os.environ)
+    trouble = waking.wake_open_runs(home, os.environ)
+    if trouble:
+        print(f"sagaflow: {records.one_line(trouble, records.SENTENCE_LIMIT)}", file=sys.stderr)
 
 
 def _fields(record: Any) -> dict[str, Any]:

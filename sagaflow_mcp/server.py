@@ -22,18 +22,17 @@ from sagaflow_mcp import (
     __version__,
     catalog,
     doctor,
-    engine_client,
     following,
     inbox,
     launch,
-    markers,
     processes,
     records,
     runs,
     server_views,
+    waking,
     wording,
 )
-from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.paths import Home
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,13 +94,9 @@ async def _lifespan(_server: MCPServer) -> AsyncIterator[None]:
 
 
 def _wake() -> None:
-    """Start the engine where runs are open and none is up, as after a reboot."""
-    try:
-        settings = Settings.load(dict(os.environ))
-        if markers.run_ids(settings.home):
-            engine_client.wake(settings.home, settings.for_engine())
-    except (OSError, SagaflowError) as error:
-        logger.warning("open runs could not be looked for: %s", error)
+    trouble = waking.wake_open_runs(Home.from_environment(os.environ), os.environ)
+    if trouble:
+        logger.warning("%s", trouble)
 
 
 server = _Server(

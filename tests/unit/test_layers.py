@@ -27,7 +27,7 @@ LAYERS = {
         durable.open_runs durable.reconciler durable.recovery durable.retry_policies durable.step_events
         durable.steps skill_workers
     """,
-    "use cases": "catalog probe inspection launch runs following doctor wording",
+    "use cases": "catalog probe inspection launch runs following doctor waking wording",
     "edges": """
         __main__ cli cli_parser cli_commands cli_launch server server_views worker engine hook demo testing.local
         testing.plugin

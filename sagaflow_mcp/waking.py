@@ -1,0 +1,36 @@
+"""The start of an engine for runs that are open when none is up, as after a reboot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import markers
+from sagaflow_mcp.errors import SagaflowError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sagaflow_mcp.paths import Home
+
+
+def wake_open_runs(home: Home, environ: Mapping[str, str]) -> str | None:
+    """None once an engine is up or on its way, or when no run of `home` is open; else why none can be started.
+
+    Never raises: nobody has asked for an engine here.
+    """
+    try:
+        if not markers.run_ids(home):
+            return None
+        # Imported here: a command that only reads the inbox need not pay for it.
+        from sagaflow_mcp import engine_client, processes  # noqa: PLC0415
+
+        if processes.Place(home.engine, "engine").alive():
+            return None
+        from sagaflow_mcp.settings import Settings  # noqa: PLC0415 - as above
+
+        engine_client.wake(home, Settings.load(environ).for_engine())
+    except FileNotFoundError:
+        return None  # There is no home yet.
+    except (OSError, SagaflowError) as error:
+        return f"open runs cannot go on: {error}"
+    return None
