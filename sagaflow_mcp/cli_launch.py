@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 import anyio
 
@@ -60,7 +60,7 @@ async def _launch(settings: Settings, request: launch.Request, wait: bool, as_js
             print(f"{verb} {found.run_id}")
             print(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
         else:
-            print(result_text(found.result))
+            _print_result(found.result)
         return 0
     try:
         with _Progress(quiet=as_json) as show:
@@ -76,10 +76,19 @@ def _ended(found: Run, *, as_json: bool) -> int:
         about = {"run_id": found.run_id, "state": found.state, "summary": found.summary, "result": found.result}
         print(json.dumps({**about, "run_dir": found.run_dir, "report_path": found.report_path}))
     elif found.state == "DONE":
-        print(result_text(found.result))
+        _print_result(found.result)
     if found.state != "DONE":
         raise Failure(f"{found.run_id} {found.state}: {records.one_line(found.summary)}")
     return 0
+
+
+def _print_result(result: object) -> None:
+    text = result_text(result)
+    print(records.for_terminal(text) if _is_terminal(sys.stdout) else text)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # None where the shell has closed it.
 
 
 class _Progress:
@@ -92,7 +101,7 @@ class _Progress:
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
-        if not self._quiet and sys.stderr.isatty():
+        if not self._quiet and _is_terminal(sys.stderr):
             from rich.console import Console  # noqa: PLC0415 - 0.1 s that a pipe need not pay
             from rich.status import Status  # noqa: PLC0415
 

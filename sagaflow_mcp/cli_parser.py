@@ -141,7 +141,10 @@ def _launch(commands: Any) -> None:
     launch.add_argument("--args-json", metavar="JSON", help="arguments as one JSON object")
     launch.add_argument("--id", metavar="ID", dest="run_id", help="own run id: launching it again attaches to the run")
     launch.add_argument(
-        "--await", action="store_true", dest="wait", help="wait for the ending; the result is the last line"
+        "--await",
+        action="store_true",
+        dest="wait",
+        help="wait for the ending; the result is the last thing on standard output",
     )
     launch.add_argument(
         "--execution-timeout", type=float, metavar="SECONDS", help="longest time the run may take in all"

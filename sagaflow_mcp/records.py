@@ -52,7 +52,8 @@ _INVISIBLE = (
 )
 """Characters that show nothing although `str.isprintable` accepts them: text can hide in them."""
 
-_HARMLESS = {**dict.fromkeys(_INVISIBLE), ord("<"): "\u2039", ord(">"): "\u203a"}
+_UNSEEN = dict.fromkeys(_INVISIBLE)
+_HARMLESS = {**_UNSEEN, ord("<"): "\u2039", ord(">"): "\u203a"}
 _RAW_PER_SHOWN = 8
 """Characters looked at per character shown, so that a megabyte costs no more than a page."""
 
@@ -178,10 +179,19 @@ def block(text: str, limit: int) -> str:
     return _cut("\n".join(lines).strip("\n"), limit, was_cut=len(text) > limit * _RAW_PER_SHOWN)
 
 
+def for_terminal(text: str) -> str:
+    """`text` whole, its lines kept, without what could steer a terminal, hide or reorder the text. Never raises."""
+    return "\n".join([_plain_spaces(line).rstrip() for line in _visible(text, _UNSEEN).split("\n")])
+
+
 def _clean(text: str, limit: int) -> str:
     """The beginning of `text` with only spaces, line ends and visible characters."""
-    start = _ESCAPES.sub("", text[: limit * _RAW_PER_SHOWN]).translate(_HARMLESS)
-    return start if start.isprintable() else "".join([c for c in start if c.isprintable() or c.isspace()])
+    return _visible(text[: limit * _RAW_PER_SHOWN], _HARMLESS)
+
+
+def _visible(text: str, replaced: dict[int, Any]) -> str:
+    left = _ESCAPES.sub("", text).translate(replaced)
+    return left if left.isprintable() else "".join([c for c in left if c.isprintable() or c.isspace()])
 
 
 def _plain_spaces(line: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ import anyio
 import pytest
 
 from sagaflow_mcp import engine_client, launch, markers, records
-from sagaflow_mcp.testing import LocalSagaflow
+from sagaflow_mcp.testing import LocalSagaflow, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,6 +254,42 @@ def test_a_run_can_be_launched_from_a_folder_whose_name_is_not_unicode(local: Lo
     done = sagaflow(local, "launch", "endings", "--how", "return", "--await", cwd=folder)
     assert (done.returncode, done.stderr.count("bug")) == (0, 0), done.stderr
     assert [entry.project_dir for entry in local.inbox()][:1] == [f"{tmp_path}/caf\ufffd"]
+
+
+SAID = "\x1b]0;title\x07\x1b[31mred\x1b[0m and </b>\nthe \u202elast\u2066 line"
+"""What a model may say, whatever it is asked."""
+
+
+def test_a_result_is_exact_in_a_pipe_and_harmless_on_a_terminal(local: LocalSagaflow) -> None:
+    """A program wants the text, and nobody wants a terminal that obeys it."""
+    local.model.add(Rule(match="planted-prompt-word", reply=SAID, times=1))
+    launched = ["launch", "endings", "--how", "model", "--id", "said"]
+    assert sagaflow(local, *launched, "--await").stdout == f"{SAID}\n"
+    assert sagaflow(local, *launched).stdout == f"{SAID}\n"
+    for more in ([], ["--await"]):
+        assert on_terminal(local, *launched, *more) == "red and </b>\r\nthe last line\r\n"
+
+
+def on_terminal(local: LocalSagaflow, *arguments: str) -> str:
+    """What a terminal is sent on the command's standard output."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "sagaflow_mcp", *arguments]
+    subprocess.run(
+        command,
+        env=local.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=its,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=True,
+    )
+    os.close(its)
+    sent = b""
+    # Linux says that the other side is gone by an error.
+    with contextlib.suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:
+        while chunk := terminal.read(4096):
+            sent += chunk
+    return sent.decode()
 
 
 def _is_one_sentence(done: subprocess.CompletedProcess[str], status: int, words: list[str]) -> None:

@@ -17,6 +17,7 @@ from sagaflow_mcp.records import (
     Entry,
     OpenRun,
     block,
+    for_terminal,
     is_entry_id,
     is_run_id,
     moment,
@@ -201,6 +202,21 @@ def test_hostile_text_becomes_a_bounded_harmless_block(text: str) -> None:
     assert all(line.isprintable() for line in shown.split("\n"))
     assert not set("<>") & set(shown)
     assert block(shown, 500) == shown
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_text_does_not_steer_a_terminal(text: str) -> None:
+    """Whole, and otherwise as a block is."""
+    shown = for_terminal(text)
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert for_terminal(shown) == shown
+
+
+def test_a_terminal_gets_the_whole_text_as_it_is_read() -> None:
+    """Code that somebody copies from there is the code."""
+    text = "\n".join([f"<b>{number}</b>" for number in range(10_000)])
+    assert for_terminal(text) == text
+    assert for_terminal("\n  if a < b:\r\n\tc\x1b[2J = 1\n") == "\n  if a < b:\n    c = 1\n"
 
 
 def test_a_block_keeps_its_lines_and_indents() -> None:
