@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sagaflow_mcp import inbox as inbox_entries
 from sagaflow_mcp import markers, records, waking
@@ -183,11 +183,11 @@ def worker_status(options: argparse.Namespace) -> int:
     return 0 if worker.get("pid") else 1
 
 
-def worker_run(_options: argparse.Namespace) -> int:
+def worker_run(_options: argparse.Namespace) -> NoReturn:
     """Keep the engine up and show the worker's log until interrupted."""
-    from sagaflow_mcp import cli_launch
+    from sagaflow_mcp import cli_worker
 
-    return cli_launch.keep_worker(_settings())
+    cli_worker.keep(_settings())
 
 
 def demo(_options: argparse.Namespace) -> int:

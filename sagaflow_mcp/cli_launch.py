@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
 import anyio
 
-from sagaflow_mcp import engine_client, following, launch, records, runs, wording
+from sagaflow_mcp import following, launch, records, runs, wording
 from sagaflow_mcp.errors import Failure, UsageRefusal
 from sagaflow_mcp.reports import result_text
 
@@ -129,17 +127,3 @@ class _Progress:
         if line != self._shown:
             print(records.one_line(line, 500), file=sys.stderr, flush=True)
             self._shown = line
-
-
-def keep_worker(settings: Settings) -> int:
-    """Keep the engine and its worker up, and show the worker's log, until interrupted."""
-    engine_client.ready(settings.home, credentials=settings.credentials(), environ=settings.for_engine())
-    print("the worker is up; ^C leaves it running, `sagaflow engine stop` ends it", file=sys.stderr)
-    path = Path(settings.home.engine) / "worker.log"
-    with path.open(encoding="utf-8", errors="replace") as file:
-        file.seek(0, os.SEEK_END)
-        while True:
-            for line in file:
-                print(records.one_line(line, 1000), flush=True)
-            time.sleep(1)
-            engine_client.ensure(settings.home, environ=settings.for_engine())

@@ -29,8 +29,8 @@ LAYERS = {
     """,
     "use cases": "catalog probe inspection launch runs following doctor waking wording",
     "edges": """
-        __main__ cli cli_parser cli_commands cli_launch server server_views worker engine hook demo testing.local
-        testing.plugin
+        __main__ cli cli_parser cli_commands cli_launch cli_worker server server_views worker engine hook demo
+        testing.local testing.plugin
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
