@@ -126,6 +126,23 @@ def test_a_run_that_has_ended_cannot_be_started_again_by_replay(local: LocalSaga
     assert [entry.status for entry in local.inbox(run_id)] == ["DONE"]
 
 
+@pytest.mark.parametrize(("how", "status"), [("cancel", "CANCELLED"), ("terminate", "TERMINATED")])
+def test_whoever_reaches_the_port_can_end_a_run_and_its_user_is_told(
+    local: LocalSagaflow, how: str, status: str
+) -> None:
+    """Temporal asks for no payload there that could be sealed; README says so."""
+    run_id = local.launch("endings", how="wait")
+
+    async def end() -> None:
+        """End it."""
+        run = (await plain_client(local)).get_workflow_handle(run_id)
+        await (run.cancel() if how == "cancel" else run.terminate())
+
+    anyio.run(end)
+    assert local.wait(run_id).state == status
+    assert [entry.status for entry in local.inbox(run_id)] == [status]
+
+
 def test_nothing_of_a_run_is_readable_in_the_database(local: LocalSagaflow) -> None:
     """Planted words of prompt, argument, result and error are not in the server's files."""
     local.model.add(Rule(match="planted-prompt-word", reply="planted-reply-word", times=1))
