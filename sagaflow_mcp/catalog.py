@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sagaflow_mcp import syntax
+from sagaflow_mcp import records, syntax
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.pinning import Source
 from sagaflow_mcp.registry import NAME, NAME_RULE
@@ -21,6 +21,9 @@ FRONT_MATTER_BYTES = 8192
 
 DESCRIPTION_LIMIT = 500
 """The longest description shown, in characters."""
+
+NAMES_LIMIT = 400
+"""How much is told of the names that there are to whom gives an unknown one, in characters."""
 
 
 class Root(NamedTuple):
@@ -152,7 +155,7 @@ def _unknown(name: str, roots: Sequence[Root]) -> str:
     if near:
         hint = f"did you mean {' or '.join(repr(each) for each in near)}?"
     else:
-        hint = f"there are {', '.join(known[:20])}." if known else "there are none."
+        hint = f"there are {records.one_line(', '.join(known), NAMES_LIMIT)}." if known else "there are none."
     return f"there is no skill {name[:80]!r}; {hint} Looked in {looked}"
 
 

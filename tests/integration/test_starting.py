@@ -32,6 +32,7 @@ class _BlipsOutbound(temporalio.client.OutboundInterceptor):
         self._blips = blips
 
     def fetch_workflow_history_events(self, input: temporalio.client.FetchWorkflowHistoryEventsInput) -> Any:
+        """The history, once no look at it fails any more."""
         if self._blips.left:
             self._blips.left -= 1
             raise RPCError("not now", RPCStatusCode.UNAVAILABLE, b"")

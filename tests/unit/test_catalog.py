@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import catalog, wording
+from sagaflow_mcp import catalog, records, wording
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ def test_an_unknown_skill_is_refused_with_near_names_and_where_it_looked(tmp_pat
     with pytest.raises(Refusal) as refused:
         catalog.find("helo-world", only(tmp_path))
     assert str(refused.value) == f"there is no skill 'helo-world'; did you mean 'hello-world'? Looked in {tmp_path}"
+
+
+def test_of_many_names_as_many_are_told_as_leave_room_for_where_it_looked(tmp_path: Path) -> None:
+    """A sentence is cut at its end."""
+    for number in range(50):
+        add(tmp_path, f"{'long-' * 11}{number}")
+    with pytest.raises(Refusal) as refused:
+        catalog.find("zzz", only(tmp_path))
+    assert str(refused.value).endswith(f"\u2026. Looked in {tmp_path}")
+    assert len(str(refused.value)) < records.SENTENCE_LIMIT
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "x/y", "X", "-x", "x" * 65, "x\n", "x\0"])
