@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sagaflow_mcp import (
     __version__,
     catalog,
+    credentials,
     engine_client,
     inbox,
     keys,
@@ -57,7 +58,7 @@ CLI = Face(
     start_engine="it starts with the next launch; `sagaflow engine logs` shows why it ended",
     end_engine="`sagaflow engine stop` ends it",
     see_inbox="`sagaflow inbox`",
-    set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) and launch again",
+    set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) or log in to Claude Code, and launch again",
 )
 MCP = Face(
     start_engine="it starts with the next launch_workflow",
@@ -131,13 +132,18 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
 
 def _models(settings: Settings, face: Face) -> Iterator[Check]:
     given = settings.credentials()
-    if given:
+    if credentials.CLAUDE in given:
+        finding = f"no key: models are asked with {given[credentials.CLAUDE]}, on its own login"
+        yield Check("model access", "ok", finding)
+    elif given:
         gateway = given.get("ANTHROPIC_BASE_URL")
         yield Check("model access", "ok", f"a key in the environment{f', gateway {gateway}' if gateway else ''}")
     elif engine_client.has_credentials(settings.home):
-        yield Check("model access", "ok", "the running engine holds a key from an earlier launch")
+        yield Check("model access", "ok", "the running engine holds what an earlier launch brought")
     else:
-        yield Check("model access", "warn", "no ANTHROPIC_API_KEY: skills that call a model are refused", face.set_key)
+        yield Check(
+            "model access", "warn", "neither a key nor Claude Code: skills that call a model are refused", face.set_key
+        )
 
 
 def _skills(settings: Settings, _face: Face) -> Iterator[Check]:

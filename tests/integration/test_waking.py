@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sagaflow_mcp import markers, processes, records
 from sagaflow_mcp.testing import LocalSagaflow
-from tests.conftest import eventually
+from tests.waiting import eventually
 
 
 def test_the_engine_that_a_command_wakes_has_the_settings_of_the_home() -> None:
@@ -23,7 +23,7 @@ def test_the_engine_that_a_command_wakes_has_the_settings_of_the_home() -> None:
         place = processes.Place(home.engine, "engine")
         eventually(place.alive)
         markers.remove(home, "x-1")
-        eventually(lambda: "idle for 0.5 s" in Path(place.log).read_text(encoding="utf-8"), 30)
+        eventually(lambda: "idle for 0.5 s" in Path(place.log).read_text(encoding="utf-8"), seconds=30)
 
 
 def test_settings_that_are_not_in_order_are_told_beside_the_answer() -> None:
