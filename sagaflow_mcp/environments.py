@@ -123,11 +123,8 @@ class Environment(NamedTuple):
             names = os.listdir(self.folder)
         except OSError:
             return []
-        return [
-            Environment(self.folder, name)
-            for name in sorted(names)
-            if name != self.stamp and os.path.isdir(os.path.join(self.folder, name))
-        ]
+        beside = [Environment(self.folder, name) for name in sorted(names) if name != self.stamp]
+        return [each for each in beside if os.path.isdir(each.path) and os.path.exists(each.lock)]
 
 
 def data_folder(environ: Mapping[str, str]) -> str:
@@ -140,9 +137,14 @@ def data_folder(environ: Mapping[str, str]) -> str:
     return os.path.join(os.path.abspath(shared), "sagaflow")
 
 
+def folder(environ: Mapping[str, str]) -> str:
+    """Where all environments are."""
+    return os.path.join(data_folder(environ), "venvs")
+
+
 def of_plugin(root: str, environ: Mapping[str, str]) -> Environment:
     """The environment for the plugin in the folder `root`. OSError when that cannot be read."""
-    return Environment(os.path.join(data_folder(environ), "venvs"), stamp(root))
+    return Environment(folder(environ), stamp(root))
 
 
 def stamp(root: str) -> str:

@@ -23,7 +23,7 @@ MODULE = ("-I", "-m", "sagaflow_mcp.server")
 """Isolated: the working folder is the user's project, and nothing is imported from there."""
 
 BUILDER = "import sys; sys.path.append(sys.argv[1]); from sagaflow_mcp import builder; sys.exit(builder.main())"
-"""Runs the builder from the plugin's folder, which is its one argument."""
+"""Runs the builder from the plugin's folder, its first argument; the second one is the stamp."""
 
 ATTEMPTS = 2
 """How many builds one wait begins, should they vanish without a word; one that says why it failed is not repeated."""
@@ -80,7 +80,8 @@ class Supply:
             self._builder = None
 
     def _find(self) -> environments.Environment:
-        if self._environment is None:
+        if self._environment is None or (self._hold is None and not self._begun):
+            # Looked at anew with each new wait: a folder that is read in place may have changed.
             self._environment = environments.of_plugin(self._root, self._environ)
         if self._hold is not None and not self._environment.is_whole():
             os.close(self._hold)
@@ -114,7 +115,7 @@ class Supply:
         os.makedirs(found.folder, mode=0o700, exist_ok=True)
         with open(found.log, "ab", opener=_private) as log:
             self._builder = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", "-c", BUILDER, self._root],
+                [sys.executable, "-I", "-S", "-B", "-c", BUILDER, self._root, found.stamp],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

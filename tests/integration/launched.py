@@ -93,7 +93,7 @@ class Launched:
     def ask(self, key: int | str, method: str, meta: dict[str, Any] | None = None, **params: Any) -> None:
         """Send a request."""
         envelope = {wire.VERSION_KEY: self.version, "io.modelcontextprotocol/clientCapabilities": CAPABILITIES}
-        given = {**(envelope if self.is_modern else {}), **(meta or {})}
+        given: dict[str, Any] = {**(envelope if self.is_modern else {}), **(meta or {})}
         # The order in which TypeScript's SDK writes it.
         self.send({"method": method, "params": {**params, "_meta": given}, "jsonrpc": "2.0", "id": key})
 
@@ -110,10 +110,10 @@ class Launched:
         for index, line in enumerate(self._kept):
             if wanted.items() <= line.items():
                 return self._kept.pop(index)
-        while (line := self._lines.get(timeout=LIMIT)) is not None:
-            if wanted.items() <= line.items():
-                return line
-            self._kept.append(line)
+        while (heard := self._lines.get(timeout=LIMIT)) is not None:
+            if wanted.items() <= heard.items():
+                return heard
+            self._kept.append(heard)
         raise AssertionError(f"the launcher ended before it said {wanted}: {self._kept} {self.complaints}")
 
     def result(self, key: int | str) -> dict[str, Any]:

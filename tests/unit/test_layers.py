@@ -20,7 +20,7 @@ LAYERS = {
         artifacts markers inbox notify refused sealing payloads sandbox temporal starting processes supervisor
         children temporal_server control peer service engine_client worker_link pinning loader models models._types
         models._deferred models._messages_api models._verdict testing testing._calls testing._http
-        testing.messages_api streams real_server environments supply
+        testing.messages_api streams real_server environments pythons installing supply
     """,
     "durable": """
         durable durable.activities durable.context durable.interceptors durable.journal durable.reconciler
@@ -28,7 +28,7 @@ LAYERS = {
     """,
     "use cases": "catalog probe inspection launch runs following doctor wording",
     "edges": """
-        __main__ cli cli_parser cli_commands cli_launch server worker engine hook launcher self_portrait
+        __main__ cli cli_parser cli_commands cli_launch server worker engine hook launcher builder self_portrait
         demo testing.local testing.plugin
     """,
 }
@@ -36,7 +36,7 @@ LAYERS = {
 
 RANK = {module: rank for rank, modules in enumerate(LAYERS.values()) for module in modules.split()}
 
-HOOK_REACHABLE = {"hook", "engine", "engine_client", "launcher"}
+HOOK_REACHABLE = {"hook", "engine", "engine_client", "launcher", "builder"}
 """What starts with the system's python3 or must stay small: all that these import is standard library, Python 3.9."""
 
 
