@@ -17,7 +17,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import environments, installing, paths, processes, supervisor
+from sagaflow_mcp import environments, installing, paths, processes, pythons, supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,7 @@ class Build:
             failure = found
             if failure.is_made and way.is_last:
                 break
-        raise failure if str(failure) else BuildError(installing.none_left(self._environ))
+        raise failure if str(failure) else BuildError(installing.none_left(pythons.found(self._environ)))
 
     def _tried(self, way: Way) -> BuildError | None:
         """Why this way has not worked; None when it has."""

@@ -58,7 +58,7 @@ CLI = Face(
 MCP = Face(
     start_engine="it starts with the next launch_workflow",
     see_inbox="list_inbox",
-    set_key="start Claude Code with ANTHROPIC_API_KEY set",
+    set_key="set the plugin's api_key (/plugin configure sagaflow), or start Claude Code with ANTHROPIC_API_KEY set",
 )
 
 

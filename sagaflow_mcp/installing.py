@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from sagaflow_mcp import pythons, records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sagaflow_mcp.environments import Environment
+    from sagaflow_mcp.pythons import Python
 
 LOCKS = ("requirements.lock", "requirements-build.lock")
 
@@ -119,9 +120,9 @@ def ways(environment: Environment, environ: Mapping[str, str]) -> Iterator[Way]:
             )
 
 
-def none_left(environ: Mapping[str, str]) -> str:
-    """Why there is no way at all."""
-    lacking = [python for python in pythons.found(environ) if python.lacks]
+def none_left(found: Sequence[Python]) -> str:
+    """Why there is no way at all, with these Pythons from 3.11 up on this machine."""
+    lacking = [python for python in found if python.lacks]
     if not lacking:
         return NO_PYTHON
     first = lacking[0]

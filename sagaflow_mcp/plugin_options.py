@@ -22,11 +22,10 @@ MEANS = {
 def applied(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` with the plugin's settings in it: what was set for the plugin goes before what was set for everything.
 
-    One that is empty, or that Claude Code has not filled in, is not set.
+    Empty means unset. `hooks/run.sh` does the same for the home.
     """
     found = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
     for option, variable in MEANS.items():
-        value = environ.get(PREFIX + option, "").strip()
-        if value and not value.startswith("${"):
-            found[variable] = value
+        if environ.get(PREFIX + option):
+            found[variable] = environ[PREFIX + option]
     return found
