@@ -159,8 +159,10 @@ def is_gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=False)
-    return state.stdout.strip()[:1] in {"", "Z"}
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=False)
+    state = listed.stdout.strip()
+    # With an l, other threads of it are still dying, and hold its files open.
+    return not state or (state.startswith("Z") and "l" not in state)
 
 
 def kill(pid: int) -> None:

@@ -249,11 +249,15 @@ def test_a_server_that_does_not_start_is_told_of_and_not_tried_in_a_loop(launche
     assert launched.complaints == ["this server is broken\n"]
 
 
-ENDINGS = [None, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL]
+ENDINGS = [
+    *((ending, True) for ending in (None, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL)),
+    (None, False),
+    (signal.SIGINT, False),
+]
+"""How the launcher ends (by the end of its input, or by a signal), and whether the server is busy meanwhile."""
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+@pytest.mark.parametrize(("ending", "busy"), ENDINGS)
 def test_nothing_is_left_when_the_launcher_ends(
     environ: dict[str, str], tmp_path: Path, ending: signal.Signals | None, busy: bool
 ) -> None:
