@@ -131,7 +131,10 @@ class Launcher:
 
     def _provide(self) -> None:
         """Start the server if it is needed and there is one to start."""
-        if self._supply is None or self._server is not None or not self._needs_server():
+        if self._supply is None:
+            return
+        if self._server is not None or not self._needs_server():
+            self._supply.rest()
             return
         outcome = self._supply.look()
         if outcome.command:

@@ -74,10 +74,17 @@ class Supply:
             self._begun = 0
             return Outcome(sentence=f"Sagaflow could not be installed for its first use: {error}")
 
-    def reap(self) -> None:
-        """Take note of a builder that has ended."""
-        if self._builder is not None and self._builder.poll() is not None:
-            self._builder = None
+    def rest(self) -> None:
+        """Nobody waits now: how a build ends meanwhile is of no interest to those who come later."""
+        if self._has_ended():
+            self._begun = 0
+
+    def _has_ended(self) -> bool:
+        """Whether the builder that was begun here has ended since the last look."""
+        if self._builder is None or self._builder.poll() is None:
+            return False
+        self._builder = None
+        return True
 
     def _find(self) -> environments.Environment:
         if self._environment is None or (self._hold is None and not self._begun):
@@ -91,7 +98,7 @@ class Supply:
         return self._environment
 
     def _look(self, found: environments.Environment) -> Outcome:
-        self.reap()
+        self._has_ended()
         state = found.state()
         if self._hold is not None:
             self._begun = 0

@@ -136,6 +136,24 @@ def test_a_build_that_fails_is_told_in_one_sentence_and_tried_again(machine: Mac
         assert launched.said(3) == "three"
 
 
+def has_children(pid: int) -> bool:
+    """Whether the process `pid` has any, be it one whose end it has not noticed."""
+    listed = subprocess.run(["ps", "-ax", "-o", "ppid="], capture_output=True, encoding="utf-8", check=True)
+    return str(pid) in listed.stdout.split()
+
+
+def test_a_build_that_failed_while_nobody_waited_is_tried_again_at_once(machine: Machine) -> None:
+    """The first call is not told of an hour-old failure."""
+    machine.fail("error: no luck")
+    with Launched(MODERN, machine.environ) as launched:
+        launched.begin()
+        eventually(lambda: machine.environment.state().get("state") == "failed", LIMIT)
+        eventually(lambda: not has_children(launched.process.pid), LIMIT)
+        machine.folder.joinpath("fail").unlink()
+        launched.call(1, "echo", text="one")
+        assert launched.said(1) == "one"
+
+
 def test_a_build_outlives_the_session_that_began_it(machine: Machine) -> None:
     """Whatever kills that session; the next one waits for it instead of beginning another."""
     machine.hold()
