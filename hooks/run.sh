@@ -4,6 +4,11 @@
 
 [ "${1:-}" = session-start ] && [ -z "${SAGAFLOW_IN_RUN:-}" ] || exit 0
 
+# What was set for the plugin goes before what was set for everything, as in sagaflow_mcp/plugin_options.py.
+if [ -n "${CLAUDE_PLUGIN_OPTION_HOME:-}" ]; then
+  SAGAFLOW_HOME=$CLAUDE_PLUGIN_OPTION_HOME
+  export SAGAFLOW_HOME
+fi
 # The home as sagaflow_mcp/paths.py finds it, except a ~name, which only Python resolves.
 home=${SAGAFLOW_HOME:-${HOME:-"~"}/.sagaflow}
 case $home in

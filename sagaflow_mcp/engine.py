@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import __version__, control, processes
+from sagaflow_mcp import __version__, control, environments, processes
 from sagaflow_mcp.children import Children, Commands, Limits
 from sagaflow_mcp.paths import Home, write_atomically
 from sagaflow_mcp.processes import note
@@ -130,6 +130,7 @@ def idle_seconds(text: str) -> float:
 def main(arguments: Sequence[str]) -> int:
     """The exit code of the engine for the home that is the one argument."""
     os.umask(0o077)
+    environments.hold_own()  # For as long as it runs: a later version of the plugin removes what nobody holds.
     return Engine(Home(arguments[0]), idle_seconds=idle_seconds(os.environ.get("SAGAFLOW_IDLE_SECONDS", ""))).run()
 
 

@@ -47,9 +47,10 @@ class Session:
 class ClaudeCode:
     """Claude Code with a home of its own."""
 
-    def __init__(self, folder: Path, commands: Path) -> None:
+    def __init__(self, folder: Path, commands: Path, **more: str) -> None:
         self.project = folder / "project"
         self.project.mkdir(parents=True)
+        self.data = folder / ".claude" / "plugins" / "data" / "sagaflow-sagaflow"
         self._environment = {
             "PATH": tools.path(commands),
             "HOME": str(folder),
@@ -61,6 +62,8 @@ class ClaudeCode:
             "ENABLE_TOOL_SEARCH": "false",
             "MCP_CONNECTION_NONBLOCKING": "0",
             "MCP_CONNECT_TIMEOUT_MS": "60000",
+            **tools.INSTALLED,
+            **more,
         }
 
     def run(self, *arguments: str, environ: Mapping[str, str] = NOWHERE) -> str:
@@ -163,3 +166,26 @@ def test_the_inbox_is_listed(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -
     (result,) = told(sagaflow, "Look into the inbox")
     assert not result.get("is_error")
     assert json.loads(result["content"]) == {"unread": 0, "entries": []}
+
+
+def test_the_first_use_installs_what_the_plugin_needs(
+    checkout: Path, claude: Path, sagaflow: LocalSagaflow, tmp_path: Path
+) -> None:
+    """With pip and the lock files, while the first call waits; the next session finds it there."""
+    pip = {name: value for name, value in tools.pip_environment().items() if name.startswith("PIP_")}
+    fresh = ClaudeCode(tmp_path / "claude", claude, SAGAFLOW_SERVER="", **pip)
+    fresh.run("plugin", "marketplace", "add", str(checkout))
+    home = sagaflow.folder / "chosen"
+    fresh.run("plugin", "install", PLUGIN, "--config", f"home={home}")
+    before = sorted(checkout.rglob("*"))
+    look = ToolUse(name=f"{PREFIX}list_inbox")
+    sagaflow.model.add(Rule(match="Look into", tools=(look,), times=2), Rule(reply="understood"))
+    for prompt in ("Look into it first", "Look into it again"):
+        fresh.session(prompt, sagaflow)
+        (result,) = told(sagaflow, prompt)
+        assert not result.get("is_error"), result
+        assert json.loads(result["content"]) == {"unread": 0, "entries": []}
+    (environment,) = [path.parent for path in fresh.data.glob("venvs/*/.ok")]
+    assert environment.joinpath("bin", "sagaflow-mcp").exists()
+    assert home.joinpath("inbox").is_dir()
+    assert sorted(checkout.rglob("*")) == before

@@ -318,6 +318,15 @@ def test_the_home_is_found_as_everywhere_else(session: Session, tmp_path: Path, 
     assert "run-1" in session.context(HOME=str(tmp_path), SAGAFLOW_HOME=chosen)
 
 
+def test_the_plugins_own_home_goes_before_the_environments(session: Session, tmp_path: Path) -> None:
+    """As it does for the MCP server; empty means unset."""
+    put(session.home, "run-1")
+    other = Home(str(tmp_path / "other")).prepare()
+    put(other, "run-2")
+    assert "run-2" in session.context(CLAUDE_PLUGIN_OPTION_HOME=other.root)
+    assert "run-1" in session.context(CLAUDE_PLUGIN_OPTION_HOME="")
+
+
 @pytest.mark.parametrize("package", ["sagaflow_mcp", "site/sagaflow_mcp"], ids=["checkout", "wheel"])
 def test_an_installed_copy_works_and_stays_as_it_is(home: Home, tools: Path, tmp_path: Path, package: str) -> None:
     """Beside the package as in the plugin or inside it as in the wheel; no bytecode is written next to the code."""

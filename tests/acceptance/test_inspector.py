@@ -1,4 +1,4 @@
-"""The MCP server as the MCP Inspector sees it."""
+"""The plugin's MCP server as the MCP Inspector sees it, by way of the launcher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SERVER = str(tools.COMMANDS / "sagaflow-mcp")
+SERVER = ("sh", str(tools.ROOT / "sagaflow_mcp" / "front.sh"))
 RUN_ID = "greeting"
 CONCURRENTLY = 3
 """Inspectors at the same time: each takes seconds to start."""
@@ -53,7 +53,7 @@ def local() -> Iterator[LocalSagaflow]:
 def inspect(local: LocalSagaflow, inspector: Path) -> Inspect:
     """What the Inspector prints of one method's result."""
     program = inspector / "node_modules" / ".bin" / "mcp-inspector"
-    environment = {**local.environment(), "PATH": tools.path()}
+    environment = {**local.environment(), **tools.INSTALLED, "PATH": tools.path()}
     ours = [
         f"{name}={value}"
         for name, value in environment.items()
@@ -62,7 +62,7 @@ def inspect(local: LocalSagaflow, inspector: Path) -> Inspect:
     given = [word for each in ours for word in ("-e", each)]
 
     def run(method: str, *options: str, era: str = "modern") -> dict[str, Any]:
-        words = ["--cli", SERVER, *given, "--method", method, *options, "--protocol-era", era, "--format", "json"]
+        words = ["--cli", *SERVER, *given, "--method", method, *options, "--protocol-era", era, "--format", "json"]
         found: dict[str, Any] = json.loads(tools.run([str(program), *words], env=environment).stdout)["result"]
         return found
 

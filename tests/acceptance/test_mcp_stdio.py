@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 SERVER = str(tools.COMMANDS / "sagaflow-mcp")
+LAUNCHER = ("sh", str(tools.ROOT / "sagaflow_mcp" / "front.sh"))
 LIMIT = 90
 """Seconds that one test may take."""
 
@@ -259,7 +260,8 @@ def test_the_server_ends_with_its_standard_input_and_leaves_the_engine(local: Lo
     assert local.pid("engine") == engine
 
 
-async def test_a_session_after_a_reboot_lets_open_runs_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "mode"), [((SERVER,), "auto"), (LAUNCHER, "legacy")], ids=["server", "launcher"])
+async def test_a_session_after_a_reboot_lets_open_runs_go_on(command: tuple[str, ...], mode: str) -> None:
     """The home is all that is left: the server that a session starts brings the engine back, with no call made."""
     with LocalSagaflow() as own:
         own.model.add(replace(ALICE, hold="reboot"))
@@ -267,6 +269,8 @@ async def test_a_session_after_a_reboot_lets_open_runs_go_on(tmp_path: Path) -> 
         await anyio.to_thread.run_sync(partial(own.model.wait_for_requests, 1, seconds=LIMIT))
         await anyio.to_thread.run_sync(engine_client.stop, own.settings.home)
         own.model.release("reboot")
-        async with connection(own, "auto", tmp_path):
+        environ = {**own.environment(), **tools.INSTALLED}
+        started = StdioServerParameters(command=command[0], args=list(command[1:]), env=environ)
+        async with Client(started, mode=mode, read_timeout_seconds=LIMIT):
             await anyio.to_thread.run_sync(waiting.eventually, lambda: own.inbox(run_id))
         assert [entry.summary for entry in own.inbox(run_id)] == ["hello, alice"]

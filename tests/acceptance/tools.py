@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -12,6 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 COMMANDS = Path(sysconfig.get_path("scripts"))
 """Where `sagaflow` and `sagaflow-mcp` are."""
+
+INSTALLED = {"SAGAFLOW_SERVER": shlex.quote(str(COMMANDS / "sagaflow-mcp"))}
+"""Has the plugin use the environment of these tests, instead of building one of its own."""
 
 CLAUDE_CODE = ("@anthropic-ai/claude-code", "2.1.330")
 INSPECTOR = ("@modelcontextprotocol/inspector", "2.12.0")

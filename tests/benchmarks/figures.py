@@ -108,6 +108,14 @@ def milliseconds(
     return took
 
 
+def resident(pid: int) -> float:
+    """The resident memory of `pid`, in MB of a million bytes."""
+    listed = subprocess.run(
+        ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=True
+    ).stdout
+    return int(listed) * 1024 / 1e6
+
+
 def _amount(value: float, unit: str = "") -> str:
     digits = 0 if value >= 100 or unit in {"chars", "MB"} else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}".rstrip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sysconfig
 import time
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ import anyio.to_thread
 from mcp import Client, StdioServerParameters
 
 from sagaflow_mcp import engine_client
-from tests.benchmarks.figures import Figure
+from tests.benchmarks.figures import Figure, resident
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,12 +76,10 @@ def memory(local: LocalSagaflow) -> list[Figure]:
     status = engine_client.status(local.settings.home) or {}
     keeper = int(status["keeper"])
     return [
-        Figure("memory: worker", [_resident(local.pid("worker"))], "MB", bar=200),
+        Figure("memory: worker", [resident(local.pid("worker"))], "MB", bar=200),
         Figure("memory: MCP server", [server], "MB", bar=130),
-        Figure(
-            "memory: engine", [_resident(local.pid("engine")) + _resident(keeper)], "MB", bar=25, note="with keeper"
-        ),
-        Figure("memory: Temporal server", [_resident(local.pid("server"))], "MB"),
+        Figure("memory: engine", [resident(local.pid("engine")) + resident(keeper)], "MB", bar=25, note="with keeper"),
+        Figure("memory: Temporal server", [resident(local.pid("server"))], "MB"),
     ]
 
 
@@ -90,7 +87,7 @@ async def _server_memory(local: LocalSagaflow) -> float:
     async with _session(local) as client:
         for _ in range(RUNS_BEFORE):
             await _launch(client, local)
-        return _resident(int(_pid_file(local).read_text(encoding="utf-8")))
+        return resident(int(_pid_file(local).read_text(encoding="utf-8")))
 
 
 @asynccontextmanager
@@ -106,11 +103,3 @@ async def _session(local: LocalSagaflow) -> AsyncIterator[Client]:
 
 def _pid_file(local: LocalSagaflow) -> Path:
     return local.folder / "mcp-server.pid"
-
-
-def _resident(pid: int) -> float:
-    """The resident memory of `pid`, in MB of a million bytes."""
-    listed = subprocess.run(
-        ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=True
-    ).stdout
-    return int(listed) * 1024 / 1e6

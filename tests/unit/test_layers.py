@@ -13,14 +13,15 @@ PACKAGE = Path(sagaflow_mcp.__file__).parent
 LAYERS = {
     "pure": """
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
-        skill_imports load_errors structured_output reports credentials keys failures
-        testing._script testing._wire
+        skill_imports load_errors structured_output reports credentials keys failures wire manifest relay
+        plugin_options testing._script testing._wire
     """,
     "adapters": """
         artifacts markers inbox notify refused sealing payloads sandbox temporal starting processes patience
         supervisor children temporal_server control peer service engine_start engine_client worker_link pinning loader
-        models models._types models._choice models._claude_command models._deferred models._messages_api
-        models._verdict testing testing._calls testing._http testing.messages_api skill_check
+        skill_check models models._types models._choice models._claude_command models._deferred models._messages_api
+        models._verdict testing testing._calls testing._http testing.messages_api streams real_server environments
+        pythons installing supply
     """,
     "durable": """
         durable durable.activities durable.attempts durable.context durable.interceptors durable.journal
@@ -29,15 +30,15 @@ LAYERS = {
     """,
     "use cases": "catalog probe inspection launch runs following doctor waking wording",
     "edges": """
-        __main__ cli cli_parser cli_commands cli_launch cli_worker server server_views worker engine hook demo
-        testing.local testing.plugin
+        __main__ cli cli_parser cli_commands cli_launch cli_worker server server_views worker engine hook launcher
+        builder self_portrait demo testing.local testing.plugin
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
 
 RANK = {module: rank for rank, modules in enumerate(LAYERS.values()) for module in modules.split()}
 
-HOOK_REACHABLE = {"hook", "engine", "engine_client"}
+HOOK_REACHABLE = {"hook", "engine", "engine_client", "launcher", "builder"}
 """What starts with the system's python3 or must stay small: all that these import is standard library, Python 3.9."""
 
 
