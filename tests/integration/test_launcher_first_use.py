@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sagaflow_mcp import environments
-from tests.waiting import eventually
 from tests.integration.launched import LEGACY, LIMIT, MODERN, ROOT, Launched, is_gone, kill, small_server
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ import pytest
 
 from sagaflow_mcp import wire
 from sagaflow_mcp.manifest import Manifest
-from tests.waiting import eventually
 from tests.integration.launched import LEGACY, LIMIT, MODERN, Launched, is_gone, kill, small_server
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
