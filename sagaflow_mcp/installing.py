@@ -43,7 +43,7 @@ NOT_OURS = frozenset(
 """Settings that would have something installed elsewhere. Indexes, proxies and certificates are the user's."""
 
 NO_PYTHON = (
-    "Sagaflow needs Python 3.11 or later, and none was found; install one (such as python3.12 with its venv module), "
+    "it needs Python 3.11 or later, and none was found; install one (such as python3.12 with its venv module), "
     "or uv, which brings its own (https://docs.astral.sh/uv)"
 )
 
