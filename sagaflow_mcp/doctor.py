@@ -64,7 +64,8 @@ MCP = Face(
     start_engine="it starts with the next launch_workflow",
     end_engine="end process {pid}: another engine takes its place",
     see_inbox="list_inbox",
-    set_key="set the plugin's api_key (/plugin configure sagaflow), or start Claude Code with ANTHROPIC_API_KEY set",
+    set_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
+    "and start Claude Code again",
 )
 
 
