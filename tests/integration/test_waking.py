@@ -50,3 +50,5 @@ def test_the_inbox_costs_no_heavy_import_also_while_a_run_is_open() -> None:
         loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
         assert "sagaflow_mcp" in loaded
         assert loaded & {"anyio", "anthropic", "mcp", "pydantic", "rich", "temporalio"} == set()
+        # Only then can it be stopped with the rest: it is started without being waited for.
+        eventually(processes.Place(home.engine, "engine").alive)
