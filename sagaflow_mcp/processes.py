@@ -196,7 +196,7 @@ class Child:
 
     def _ending(self) -> str:
         if self._process is not None:
-            ending = _in_words(self._process.wait())
+            ending = in_words(self._process.wait())
         else:
             # Not waitpid: it is no child of ours. The shared lock is granted when the process is gone.
             descriptor = os.open(self.place.lock, os.O_RDONLY)
@@ -220,7 +220,8 @@ def keeper() -> int | None:
     return parent if os.environ.get(KEEPER_VARIABLE) == str(parent) else None
 
 
-def _in_words(status: int) -> str:
+def in_words(status: int) -> str:
+    """How a process ended, by its exit status as `subprocess` gives it: negative for a signal."""
     if status >= 0:
         return f"exit status {status}"
     try:

@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import records, streams
+from sagaflow_mcp import processes, records, streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,7 +116,7 @@ class RealServer:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-        return f"{_in_words(status)}{self._last_words()}"
+        return f"{processes.in_words(status)}{self._last_words()}"
 
     def _hear_complaints(self) -> None:
         """Pass on what it says on standard error, and keep the last of it."""
@@ -151,12 +151,3 @@ class RealServer:
     def _last_words(self) -> str:
         lines = [line for line in self._words.decode("utf-8", "replace").splitlines() if line.strip()]
         return f": {records.one_line(lines[-1], 300)}" if lines else ""
-
-
-def _in_words(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"
