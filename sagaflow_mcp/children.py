@@ -158,7 +158,7 @@ class Children:
             self._peer = peer
             self.changed.notify_all()
         try:
-            peer.serve(self._worker.announce)
+            peer.serve(lambda closer: self._worker.announce(closer=closer))
         finally:
             with self.changed:
                 self._peer = None if self._peer is peer else self._peer

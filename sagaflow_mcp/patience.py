@@ -31,6 +31,10 @@ class Deaths:
             return None
         return min(FIRST_DELAY_SECONDS * 2 ** (self._early - 2), LONGEST_DELAY_SECONDS) if self._early > 1 else 0.0
 
+    def absolve(self) -> None:
+        """Count from none again: less is left that the child can die of."""
+        self._early = 0
+
     def forgive(self) -> None:
         """Allow one more life: if that is short too, it is a crash loop again."""
         self._early = EARLY_DEATHS - 1

@@ -26,12 +26,15 @@ class Peer:
         self._number = 0
         self._gone = False
 
-    def serve(self, on_ready: Callable[[], None]) -> None:
-        """Take what the worker sends until it is gone. OSError or ValueError if the connection breaks."""
+    def serve(self, on_ready: Callable[[bool], None]) -> None:
+        """Take what the worker sends until it is gone. OSError or ValueError if the connection breaks.
+
+        `on_ready` is told whether the worker has come closer to what its predecessors died of.
+        """
         try:
             while (message := self._channel.receive()) is not None:
                 if message.get("event") == "ready":
-                    on_ready()
+                    on_ready(bool(message.get("closer")))
                 elif message.get("event") == "state":
                     self.state = {key: message.get(key) for key in ("open_runs", "last_probe")}
                 else:

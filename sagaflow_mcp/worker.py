@@ -58,6 +58,8 @@ class RunWorker:
         self._identity = identity
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
+        self.closer = False
+        """Whether it is known better now what killed earlier workers."""
         self.credentials = Credentials(at_start=settings.credentials())
         self._transport = models.ChosenTransport(settings.models)
         services = context.Services(
@@ -68,8 +70,8 @@ class RunWorker:
             awake=Awake(),
         )
         self._reconciler = reconciler.Reconciler(client, services, home_id)
-        around = steps.SagaflowInterceptor(services, codec, self._nudge)
-        self._workers = SkillWorkers(client, settings, home_id, around, self._fail)
+        self._around = steps.SagaflowInterceptor(services, codec, self._nudge)
+        self._workers = SkillWorkers(client, settings, home_id, self._around, self._fail)
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -79,7 +81,10 @@ class RunWorker:
         self._transport.load()
         await self._keep_closed_runs()
         released = await recovery.release(self._client, self._settings.home, self._home_id, alive=self._identity)
+        self.closer = released.closer
         logger.info("worker %s: %d steps of dead workers released", self._identity, released.steps)
+        if released.suspects:
+            self._around.try_tasks_first()
         await self._workers.start(careful=released.suspects)
         await self._resume_open_runs()
         endless = [

@@ -38,6 +38,10 @@ PATIENCE_SECONDS = 2.0
 class Worker(Protocol):
     """What the engine asks of a worker."""
 
+    @property
+    def closer(self) -> bool:
+        """Whether it is known better now what killed its predecessors: then another death is no crash loop."""
+
     async def run_skill(self, name: str, digest: str) -> None:
         """Take the work of one skill version; a SagaflowError when it cannot."""
 
@@ -117,7 +121,7 @@ class _Session:
             if greeting.get("ok") is not True:
                 raise ValueError(str(greeting.get("error", "the engine said nothing")))
             self._credentials.merge(greeting["credentials"])
-            await self._say(writer, {"event": "ready"})
+            await self._say(writer, {"event": "ready", "closer": self._worker.closer})
             self._begin(self._report(writer))
             while line := await reader.readline():
                 self._begin(self._answer(writer, json.loads(line)))

@@ -50,9 +50,17 @@ class Attempts:
         """The latest attempt ended by no fault of the step. OSError if it cannot be written down."""
         self._note("spared")
 
+    def is_begun_by(self, worker: str) -> bool:
+        """Whether the worker with the identity `worker` has begun the latest attempt and not ended it."""
+        return self._lines()[-1:] == [f"began {worker}"]
+
     def died(self) -> int:
         """How often a worker has died during the step, this time included. OSError if it cannot be written down."""
         self._note("died")
+        return self.deaths()
+
+    def deaths(self) -> int:
+        """How often a worker has died during the step."""
         return self._lines().count("died")
 
     def forget(self) -> None:

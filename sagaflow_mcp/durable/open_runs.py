@@ -48,6 +48,9 @@ ADOPT_INTERVAL = timedelta(seconds=60)
 MOST_TASK_ATTEMPTS = 3
 """A workflow task that failed, or took its worker along, so often in a row is not going to succeed."""
 
+HOPELESS = 10
+"""So many worker deaths are taken for the fault of a workflow task, or of a step, even if others may be to blame."""
+
 STUCK = "sagaflow has given the run up: "
 """How the reason of a termination begins that stands for a failure of the skill's workflow code."""
 
@@ -93,8 +96,12 @@ class OpenRuns:
             return Overdue(never_started=True, closed=None) if _age(marker, now) >= NEVER_STARTED_AFTER else None
         if found.status is not WorkflowExecutionStatus.RUNNING:
             return Overdue(never_started=False, closed=found)
-        if found.raw_description.pending_workflow_task.attempt > MOST_TASK_ATTEMPTS:
-            await give_up(self._client, found, await self._why(found))
+        attempt = found.raw_description.pending_workflow_task.attempt
+        if attempt > MOST_TASK_ATTEMPTS:
+            why = await self._why(found)
+            # Whose fault it is that workers die is for `recovery` to find out, while that can be found out.
+            if why != KILLS or attempt > HOPELESS:
+                await give_up(self._client, found, why)
         return None
 
     async def _why(self, run: WorkflowExecutionDescription) -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import WorkflowExecution as Execution
 from temporalio.api.enums.v1 import PendingActivityState, PendingWorkflowTaskState
 from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 from temporalio.converter import WorkflowSerializationContext
@@ -18,23 +18,21 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from sagaflow_mcp import ids, temporal
-from sagaflow_mcp.durable import open_runs
+from sagaflow_mcp.durable import open_runs, steps
 from sagaflow_mcp.durable.attempts import Attempts
-from sagaflow_mcp.durable.steps import WORKER_DIED
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from temporalio.api.workflow.v1 import PendingActivityInfo
-    from temporalio.client import Client, WorkflowExecutionDescription
+    from temporalio.client import Client, WorkflowExecution, WorkflowExecutionDescription
 
     from sagaflow_mcp.paths import Home
 
 logger = logging.getLogger(__name__)
 
-DEADLY = 4
-"""Worker deaths during one step after which the step is taken for their cause.
-
-Fewer than the engine's own limit of five in a row, so that one bad step does not stop the runs of the others.
-"""
+DEADLY = steps.SUSPICIOUS + 1
+"""Worker deaths during one step after which it is taken for their cause, if nothing else can be it."""
 
 AT_ONCE = timedelta(milliseconds=50)
 """The pause before a step that was given back starts again, in place of its retry policy's."""
@@ -57,13 +55,37 @@ class Released(NamedTuple):
     """How many steps were given back to Temporal, which starts them again at once."""
     suspects: bool
     """Whether more than once a worker died in the middle of a run's workflow code."""
+    closer: bool
+    """Whether what kills the workers is known better than before: something was ended or newly suspected for it."""
+
+
+class _Run(NamedTuple):
+    """A run as a dead worker left it."""
+
+    description: WorkflowExecutionDescription
+    tasks_in_hand: int
+    """How often its present workflow task was begun; 0 when a worker was not at it."""
+    lost: list[_Lost]
+
+
+class _Lost(NamedTuple):
+    """A step that a dead worker had."""
+
+    run: WorkflowExecutionDescription
+    pending: PendingActivityInfo
+    attempts: Attempts
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether the worker was at it, rather than about to be."""
+        return self.attempts.is_begun_by(self.pending.last_worker_identity)
 
 
 async def release(client: Client, home: Home, home_id: str, *, alive: str) -> Released:
     """What dead workers left behind, after it was dealt with.
 
     Only right while no other worker of this home can be alive: this process holds the lock that says so. A run whose
-    workflow code has killed its workers again and again is given up.
+    workflow code or whose step has killed its workers again and again is given up.
 
     Args:
         client: a client with this home's seal.
@@ -71,58 +93,80 @@ async def release(client: Client, home: Home, home_id: str, *, alive: str) -> Re
         home_id: whose workers are meant; their identities begin with `sagaflow/<home_id>/`.
         alive: the identity of the worker that calls this.
     """
-    steps, suspects = 0, False
+    found = [each async for each in _left(client, home, home_id, alive=alive)]
+    lost = [each for run in found for each in run.lost]
+    begun = [each for each in lost if each.was_begun]
+    # Of a step and a task that were both in hand each time, either may be the cause. Then no one is blamed: the next
+    # worker tries the task first, while such steps wait.
+    tasks_may_be_blamed = not any(each.attempts.deaths() >= steps.SUSPICIOUS for each in begun)
+    suspects = any(run.tasks_in_hand > 1 for run in found)
+    closer = False
+    for run in found:
+        if run.tasks_in_hand >= (open_runs.MOST_TASK_ATTEMPTS if tasks_may_be_blamed else open_runs.HOPELESS):
+            await open_runs.give_up(client, run.description, open_runs.KILLS)
+            closer = True
+    for each in lost:
+        closer |= await _give_back(client, each, may_be_blamed=begun == [each] and not suspects)
+    return Released(len(lost), suspects=suspects, closer=closer)
+
+
+async def _left(client: Client, home: Home, home_id: str, *, alive: str) -> AsyncIterator[_Run]:
+    """The open runs of this home, each free for another worker than the one that had it in memory."""
     async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=temporal.RPC_LIMIT):
         queue = ids.SkillQueue.parse(execution.task_queue)
         if queue is None or queue.home_id != home_id:
             continue
         try:
-            released = await _release_run(client, home, (execution.id, execution.run_id), home_id, alive=alive)
-            steps += released.steps
-            suspects |= released.suspects
+            await _unstick(client, execution)
+            handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
+            yield _run(await handle.describe(rpc_timeout=temporal.RPC_LIMIT), home, home_id, alive=alive)
         except RPCError as error:
             # The run ended meanwhile, or the server is going down; the heartbeat timeout still stands behind this.
             logger.info("could not release the steps of %s: %s", execution.id, error)
-    return Released(steps, suspects)
 
 
-async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id: str, *, alive: str) -> Released:
-    workflow_id, run_id = run
-    await client.workflow_service.reset_sticky_task_queue(
-        ResetStickyTaskQueueRequest(
-            namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
-        ),
-        timeout=temporal.RPC_LIMIT,
-    )
-    description = await client.get_workflow_handle(workflow_id, run_id=run_id).describe(rpc_timeout=temporal.RPC_LIMIT)
-    task = description.raw_description.pending_workflow_task
-    in_hand = task.attempt if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED else 0
-    if in_hand >= open_runs.MOST_TASK_ATTEMPTS:
-        await open_runs.give_up(client, description, open_runs.KILLS)
-    dead = [
-        pending
-        for pending in description.raw_description.pending_activities
+async def _unstick(client: Client, run: WorkflowExecution) -> None:
+    execution = Execution(workflow_id=run.id, run_id=run.run_id)
+    request = ResetStickyTaskQueueRequest(namespace=client.namespace, execution=execution)
+    await client.workflow_service.reset_sticky_task_queue(request, timeout=temporal.RPC_LIMIT)
+
+
+def _run(description: WorkflowExecutionDescription, home: Home, home_id: str, *, alive: str) -> _Run:
+    raw = description.raw_description
+    root = raw.workflow_execution_info.root_execution.workflow_id or description.id
+    task = raw.pending_workflow_task
+    is_in_hand = task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
+    lost = [
+        _Lost(description, pending, Attempts(Path(home.run(root)), description.run_id, pending.activity_id))
+        for pending in raw.pending_activities
         if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
         and pending.last_worker_identity.startswith(f"sagaflow/{home_id}/")
         and pending.last_worker_identity != alive
     ]
-    for pending in dead:
-        await _fail(client, home, description, pending)
-    return Released(len(dead), suspects=in_hand > 1)
+    return _Run(description, task.attempt if is_in_hand else 0, lost)
 
 
-async def _fail(client: Client, home: Home, run: WorkflowExecutionDescription, pending: PendingActivityInfo) -> None:
-    root = run.raw_description.workflow_execution_info.root_execution.workflow_id or run.id
-    deaths = Attempts(Path(home.run(root)), run.run_id, pending.activity_id).died()
-    handle = client.get_async_activity_handle(workflow_id=run.id, run_id=run.run_id, activity_id=pending.activity_id)
-    # With the workflow's context: the reason is sealed for that run, else it would not open there.
-    bound = handle.with_context(WorkflowSerializationContext(namespace=client.namespace, workflow_id=run.id))
-    await bound.fail(
-        ApplicationError(
-            f"the worker died {deaths} times during this step" if deaths > 1 else "the worker died during this step",
-            type=WORKER_DIED,
-            next_retry_delay=AT_ONCE,
-            non_retryable=deaths >= DEADLY,
-        ),
-        rpc_timeout=temporal.RPC_LIMIT,
+async def _give_back(client: Client, lost: _Lost, *, may_be_blamed: bool) -> bool:
+    """Have the step started again, or end it: whether more is known of what kills the workers."""
+    was_begun = lost.was_begun
+    deaths = lost.attempts.died() if was_begun else lost.attempts.deaths()
+    is_over = was_begun and deaths >= (DEADLY if may_be_blamed else open_runs.HOPELESS)
+    often = f"{deaths} times " if deaths > 1 else ""
+    handle = client.get_async_activity_handle(
+        workflow_id=lost.run.id, run_id=lost.run.run_id, activity_id=lost.pending.activity_id
     )
+    # With the workflow's context: the reason is sealed for that run, else it would not open there.
+    bound = handle.with_context(WorkflowSerializationContext(namespace=client.namespace, workflow_id=lost.run.id))
+    try:
+        await bound.fail(
+            ApplicationError(
+                f"the worker died {often}during this step",
+                type=steps.WORKER_DIED,
+                next_retry_delay=AT_ONCE,
+                non_retryable=is_over,
+            ),
+            rpc_timeout=temporal.RPC_LIMIT,
+        )
+    except RPCError as error:
+        logger.info("could not release a step of %s: %s", lost.run.id, error)
+    return was_begun and (is_over or deaths == steps.SUSPICIOUS)

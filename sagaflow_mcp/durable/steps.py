@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import typing
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -27,12 +28,25 @@ from sagaflow_mcp.durable.step_events import StepEvents
 from sagaflow_mcp.failures import carriable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sagaflow_mcp.sealing import SealingCodec
 
 WORKER_DIED = "WorkerDied"
 """The failure type that recovery gives to activities of a worker that is dead. It does not count as an attempt."""
+
+SUSPICIOUS = 2
+"""Worker deaths during one step after which it may be their cause. From then on such steps run one at a time, so that
+the next death has only one of them to blame: all that are in flight die with a worker, however innocent."""
+
+NOT_YET = "NotYet"
+"""The failure type of an attempt that another suspicious step goes before. It is no attempt at all."""
+
+TASKS_FIRST_SECONDS = 15.0
+"""How long suspicious steps wait for suspicious workflow tasks: longer than Temporal does for one that was lost."""
+
+TURN = timedelta(seconds=1)
+"""The pause before a suspicious step asks again whether it is its turn. Temporal waits, so that no timeout runs."""
 
 DISK_SECONDS = 2.0
 """The pause before a result that could not be written, to a full disk say, is written again."""
@@ -48,10 +62,15 @@ class SagaflowInterceptor(Interceptor):
         self._services = services
         self._codec = codec
         self._on_step = on_step
+        self._suspicious = _Suspicious()
+
+    def try_tasks_first(self) -> None:
+        """Let no suspicious step begin until the workflow tasks in which workers died have had time to be tried."""
+        self._suspicious.not_before = asyncio.get_running_loop().time() + TASKS_FIRST_SECONDS
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """The activity half."""
-        return _StepInbound(next, self._services, self._codec, self._on_step)
+        return _StepInbound(next, self._services, self._codec, self._on_step, self._suspicious)
 
     def workflow_interceptor_class(
         self,
@@ -61,6 +80,27 @@ class SagaflowInterceptor(Interceptor):
         return interceptors.RunInbound
 
 
+class _Suspicious:
+    """The steps in which workers have died before: they run one at a time."""
+
+    def __init__(self) -> None:
+        self.not_before = 0.0
+        """When they may begin to, by the event loop's clock."""
+        self._turn = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Run the body with no other of them; ApplicationError, to come again later, where it is not its turn."""
+        if self._turn.locked() or asyncio.get_running_loop().time() < self.not_before:
+            raise ApplicationError(
+                "workers have died in this step and in others; they are tried one after another",
+                type=NOT_YET,
+                next_retry_delay=TURN,
+            )
+        async with self._turn:
+            yield
+
+
 class _StepInbound(ActivityInboundInterceptor):
     def __init__(
         self,
@@ -68,11 +108,13 @@ class _StepInbound(ActivityInboundInterceptor):
         services: context.Services,
         codec: SealingCodec,
         on_step: Callable[[], None],
+        suspicious: _Suspicious,
     ) -> None:
         super().__init__(next)
         self._services = services
         self._codec = codec
         self._on_step = on_step
+        self._suspicious = suspicious
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
@@ -114,6 +156,16 @@ class _StepInbound(ActivityInboundInterceptor):
             return await self._opened(sealed, step, typing.get_type_hints(input.fn).get("return"))
         info = activity.info()
         attempts = Attempts(run_dir, info.workflow_run_id or "", info.activity_id)
+        if await asyncio.to_thread(attempts.deaths) < SUSPICIOUS:
+            return await self._attempted(input, step, head, attempts)
+        async with self._suspicious.alone():
+            return await self._attempted(input, step, head, attempts)
+
+    async def _attempted(
+        self, input: ExecuteActivityInput, step: context.StepContext, head: dict[str, Any], attempts: Attempts
+    ) -> Any:
+        """The result of one attempt, which the journal then has."""
+        run_dir = Path(step.run_dir)
         number = await asyncio.to_thread(attempts.begin, self._services.identity)
         limit = head["attempts"]
         if limit and number > limit:
@@ -123,7 +175,7 @@ class _StepInbound(ActivityInboundInterceptor):
         with self._accounted(attempts, events, is_last=number == limit):
             result = await super().execute_activity(input)
             sealed = await self._sealed(result, step)
-        await _kept(kept, step.key, sealed, events)
+        await _kept(journal.Journal(run_dir), step.key, sealed, events)
         events.finished()
         await asyncio.to_thread(attempts.forget)
         return result

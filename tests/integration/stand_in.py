@@ -44,6 +44,8 @@ def run_engine(worker: str, server: str, home: str) -> int:
 class Worker:
     """A worker that writes down what it is asked, together with the credentials it has at that time."""
 
+    closer = False
+
     def __init__(self, home: Home) -> None:
         self.credentials = Credentials()
         self._home = home

@@ -84,7 +84,7 @@ def test_a_step_that_kills_its_worker_ends_its_run_and_no_other(local: LocalSaga
     waiting = local.launch("endings", how="wait")
     run_id = local.launch("endings", how="deadly")
     assert local.wait(run_id, seconds=60).state == "FAILED"
-    assert "the worker died 4 times during this step" in local.inbox(run_id)[0].summary
+    assert "the worker died 3 times during this step" in local.inbox(run_id)[0].summary
     with_client(local, lambda client: client.get_workflow_handle(waiting).signal("say", "enough"))
     assert local.wait(waiting).state == "DONE"
 

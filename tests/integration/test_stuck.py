@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +11,7 @@ import anyio
 
 from sagaflow_mcp import engine_client, keys, markers, records, temporal
 from sagaflow_mcp.durable.open_runs import OpenRuns
-from sagaflow_mcp.testing import LocalSagaflow
+from sagaflow_mcp.testing import LocalSagaflow, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,6 +51,22 @@ def test_runs_that_cannot_go_on_are_given_up() -> None:
             assert len(local.inbox(run_id)) == 1
         say(local, healthy, "enough")
         assert local.wait(healthy).result == "heard ['enough']"
+
+
+def test_many_steps_that_kill_their_worker_end_no_other_run() -> None:
+    """Not even one that is in flight each time; and the engine goes on, however often the worker dies of them."""
+    with LocalSagaflow(skills=[SKILLS]) as local:
+        local.model.add(Rule(match="planted-prompt-word", reply="unharmed", hold="answer"))
+        healthy = local.launch("endings", how="model")
+        local.model.wait_for_requests(1)
+        deadly = [local.launch("endings", how="deadly") for _ in range(3)]
+        local.model.wait_for_requests(2, seconds=60)
+        local.model.release("answer")
+        for run_id in deadly:
+            summary = local.wait(run_id, seconds=120).summary
+            assert re.fullmatch(r"the worker died \d+ times during this step", summary), summary
+        assert local.wait(healthy).result == "unharmed"
+        assert len(local.model.requests) <= 4
 
 
 def test_a_run_whose_marker_was_lost_gets_it_back() -> None:

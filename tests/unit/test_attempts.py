@@ -50,7 +50,16 @@ def test_deaths_are_counted_apart(attempts: Attempts) -> None:
     """They end no attempt that counts."""
     for deaths in (1, 2, 3):
         assert attempts.begin(f"worker-{deaths}") == 1
-        assert attempts.died() == deaths
+        assert attempts.died() == attempts.deaths() == deaths
+
+
+def test_an_attempt_is_its_worker_s_until_its_end(attempts: Attempts) -> None:
+    """Not another's, which may only have been handed it."""
+    attempts.begin("worker-1")
+    assert attempts.is_begun_by("worker-1")
+    assert not attempts.is_begun_by("worker-2")
+    attempts.spared()
+    assert not attempts.is_begun_by("worker-1")
 
 
 def test_a_finished_step_leaves_no_file(attempts: Attempts, tmp_path: Path) -> None:

@@ -17,6 +17,15 @@ def test_a_long_life_clears_the_early_deaths() -> None:
     assert [deaths.delay(1), deaths.delay(1), deaths.delay(60), deaths.delay(1)] == [0, 0.2, 0, 0]
 
 
+def test_deaths_of_what_is_gone_do_not_count() -> None:
+    """As many are put up with as at first."""
+    deaths = patience.Deaths()
+    for _ in range(4):
+        deaths.delay(1)
+    deaths.absolve()
+    assert [deaths.delay(1) for _ in range(5)] == [0, 0.2, 0.4, 0.8, None]
+
+
 def test_a_forgiven_child_has_one_more_life() -> None:
     """An early death after that is a crash loop at once."""
     deaths = patience.Deaths()

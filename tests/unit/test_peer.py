@@ -30,7 +30,7 @@ class Connected:
         self.ready = threading.Event()
         self._engine = Channel(near)
         self.peer = Peer(self._engine, threading.Condition())
-        self._serving = threading.Thread(target=self.peer.serve, args=(self.ready.set,))
+        self._serving = threading.Thread(target=self.peer.serve, args=(lambda _: self.ready.set(),))
         self._serving.start()
 
     def answer(self, **members: Any) -> dict[str, Any]:
