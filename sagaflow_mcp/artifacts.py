@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 NAME_LIMIT = 200
 """Longest file name taken, in bytes: file systems allow 255, and a temporary name is longer than the final one."""
 
-RESERVED = frozenset({"run.json", "ending.json", "finding.json", "transcript.jsonl", "journal"})
+TRANSCRIPT = "transcript.jsonl"
+"""The file of what happened in a run, an event a line; it is begun with the first step."""
+
+RESERVED = frozenset({"run.json", "ending.json", "finding.json", TRANSCRIPT, "journal"})
 """Names in a run's folder that belong to Sagaflow."""
 
 PASSING = frozenset({errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
@@ -97,7 +100,7 @@ def append_event(run_dir: Path, event: str, **fields: object) -> None:
         OSError: it cannot be written.
     """
     line = json.dumps({"at": records.now(), "event": event, **fields}) + "\n"
-    descriptor = os.open(run_dir / "transcript.jsonl", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(run_dir / TRANSCRIPT, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -110,7 +113,7 @@ def append_event(run_dir: Path, event: str, **fields: object) -> None:
 def events(run_dir: Path) -> Iterator[dict[str, Any]]:
     """The transcript's events in order; none when there is no transcript."""
     try:
-        file = (run_dir / "transcript.jsonl").open(encoding="utf-8", errors="replace")
+        file = (run_dir / TRANSCRIPT).open(encoding="utf-8", errors="replace")
     except OSError:
         return
     with file:

@@ -52,6 +52,12 @@ ORPHANED_AFTER = timedelta(seconds=30)
 UNLOADABLE = "sagaflow cannot load the skill: "
 """How the reason of a termination begins that stands for a failure to load."""
 
+NEVER_STARTED = "the run never started"
+"""Why a run has no execution: its launcher died too early."""
+
+FORGOTTEN = "Temporal no longer has the run: how it ended is not known"
+"""Why a run that took steps has no execution: it was deleted, or ended so long ago that it was not kept."""
+
 STATUS = {
     WorkflowExecutionStatus.COMPLETED: "DONE",
     WorkflowExecutionStatus.FAILED: "FAILED",
@@ -144,7 +150,9 @@ class Reconciler:
         if overdue.closed is not None:
             await self._settle(overdue.closed)
             return
-        ending = Ending(marker.run_id, "never000", marker.skill, "FAILED", "the run never started", None, records.now())
+        has_begun = (Path(self._home.run(marker.run_id)) / artifacts.TRANSCRIPT).exists()
+        reason = FORGOTTEN if has_begun else NEVER_STARTED
+        ending = Ending(marker.run_id, "never000", marker.skill, "FAILED", reason, None, records.now())
         await asyncio.to_thread(self._deliver, ending)
 
     async def _settle(self, execution: WorkflowExecution) -> None:

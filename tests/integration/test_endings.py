@@ -6,29 +6,13 @@ import subprocess
 import sys
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
 
-import anyio
 import pytest
 
-from sagaflow_mcp import engine_client, markers, temporal, temporal_server
+from sagaflow_mcp import engine_client, markers, temporal_server
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
 from tests import waiting
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from temporalio.client import Client
-
-
-def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -> Any:
-    """What `act` makes of a client with this home's seal."""
-
-    async def run() -> Any:
-        """Connect and act."""
-        return await act(await temporal.connect(local.settings.home, engine_client.ready(local.settings.home)))
-
-    return anyio.run(run)
+from tests.integration.clients import with_client
 
 
 def only_entry(local: LocalSagaflow, run_id: str) -> tuple[str, str]:

@@ -5,32 +5,19 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import anyio
-
-from sagaflow_mcp import engine_client, keys, markers, records, temporal
+from sagaflow_mcp import keys, markers, records
 from sagaflow_mcp.durable.open_runs import OpenRuns
 from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests.integration.clients import with_client
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from temporalio.client import Client
 
     from sagaflow_mcp.paths import Home
 
 SKILLS = Path(__file__).parent / "skills"
-
-
-def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -> Any:
-    """What `act` makes of a client with this home's seal."""
-
-    async def run() -> Any:
-        """Connect and act."""
-        return await act(await temporal.connect(local.settings.home, engine_client.ready(local.settings.home)))
-
-    return anyio.run(run)
 
 
 def say(local: LocalSagaflow, run_id: str, word: str) -> None:
