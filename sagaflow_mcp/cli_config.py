@@ -71,7 +71,11 @@ def _changed(options: argparse.Namespace, home: Home, done: str) -> int:
 
 
 def _source(each: Preference) -> str:
-    return {"environment": each.variable, "config": "config.toml"}.get(each.source, each.source)
+    return {
+        "environment": each.variable,
+        "project": "a project's settings, not allowed: see sagaflow doctor",
+        "config": "config.toml",
+    }.get(each.source, each.source)
 
 
 def _text(value: Any) -> str:

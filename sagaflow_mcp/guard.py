@@ -188,12 +188,20 @@ def _claimed(environ: Mapping[str, str], folder: str) -> dict[str, tuple[str, bo
         for each in GUARDED:
             value = environ.get(each.variable)
             said = [block.values[name] for name in (each.variable, *each.aliases) if name in block.values]
-            if not value or not (block.is_unreadable or value in said or None in said):
+            if not value or not (value in said or None in said or _may_say(block, each.variable, value)):
                 continue
             known = found.get(each.variable)
             if known is None or not (known[1] or block.is_unreadable):
                 found[each.variable] = (block.file, not block.is_unreadable)
     return found
+
+
+def _may_say(block: project_env.Block, variable: str, value: str) -> bool:
+    """Whether `block`, which cannot be read, has to be taken for what sets `variable`."""
+    # HOME is set for everybody; a project gains nothing from it but by a folder of its own.
+    project = os.path.realpath(os.path.dirname(os.path.dirname(block.file)))
+    is_inside = (os.path.realpath(value) + "/").startswith(project + "/")
+    return block.is_unreadable and (variable != "HOME" or is_inside)
 
 
 def _earlier(environ: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import credentials, guard, models, settings
@@ -38,7 +38,7 @@ class Preference:
     value: Any
     """None where nobody has chosen one and there is no default."""
     source: str
-    """`environment`, `config` or `default`."""
+    """`environment`, `project` (which is not allowed), `config` or `default`."""
     variable: str
     """The variable that goes before `config.toml`; empty where none does."""
     default: Any
@@ -61,9 +61,11 @@ def listing(environ: Mapping[str, str]) -> list[Preference]:
         Refusal: a project says which home is used, or a `config.toml` is not in order.
     """
     own, projects = (settings.read(home_of(environ, name)) for name in ("", guard.PROJECTS))
-    return [
+    refused = {each.setting for each in guard.foreign(environ)}
+    found = [
         _preference(name, environ, projects if name.startswith(guard.PROJECTS) else own) for name in settings.names()
     ]
+    return [replace(each, source="project") if each.name in refused else each for each in found]
 
 
 def _preference(name: str, environ: Mapping[str, str], config: Mapping[str, Mapping[str, Any]]) -> Preference:

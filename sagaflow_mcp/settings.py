@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _OFF = frozenset({"0", "false", "no", "off"})
+_WORDS = {**dict.fromkeys(_OFF, False), **dict.fromkeys(("1", "true", "yes", "on"), True)}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,6 @@ class Settings:
     """Seconds that the engine stays up with no open run. `SAGAFLOW_IDLE_SECONDS`, `[engine] idle_seconds`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that these settings were read from, completed by what `config.toml` says."""
-
     sources: Mapping[str, str] = field(default_factory=dict)
     """The variable or the `config.toml` that a setting comes from which is not the default, by `table.name`."""
 
@@ -89,7 +89,7 @@ class _Rule(NamedTuple):
     fits: Callable[[Any], bool]
     wanted: str
     read: Callable[[str], Any] = str
-    """The value that somebody means who writes a text, or that text; ValueError may come of it too."""
+    """The value that is meant by a text; ValueError or KeyError where none is."""
 
 
 def _is_path(value: Any) -> bool:
@@ -97,7 +97,7 @@ def _is_path(value: Any) -> bool:
 
 
 # By type, not isinstance: in Python, but not for a user, true is the number 1.
-_TRUTH = _Rule(lambda value: type(value) is bool, "true or false", lambda text: {"true": True, "false": False}[text])
+_TRUTH = _Rule(lambda value: type(value) is bool, "true or false", lambda text: _WORDS[text.lower()])
 _TEXT = _Rule(lambda value: type(value) is str and value.strip() != "", "text")
 _COUNT = _Rule(lambda value: type(value) is int and value >= 1, "a whole number from 1 up", int)
 _SECONDS = _Rule(
@@ -156,7 +156,7 @@ def parsed(name: str, text: str) -> Any:
     known = rule(name)
     value: Any = text
     with contextlib.suppress(ValueError, KeyError):
-        value = known.read(text)
+        value = known.read(text.strip())
     if not known.fits(value):
         raise Refusal(f"{name} is {_shown(value)}, but must be {known.wanted}")
     return value
