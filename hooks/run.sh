@@ -17,6 +17,7 @@ esac
 case $home in
   "~"*) ;;
   *)
+    # Of a home that a project's settings name, no more than this is looked at before hook.py has asked guard.py.
     set -- "$home"/inbox/new/*.json
     [ -e "$1" ] || exit 0
     ;;

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from sagaflow_mcp import guard, markers, records, waking
 from sagaflow_mcp import inbox as inbox_entries
-from sagaflow_mcp import markers, records, waking
 from sagaflow_mcp.errors import Refusal, UsageRefusal
 from sagaflow_mcp.paths import Home
 
@@ -103,8 +103,9 @@ def show(options: argparse.Namespace) -> int:
 def skills_list(options: argparse.Namespace) -> int:
     """List skills."""
     from sagaflow_mcp import catalog, wording
+    from sagaflow_mcp.settings import Settings
 
-    found = catalog.listing(catalog.roots(os.environ))
+    found = catalog.listing(catalog.roots(Settings.of_user(os.environ).environ))
     if options.as_json:
         return _print_json([_fields(each) for each in found])
     for each in found:
@@ -124,6 +125,34 @@ def doctor(options: argparse.Namespace) -> int:
         for each in found:
             print(wording.check(each))
     return 1 if any(each.level == "fail" for each in found) else 0
+
+
+def config(options: argparse.Namespace) -> int:
+    """Show every setting."""
+    from sagaflow_mcp import cli_config
+
+    return cli_config.show_all(options)
+
+
+def config_get(options: argparse.Namespace) -> int:
+    """Show one setting."""
+    from sagaflow_mcp import cli_config
+
+    return cli_config.get(options)
+
+
+def config_set(options: argparse.Namespace) -> int:
+    """Change one setting."""
+    from sagaflow_mcp import cli_config
+
+    return cli_config.put(options)
+
+
+def config_unset(options: argparse.Namespace) -> int:
+    """Take one setting back."""
+    from sagaflow_mcp import cli_config
+
+    return cli_config.remove(options)
 
 
 def engine_status(options: argparse.Namespace) -> int:
@@ -205,12 +234,14 @@ def demo(_options: argparse.Namespace) -> int:
 def _settings() -> Settings:
     from sagaflow_mcp.settings import Settings
 
-    settings = Settings.load(os.environ)
+    settings = Settings.of_user(os.environ)
     _wake(settings.home)
     return settings
 
 
 def _home(*, wake: bool = True) -> Home:
+    # An engine that is woken here gets the whole environment.
+    guard.refuse(os.environ, only=() if wake else guard.OF_HOME)
     home = Home.from_environment(os.environ).prepare()
     if wake:
         _wake(home)

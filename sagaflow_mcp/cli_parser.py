@@ -169,6 +169,7 @@ def _reading(commands: Any) -> None:
 
 def _machinery(commands: Any) -> None:
     _command(commands, "doctor", "check every part, with the cure for what is wrong")
+    _config(commands)
     engine = _group(commands, "engine", "look at the engine or stop it")
     _command(engine, "engine status", "show the engine and its parts")
     _command(engine, "engine stop", "stop it; open runs go on at the next start")
@@ -180,6 +181,17 @@ def _machinery(commands: Any) -> None:
         worker, "worker run", "keep the engine and its worker up until ^C, showing the worker's log", as_json=False
     )
     _command(commands, "demo", "see a run survive kill -9, in a throw-away home, with no key", as_json=False)
+
+
+def _config(commands: Any) -> None:
+    config = _command(commands, "config", "show every setting and where it comes from, or change one")
+    parts = config.add_subparsers(dest="part", metavar="COMMAND", parser_class=_Parser)
+    shown = _command(parts, "config get", "show one setting")
+    changed = _command(parts, "config set", "write one setting into config.toml")
+    removed = _command(parts, "config unset", "take one setting out of config.toml")
+    for each in (shown, changed, removed):
+        each.add_argument("setting", metavar="NAME", help="such as models.base_url; see: sagaflow config")
+    changed.add_argument("value", metavar="VALUE")
 
 
 def _count(text: str) -> int:

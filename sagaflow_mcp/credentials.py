@@ -52,6 +52,14 @@ def claude_in(environ: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
+def shown_address(address: str) -> str:
+    """`address` without a password or a token that it may carry."""
+    scheme, mark, rest = address.partition("://")
+    rest, query, _ = rest.partition("?")
+    _, at, host = rest.rpartition("@")
+    return f"{scheme}{mark}{'…@' if at else ''}{host}{'?…' if query else ''}"
+
+
 class Credentials:
     """Environment-like values by run id. Not for two threads at once.
 

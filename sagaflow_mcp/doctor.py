@@ -12,6 +12,7 @@ from sagaflow_mcp import (
     catalog,
     credentials,
     engine_client,
+    guard,
     inbox,
     keys,
     markers,
@@ -52,6 +53,8 @@ class Face:
     """Ends one that hangs; `{pid}` is its process."""
     see_inbox: str
     set_key: str
+    allow: str = guard.FOR_SHELL
+    """How a value is allowed that a project has set, as in `guard`."""
 
 
 CLI = Face(
@@ -66,14 +69,18 @@ MCP = Face(
     see_inbox="list_inbox",
     set_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
     "and start Claude Code again",
+    allow=guard.FOR_AGENT,
 )
 
 
 def examine(environ: Mapping[str, str], face: Face) -> list[Check]:
     """Every check in order. What cannot be checked because the home is unfit is left out. Never raises."""
     found = [Check("version", "ok", f"sagaflow-mcp {__version__}, Python {sys.version.split()[0]}")]
+    claims = guard.claims(environ)
+    found += [_claim(each, face) for each in claims]
     try:
-        settings = Settings.load(environ)
+        # What a project has no right to say is left out: the rest is about the user's own.
+        settings = Settings.load(guard.without(environ, [each for each in claims if not each.is_allowed]))
     except SagaflowError as error:
         return [*found, Check("home", "fail", str(error))]
     for check in CHECKS:
@@ -82,6 +89,13 @@ def examine(environ: Mapping[str, str], face: Face) -> list[Check]:
         except (OSError, SagaflowError) as error:
             found.append(Check(check.__name__.strip("_"), "fail", str(error)))
     return found
+
+
+def _claim(claim: guard.Claim, face: Face) -> Check:
+    if claim.is_allowed:
+        finding = f"{claim.variable} comes from {claim.file!r}, which config.toml allows"
+        return Check("project settings", "info", finding)
+    return Check("project settings", "fail", guard.finding(claim), guard.how_to_allow(claim, face.allow))
 
 
 def _home(settings: Settings, _face: Face) -> Iterator[Check]:
@@ -137,7 +151,7 @@ def _models(settings: Settings, face: Face) -> Iterator[Check]:
         finding = f"no key: models are asked with {given[credentials.CLAUDE]}, on its own login"
         yield Check("model access", "ok", finding)
     elif given:
-        gateway = given.get("ANTHROPIC_BASE_URL")
+        gateway = credentials.shown_address(given.get("ANTHROPIC_BASE_URL", ""))
         yield Check("model access", "ok", f"a key in the environment{f', gateway {gateway}' if gateway else ''}")
     elif engine_client.has_credentials(settings.home):
         yield Check("model access", "ok", "the running engine holds what an earlier launch brought")
@@ -177,6 +191,12 @@ def _refused(settings: Settings, _face: Face) -> Iterator[Check]:
         )
 
 
+def _settings(settings: Settings, _face: Face) -> Iterator[Check]:
+    if settings.sources:
+        told = ", ".join(f"{name} from {source}" for name, source in sorted(settings.sources.items()))
+        yield Check("settings", "info", told)
+
+
 def _environment(settings: Settings, _face: Face) -> Iterator[Check]:
     address = settings.environ.get("TEMPORAL_ADDRESS")
     if address:
@@ -192,6 +212,7 @@ CHECKS: tuple[Callable[[Settings, Face], Iterator[Check]], ...] = (
     _skills,
     _inbox,
     _refused,
+    _settings,
     _environment,
 )
 """Every check, in the order in which it is shown."""

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import inbox, records
+from sagaflow_mcp import guard, inbox, records
 from sagaflow_mcp.paths import Home
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ HEAD = (
 )
 TOOLS = "The sagaflow MCP server has the tools list_inbox (all entries), get_run (one run) and dismiss (marks as read)."
 
+WITHHELD = (
+    "Sagaflow inbox: not shown. The settings of this project, not the user's own, say where it is. The doctor tool of "
+    "the sagaflow MCP server says how the user can allow that."
+)
+
 HERE, ELSEWHERE, OLD, NOT_READ = "of this project", "of other projects", "older than a week", "not looked at"
 
 
@@ -60,7 +65,11 @@ def context(home: Home, event: Mapping[str, Any], environ: Mapping[str, str], no
     Raises:
         OSError: the home cannot be read.
     """
-    if event.get("hook_event_name", "SessionStart") != "SessionStart" or not _is_ours(home.root):
+    if event.get("hook_event_name", "SessionStart") != "SessionStart":
+        return ""
+    if guard.foreign(environ, guard.OF_HOME):
+        return WITHHELD
+    if not _is_ours(home.root):
         return ""
     session_id = str(event.get("session_id") or environ.get("CLAUDE_CODE_SESSION_ID") or "")
     cwd = str(event.get("cwd") or os.getcwd())

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from sagaflow_mcp import markers, plugin_options, real_server, relay, streams, supply
+from sagaflow_mcp import guard, markers, plugin_options, real_server, records, relay, streams, supply
 from sagaflow_mcp.manifest import Manifest
 from sagaflow_mcp.paths import Home
 
@@ -56,7 +56,7 @@ class Launcher:
     def __init__(self, root: str, environ: Mapping[str, str]) -> None:
         in_run = bool(environ.get("SAGAFLOW_IN_RUN"))
         known = Manifest.load()
-        self._environ = environ
+        self._environ = guard.remembered(environ)
         self._relay = relay.Relay(known.without_offers() if in_run else known, IN_RUN if in_run else "")
         self._supply = None if in_run else supply.Supply(root, environ)
         self._client = streams.Lines(STDIN)
@@ -114,7 +114,7 @@ class Launcher:
     def _begin(self) -> None:
         """What comes after the first answer, for which nobody is to wait."""
         self._is_begun = True
-        if self._supply is not None:
+        if self._supply is not None and not guard.foreign(self._environ):
             self._supply.prepare()
             # The server starts the engine where runs are open, as after a reboot.
             self._is_wanted = _has_open_runs(self._environ)
@@ -135,6 +135,10 @@ class Launcher:
             return
         if self._server is not None or not self._needs_server():
             self._supply.rest()
+            return
+        foreign = guard.foreign(self._environ, guard.OF_CODE)
+        if foreign:
+            self._refuse(records.one_line(guard.sentence(foreign[0], guard.FOR_AGENT), records.SENTENCE_LIMIT))
             return
         outcome = self._supply.look()
         if outcome.command:

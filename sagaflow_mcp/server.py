@@ -23,6 +23,7 @@ from sagaflow_mcp import (
     catalog,
     doctor,
     following,
+    guard,
     inbox,
     launch,
     processes,
@@ -231,7 +232,7 @@ def _described(settings: Settings, name: str) -> str:
 
 
 async def _settings() -> Settings:
-    return await anyio.to_thread.run_sync(Settings.load, dict(os.environ))
+    return await anyio.to_thread.run_sync(Settings.of_user, dict(os.environ), guard.FOR_AGENT)
 
 
 def _project_dir() -> str:
@@ -242,6 +243,7 @@ def main() -> int:
     """Serve over standard input and output until the client goes; the exit status."""
     # In place of the SDK's own handler, which frames a trace in boxes as wide as a terminal that is not there.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+    os.environ.update(guard.remembered(os.environ))
     server.run("stdio")
     return 0
 

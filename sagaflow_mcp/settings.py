@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import credentials, records
+from sagaflow_mcp import credentials, guard, records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _OFF = frozenset({"0", "false", "no", "off"})
+_WORDS = {**dict.fromkeys(_OFF, False), **dict.fromkeys(("1", "true", "yes", "on"), True)}
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,20 @@ class Settings:
     idle_seconds: float = 900.0
     """Seconds that the engine stays up with no open run. `SAGAFLOW_IDLE_SECONDS`, `[engine] idle_seconds`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The environment that these settings were read from."""
+    """The environment that these settings were read from, completed by what `config.toml` says."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """The variable or the `config.toml` that a setting comes from which is not the default, by `table.name`."""
+
+    @classmethod
+    def of_user(cls, environ: Mapping[str, str], cure: str = guard.FOR_SHELL) -> Settings:
+        """The settings for `environ`, which a project may have had its part in.
+
+        Raises:
+            Refusal: as `load`, or a project's settings choose what the user has not allowed; it ends with `cure`.
+            Failure: as `load`.
+        """
+        guard.refuse(environ, cure)
+        return cls.load(environ)
 
     @classmethod
     def load(cls, environ: Mapping[str, str]) -> Settings:
@@ -43,7 +60,7 @@ class Settings:
             Failure: the home cannot be created or read.
         """
         home = Home.from_environment(environ).prepare()
-        config = _config(Path(home.config))
+        config = read(home)
         inbox, models, engine = config["inbox"], config["models"], config["engine"]
         idle = environ.get("SAGAFLOW_IDLE_SECONDS")
         return cls(
@@ -52,12 +69,14 @@ class Settings:
             models={tier.upper(): models[tier] for tier in _TIERS if tier in models},
             concurrent_model_calls=models.get("concurrent_calls", cls.concurrent_model_calls),
             idle_seconds=_seconds(idle) if idle else engine.get("idle_seconds", cls.idle_seconds),
-            environ=dict(environ),
+            environ=_completed(environ, config),
+            sources=sources(environ, config),
         )
 
     def for_engine(self) -> dict[str, str]:
         """The environment that an engine is started with."""
-        return {**self.environ, "SAGAFLOW_HOME": self.home.root, "SAGAFLOW_IDLE_SECONDS": str(self.idle_seconds)}
+        own = {"SAGAFLOW_HOME": self.home.root, "SAGAFLOW_IDLE_SECONDS": str(self.idle_seconds), guard.CLAIMED: ""}
+        return {**self.environ, **own}
 
     def credentials(self) -> dict[str, str]:
         """The model credentials in the environment, by name; empty when there is neither a key nor a token."""
@@ -69,41 +88,127 @@ class _Rule(NamedTuple):
 
     fits: Callable[[Any], bool]
     wanted: str
+    read: Callable[[str], Any] = str
+    """The value that is meant by a text; ValueError or KeyError where none is."""
+
+
+def _is_path(value: Any) -> bool:
+    return type(value) is str and value.startswith(("/", "~/"))
 
 
 # By type, not isinstance: in Python, but not for a user, true is the number 1.
-_TRUTH = _Rule(lambda value: type(value) is bool, "true or false")
+_TRUTH = _Rule(lambda value: type(value) is bool, "true or false", lambda text: _WORDS[text.lower()])
 _TEXT = _Rule(lambda value: type(value) is str and value.strip() != "", "text")
-_COUNT = _Rule(lambda value: type(value) is int and value >= 1, "a whole number from 1 up")
-_SECONDS = _Rule(lambda value: type(value) in {int, float} and value > 0, "a positive number of seconds")
+_COUNT = _Rule(lambda value: type(value) is int and value >= 1, "a whole number from 1 up", int)
+_SECONDS = _Rule(
+    lambda value: type(value) in {int, float} and value > 0,
+    "a positive number of seconds",
+    lambda text: int(text) if text.isdigit() else float(text),
+)
+_ADDRESS = _Rule(
+    lambda value: type(value) is str and re.fullmatch(r"https?://[^/\s]\S*", value) is not None,
+    "an http:// or https:// address",
+)
+_PATH = _Rule(_is_path, "a path that begins with / or ~/")
+_PATHS = _Rule(
+    lambda value: type(value) is str and all(_is_path(each) for each in value.split(os.pathsep)),
+    "paths that begin with / or ~/, separated by :",
+)
+
 
 _TIERS = ("haiku", "sonnet", "opus")
 
 _RULES: dict[str, dict[str, _Rule]] = {
     "engine": {"idle_seconds": _SECONDS},
     "inbox": {"notify": _TRUTH},
-    "models": {**dict.fromkeys(_TIERS, _TEXT), "concurrent_calls": _COUNT},
+    "models": {**dict.fromkeys(_TIERS, _TEXT), "concurrent_calls": _COUNT, "base_url": _ADDRESS},
+    "claude": {"command": _PATH, "config_dir": _PATH},
+    "projects": {"home": _PATHS, "server": _TEXT},
+    "skills": {"path": _PATHS},
 }
 """The settings in `config.toml`, by table."""
 
+VARIABLES = {
+    "engine.idle_seconds": "SAGAFLOW_IDLE_SECONDS",
+    "inbox.notify": "SAGAFLOW_NOTIFY",
+    **{each.setting: each.variable for each in guard.CHOSEN},
+}
+"""The variable that goes before a setting, for those that have one."""
 
-def _config(path: Path) -> dict[str, dict[str, Any]]:
-    """All tables in the file `path`, with the settings that it has, each in order; Refusal when one is not."""
-    content = _toml(path)
+
+def names() -> list[str]:
+    """Every setting, as `table.name`."""
+    return [f"{table}.{name}" for table, rules in _RULES.items() for name in rules]
+
+
+def rule(name: str) -> _Rule:
+    """What a value of the setting `name` must be; Refusal when there is no such setting."""
+    table, _, last = name.partition(".")
+    if last not in _RULES.get(table, {}):
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see: sagaflow config"
+        raise Refusal(f"there is no setting {_shown(name)}; {hint}")
+    return _RULES[table][last]
+
+
+def parsed(name: str, text: str) -> Any:
+    """The value that `text` is for the setting `name`; Refusal when it is none, or there is no such setting."""
+    known = rule(name)
+    value: Any = text
+    with contextlib.suppress(ValueError, KeyError):
+        value = known.read(text.strip())
+    if not known.fits(value):
+        raise Refusal(f"{name} is {_shown(value)}, but must be {known.wanted}")
+    return value
+
+
+def read(home: Home) -> dict[str, dict[str, Any]]:
+    """All tables in the `config.toml` of `home`, with the settings that it has; Refusal when one is not in order."""
+    try:
+        text = Path(home.config).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(_unreadable(home.config, error)) from error
+    return checked(toml(text, home.config), home.config)
+
+
+def checked(content: Mapping[str, Any], path: str) -> dict[str, dict[str, Any]]:
+    """All tables in `content`, which is that of the file `path`; Refusal when one is not in order."""
     for table, values in content.items():
         trouble = _table_trouble(table, values)
         if trouble:
-            raise Refusal(f"{str(path)!r}: {trouble}")
+            raise Refusal(f"{path!r}: {trouble}")
     return {table: content.get(table, {}) for table in _RULES}
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def sources(environ: Mapping[str, str], config: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The variable, or `config.toml`, that each setting comes from which is not the default."""
+    found = {f"{table}.{name}": "config.toml" for table, values in config.items() for name in values}
+    return {**found, **{name: variable for name, variable in VARIABLES.items() if environ.get(variable)}}
+
+
+def _completed(environ: Mapping[str, str], config: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """`environ`, with what `config` says in place of guarded variables that are missing or empty."""
+    user = environ.get("HOME") or str(Path.home())
+    found = dict(environ)
+    for each in guard.CHOSEN:
+        table, _, name = each.setting.partition(".")
+        if name in config[table] and not environ.get(each.variable):
+            found[each.variable] = os.pathsep.join(each.parts(config[table][name], "/", user))
+    return found
+
+
+def toml(text: str, path: str) -> dict[str, Any]:
+    """The content of the file `path`, whose text is `text`; Refusal when it is no TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise Refusal(f"{str(path)!r} cannot be read as TOML: {error}; put it right or move it away") from error
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise Refusal(_unreadable(path, error)) from error
+
+
+def _unreadable(path: str, error: Exception) -> str:
+    return f"{path!r} cannot be read as TOML: {error}; put it right or move it away"
 
 
 def _table_trouble(table: str, values: object) -> str | None:
@@ -122,7 +227,9 @@ def _table_trouble(table: str, values: object) -> str | None:
 
 
 def _shown(value: object) -> str:
-    return records.one_line(repr(value), 80)
+    text = repr(value)
+    # An address may carry a password, and so may a slip in one.
+    return "what is not shown here, as it may hold a password" if "@" in text else records.one_line(text, 80)
 
 
 def without_ours(environ: Mapping[str, str]) -> dict[str, str]:

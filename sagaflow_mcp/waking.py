@@ -28,7 +28,7 @@ def wake_open_runs(home: Home, environ: Mapping[str, str]) -> str | None:
             return None
         from sagaflow_mcp.settings import Settings  # noqa: PLC0415 - as above
 
-        engine_client.wake(home, Settings.load(environ).for_engine())
+        engine_client.wake(home, Settings.of_user(environ).for_engine())
     except FileNotFoundError:
         return None  # There is no home yet.
     except (OSError, SagaflowError) as error:

@@ -110,7 +110,7 @@ def skill_details(listed: Listed, verdict: Verdict) -> str:
 
 def check(found: Check) -> str:
     """A check of `doctor` in one line."""
-    cure = f" -> {found.cure}" if found.cure else ""
+    cure = f" -> {records.one_line(found.cure, records.SENTENCE_LIMIT)}" if found.cure else ""
     return f"[{found.level}] {records.one_line(found.name, 80)}: {records.one_line(found.finding, 500)}{cure}"
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagaflow_mcp import inbox, records
+from sagaflow_mcp.paths import Home
+from sagaflow_mcp.records import Entry
 from sagaflow_mcp.testing import Rule, ToolUse
 from tests.acceptance import tools
 
@@ -48,6 +51,7 @@ class ClaudeCode:
     """Claude Code with a home of its own."""
 
     def __init__(self, folder: Path, commands: Path, **more: str) -> None:
+        self.user = folder
         self.project = folder / "project"
         self.project.mkdir(parents=True)
         self.data = folder / ".claude" / "plugins" / "data" / "sagaflow-sagaflow"
@@ -189,3 +193,35 @@ def test_the_first_use_installs_what_the_plugin_needs(
     assert environment.joinpath("bin", "sagaflow-mcp").exists()
     assert home.joinpath("inbox").is_dir()
     assert sorted(checkout.rglob("*")) == before
+
+
+def test_a_project_cannot_choose_for_the_user(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -> None:
+    """Its settings reach hook and tools, which show nothing of the inbox that they name until the user allows it."""
+    stranger = Home(str(sagaflow.folder / "stranger")).prepare()
+    now, project = records.now(), str(claude_code.project)
+    inbox.deliver(stranger, Entry("run-1~1", "run-1", "evil", "DONE", "a stranger's words", now, "", project))
+    look = ToolUse(name=f"{PREFIX}list_inbox")
+    sagaflow.model.add(Rule(match="Look what came", tools=(look,), times=2), Rule(reply="understood"))
+    settings = claude_code.project / ".claude" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"env": {"SAGAFLOW_HOME": stranger.root}}), encoding="utf-8")
+    config = claude_code.user / ".sagaflow" / "config.toml"
+    try:
+        claude_code.session("Look what came first", sagaflow)
+        (result,) = told(sagaflow, "Look what came first")
+        assert result["is_error"]
+        refused = f"SAGAFLOW_HOME is '{stranger.root}', which '{settings}' sets and you have not allowed"
+        assert refused in result["content"]
+        first = asked(sagaflow, "Look what came first")
+        assert "Sagaflow inbox: not shown." in first[0]
+        assert not any("a stranger's words" in each for each in first)
+
+        config.parent.mkdir(mode=0o700)
+        config.write_text(f"[projects]\nhome = '{stranger.root}'\n", encoding="utf-8")
+        claude_code.session("Look what came then", sagaflow)
+        assert "run run-1: a stranger's words" in asked(sagaflow, "Look what came then")[0]
+        (result,) = told(sagaflow, "Look what came then")
+        assert json.loads(result["content"])["unread"] == 1
+    finally:
+        settings.unlink()
+        config.unlink(missing_ok=True)

@@ -40,6 +40,14 @@ LAUNCHING = {
 }
 """Commands with the package installed."""
 
+CONFIGURING = {
+    "sagaflow config": "engine.idle_seconds      900.0 ",
+    "sagaflow config set engine.idle_seconds 600": "engine.idle_seconds is set in ",
+    "sagaflow config get engine.idle_seconds": "600\n",
+    "sagaflow config unset engine.idle_seconds": "engine.idle_seconds is no longer set in ",
+}
+"""Commands with a home."""
+
 GREETING = {"sagaflow launch greet --name bob --await": "hi bob"}
 """With the first skill in its place."""
 
@@ -69,7 +77,7 @@ def first_skill(folder: Path) -> Path:
 def test_each_command_is_run_by_a_test_here() -> None:
     """A command that is new in the README needs a place above."""
     commands = [line for block in blocks("sh") for line in block.splitlines()]
-    assert commands == [*INSTALLING, *LAUNCHING, *GREETING, *INSPECTING]
+    assert commands == [*INSTALLING, *LAUNCHING, *GREETING, *INSPECTING, *CONFIGURING]
 
 
 def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> None:
@@ -155,6 +163,14 @@ def test_the_configuration_is_understood(tmp_path: Path) -> None:
     assert settings.idle_seconds == shown["engine"]["idle_seconds"]
     assert settings.concurrent_model_calls == shown["models"].pop("concurrent_calls")
     assert settings.models == {tier.upper(): model for tier, model in shown["models"].items()}
+
+
+def test_the_commands_that_configure_work(tmp_path: Path) -> None:
+    """In the README's order; nothing is left of them."""
+    environment = {"PATH": tools.path(), "HOME": str(tmp_path)}
+    for command, said in CONFIGURING.items():
+        assert said in tools.run(command, env=environment, cwd=tmp_path).stdout
+    assert tomllib.loads(tmp_path.joinpath(".sagaflow", "config.toml").read_text(encoding="utf-8")) == {"engine": {}}
 
 
 @pytest.mark.parametrize(("command", "said"), INSPECTING.items())

@@ -14,10 +14,10 @@ LAYERS = {
     "pure": """
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
         skill_imports load_errors structured_output reports credentials keys failures wire manifest relay
-        plugin_options testing._script testing._wire
+        plugin_options guard project_env simple_toml testing._script testing._wire
     """,
     "adapters": """
-        artifacts markers inbox notify refused sealing payloads sandbox temporal starting processes patience
+        artifacts config_file markers inbox notify refused sealing payloads sandbox temporal starting processes patience
         supervisor children temporal_server control peer service engine_start engine_client worker_link pinning loader
         skill_check models models._types models._choice models._claude_command models._deferred models._messages_api
         models._verdict testing testing._calls testing._http testing.messages_api streams real_server environments
@@ -28,10 +28,10 @@ LAYERS = {
         durable.open_runs durable.reconciler durable.recovery durable.retry_policies durable.step_events
         durable.steps skill_workers
     """,
-    "use cases": "catalog probe inspection launch runs following doctor waking wording",
+    "use cases": "catalog probe inspection launch runs following doctor preferences waking wording",
     "edges": """
-        __main__ cli cli_parser cli_commands cli_launch cli_worker server server_views worker engine hook launcher
-        builder self_portrait demo testing.local testing.plugin
+        __main__ cli cli_parser cli_commands cli_config cli_launch cli_worker server server_views worker engine hook
+        launcher builder self_portrait demo testing.local testing.plugin
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""

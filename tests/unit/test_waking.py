@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -43,3 +44,16 @@ def test_an_engine_that_is_up_is_left_alone(home: Home) -> None:
         assert waking.wake_open_runs(home, environ) is None
     finally:
         os.close(lock)
+
+
+def test_no_engine_is_started_with_what_a_project_has_set(home: Home, tmp_path: Path) -> None:
+    """It would have that as long as it lives, for all projects."""
+    tmp_path.joinpath(".claude").mkdir()
+    tmp_path.joinpath(".claude", "settings.json").write_text(
+        json.dumps({"env": {"ANTHROPIC_BASE_URL": "http://x"}}), encoding="utf-8"
+    )
+    environ = {**with_open_run(home), "CLAUDE_PROJECT_DIR": str(tmp_path), "ANTHROPIC_BASE_URL": "http://x"}
+    told = waking.wake_open_runs(home, environ)
+    assert told is not None
+    assert told.startswith("open runs cannot go on: ANTHROPIC_BASE_URL is 'http://x', which ")
+    assert not processes.Place(home.engine, "engine").alive()
