@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -98,11 +99,14 @@ def _parser() -> argparse.ArgumentParser:
     _launch(commands)
     _reading(commands)
     _machinery(commands)
+    _hook(commands)
     return parser
 
 
-def _command(commands: Any, name: str, help_text: str, *, as_json: bool = True, **more: Any) -> argparse.ArgumentParser:
-    """The command `name`, such as `engine status`, added to `commands`, those of its group."""
+def _command(
+    commands: Any, name: str, help_text: str, *, as_json: bool = True, module: str = "cli_commands", **more: Any
+) -> argparse.ArgumentParser:
+    """The command `name`, such as `engine status`, added to `commands`, those of its group; `module` carries it out."""
     command: argparse.ArgumentParser = commands.add_parser(
         name.rpartition(" ")[2],
         help=help_text,
@@ -112,7 +116,7 @@ def _command(commands: Any, name: str, help_text: str, *, as_json: bool = True, 
     )
     if as_json:
         command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
-    command.set_defaults(command=_lazily(name))
+    command.set_defaults(command=_lazily(name, module))
     return command
 
 
@@ -122,13 +126,12 @@ def _group(commands: Any, name: str, help_text: str) -> Any:
     return group.add_subparsers(dest="part", metavar="COMMAND", required=True, parser_class=_Parser)
 
 
-def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
+def _lazily(name: str, module: str) -> Callable[[argparse.Namespace], int]:
     """The function of the command `name`, whose module is imported when it is called."""
 
     def run(options: argparse.Namespace) -> int:
-        from sagaflow_mcp import cli_commands  # noqa: PLC0415 - --help need not pay for it
-
-        status: int = getattr(cli_commands, name.replace(" ", "_"))(options)
+        functions = importlib.import_module(f"sagaflow_mcp.{module}")  # Not at the top: --help need not pay for it.
+        status: int = getattr(functions, name.replace(" ", "_"))(options)
         return status
 
     return run
@@ -180,6 +183,17 @@ def _machinery(commands: Any) -> None:
         worker, "worker run", "keep the engine and its worker up until ^C, showing the worker's log", as_json=False
     )
     _command(commands, "demo", "see a run survive kill -9, in a throw-away home, with no key", as_json=False)
+
+
+def _hook(commands: Any) -> None:
+    hook = _group(commands, "hook", "tell Claude Code's sessions what has ended, without the plugin")
+    for name, help_text in (
+        ("install", "put the hook into Claude Code's settings"),
+        ("uninstall", "take it out of them"),
+    ):
+        command = _command(hook, f"hook {name}", help_text, module="cli_hook")
+        command.add_argument("--yes", action="store_true", help="do not ask")
+    _command(hook, "hook status", "show whether sessions are told", module="cli_hook")
 
 
 def _count(text: str) -> int:
