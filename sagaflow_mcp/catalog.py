@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sagaflow_mcp import records, syntax
+from sagaflow_mcp import claude_settings, records, syntax
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.pinning import Source
 from sagaflow_mcp.registry import NAME, NAME_RULE
@@ -57,12 +57,10 @@ class Listed:
 
 def roots(environ: Mapping[str, str]) -> tuple[Root, ...]:
     """The folders to look in, nearest first: `SAGAFLOW_SKILLS_PATH`, Claude Code's own, the bundled ones."""
-    home = environ.get("HOME") or str(Path.home())
     named = [each for each in environ.get("SAGAFLOW_SKILLS_PATH", "").split(os.pathsep) if each]
-    claude = environ.get("CLAUDE_CONFIG_DIR") or "~/.claude"
     return (
-        *(Root("path", _expanded(each, home)) for each in named),
-        Root("user", _expanded(claude, home) / "skills"),
+        *(Root("path", claude_settings.expanded(each, environ)) for each in named),
+        Root("user", claude_settings.folder(environ) / "skills"),
         Root("bundled", _bundled()),
     )
 
@@ -114,11 +112,6 @@ def listing(roots: Sequence[Root]) -> list[Listed]:
         for name in _names(root.path):
             found.setdefault(name, []).append(_source(root, name))
     return [_listed(nearest, further) for _, (nearest, *further) in sorted(found.items())]
-
-
-def _expanded(path: str, home: str) -> Path:
-    """`path` made absolute, its `~` being `home`."""
-    return Path(home, path[2:]) if path == "~" or path.startswith("~/") else Path(path).absolute()
 
 
 def _bundled() -> Path:

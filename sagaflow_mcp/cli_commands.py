@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from sagaflow_mcp.settings import Settings
+    from sagaflow_mcp.terminal import Screen
 
 # Each command imports what it needs inside: `sagaflow inbox` answers in a fraction of the time that Temporal's client
 # takes to load.
@@ -40,8 +41,9 @@ def inbox(options: argparse.Namespace) -> int:
         return _print_json([{**entry._asdict(), "dismissed": dismissed} for entry, dismissed in shown])
     from sagaflow_mcp import wording
 
+    screen = _screen()
     for entry, dismissed in shown:
-        print(f"{'  ' if dismissed else '* '}{wording.entry(entry)}")
+        screen.show(f"{'  ' if dismissed else '* '}{wording.entry(entry, screen.paint)}")
     if not shown:
         print("the inbox is empty")
     elif len(found) > len(shown):
@@ -74,9 +76,11 @@ def runs(options: argparse.Namespace) -> int:
     status = None if options.status is None else run_files.parse_state(options.status)
     found = run_files.listing(_home(), status=status, limit=options.limit)
     if options.as_json:
-        return _print_json([_fields(run) for run in found])
+        # How far they have come is not looked at in a list.
+        return _print_json([{k: v for k, v in _fields(run).items() if k != "progress"} for run in found])
+    screen = _screen()
     for run in found:
-        print(wording.run_line(run))
+        screen.show(wording.run_line(run, screen.paint))
     if not found:
         print("no runs")
     return 0
@@ -90,11 +94,14 @@ def show(options: argparse.Namespace) -> int:
     run = run_files.get(_home(), options.run_id)
     if options.as_json:
         return _print_json(_fields(run))
-    print(f"{run.run_id}: {run.state}\nskill    {run.skill}")
-    print(f"launched {run.created_at} in {records.one_line(run.project_dir, 500)}")
-    print(f"{'now' if run.state == 'RUNNING' else 'ended':<8} {wording.detail(run)}\nfolder   {run.run_dir}")
-    for line in wording.steps(run):
-        print(f"  {line}")
+    screen = _screen()
+    screen.show(f"{screen.paint(run.run_id, 'strong')}: {wording.state(run.state, screen.paint)}")
+    screen.show(f"skill    {run.skill}")
+    screen.show(f"launched {run.created_at} in {records.one_line(run.project_dir, 500)}")
+    screen.show(f"{'now' if run.state == 'RUNNING' else 'ended':<8} {wording.detail(run)}")
+    screen.show(f"folder   {run.run_dir}")
+    for line in wording.steps(run, screen.paint):
+        screen.show(f"  {line}")
     if run.report_path:
         print(wording.report(run))
     return 0
@@ -107,9 +114,10 @@ def skills_list(options: argparse.Namespace) -> int:
 
     found = catalog.listing(catalog.roots(Settings.of_user(os.environ).environ))
     if options.as_json:
-        return _print_json([_fields(each) for each in found])
+        return _print_json([{**_fields(each), "launchable": each.launchable} for each in found])
+    screen = _screen()
     for each in found:
-        print(wording.skill(each))
+        screen.show(wording.skill(each, screen.paint))
     return 0
 
 
@@ -122,37 +130,10 @@ def doctor(options: argparse.Namespace) -> int:
     if options.as_json:
         _print_json([_fields(each) for each in found])
     else:
+        screen = _screen()
         for each in found:
-            print(wording.check(each))
+            screen.show(wording.check(each, screen.paint))
     return 1 if any(each.level == "fail" for each in found) else 0
-
-
-def config(options: argparse.Namespace) -> int:
-    """Show every setting."""
-    from sagaflow_mcp import cli_config
-
-    return cli_config.show_all(options)
-
-
-def config_get(options: argparse.Namespace) -> int:
-    """Show one setting."""
-    from sagaflow_mcp import cli_config
-
-    return cli_config.get(options)
-
-
-def config_set(options: argparse.Namespace) -> int:
-    """Change one setting."""
-    from sagaflow_mcp import cli_config
-
-    return cli_config.put(options)
-
-
-def config_unset(options: argparse.Namespace) -> int:
-    """Take one setting back."""
-    from sagaflow_mcp import cli_config
-
-    return cli_config.remove(options)
 
 
 def engine_status(options: argparse.Namespace) -> int:
@@ -162,7 +143,7 @@ def engine_status(options: argparse.Namespace) -> int:
     home = _home(wake=False)
     status = engine_client.status(home)
     if options.as_json:
-        _print_json(status)
+        _print_json(status and {name: value for name, value in status.items() if name != "ok"})
     elif status is None:
         print(f"no engine runs for {home.root}")
     else:
@@ -188,13 +169,15 @@ def engine_stop(options: argparse.Namespace) -> int:
 def engine_logs(options: argparse.Namespace) -> int:
     """Show the ends of the logs."""
     folder = Path(_home(wake=False).engine)
+    found = []
     for name in ("engine", "server", "worker"):
         path = folder / f"{name}.log"
-        print(f"== {path}")
-        if path.exists():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-options.lines :]
-            print("\n".join(records.one_line(line, 1000) for line in lines))
-    return 0
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        ends = [records.one_line(line, 1000) for line in lines[-options.lines :]]
+        found.append({"name": name, "path": str(path), "lines": ends})
+        if not options.as_json:
+            print("\n".join([f"== {path}", *ends]))
+    return _print_json(found) if options.as_json else 0
 
 
 def worker_status(options: argparse.Namespace) -> int:
@@ -204,9 +187,9 @@ def worker_status(options: argparse.Namespace) -> int:
     status = engine_client.status(_home(wake=False)) or {}
     worker = status.get("worker") or {}
     if options.as_json:
-        _print_json(worker)
+        _print_json(worker if worker.get("pid") else None)
     elif worker.get("pid"):
-        print(", ".join(f"{name} {value}" for name, value in worker.items()))
+        _screen().show(", ".join(f"{name} {value}" for name, value in worker.items() if value is not None))
     else:
         print("no worker runs")
     return 0 if worker.get("pid") else 1
@@ -254,6 +237,12 @@ def _wake(home: Home) -> None:
         print(f"sagaflow: {records.one_line(trouble, records.SENTENCE_LIMIT)}", file=sys.stderr)
 
 
+def _screen() -> Screen:
+    from sagaflow_mcp.terminal import Screen
+
+    return Screen(sys.stdout, os.environ)
+
+
 def _fields(record: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -267,12 +256,12 @@ def _print_json(value: object) -> int:
 
 
 def _print_status(status: dict[str, Any]) -> None:
+    screen = _screen()
     for name, value in status.items():
         if name == "ok" or value == "":
             continue
         if isinstance(value, dict):
-            print(
-                f"{name:<11} {', '.join(f'{key} {inner}' for key, inner in value.items() if inner not in (None, ''))}"
-            )
+            known = ", ".join(f"{key} {inner}" for key, inner in value.items() if inner not in {None, ""})
+            screen.show(f"{name:<11} {known}")
         else:
-            print(f"{name:<11} {value}")
+            screen.show(f"{name:<11} {value}")

@@ -20,7 +20,7 @@ VALUE_LIMIT = 300
 """The longest value shown, in characters."""
 
 
-def show_all(options: argparse.Namespace) -> int:
+def config(options: argparse.Namespace) -> int:
     """Show every setting with its value and where that comes from."""
     found = preferences.listing(os.environ)
     if options.as_json:
@@ -30,7 +30,7 @@ def show_all(options: argparse.Namespace) -> int:
     return 0
 
 
-def get(options: argparse.Namespace) -> int:
+def config_get(options: argparse.Namespace) -> int:
     """Show one setting: its value alone, or all about it as JSON."""
     settings.rule(options.setting)
     (found,) = [each for each in preferences.listing(os.environ) if each.name == options.setting]
@@ -40,7 +40,7 @@ def get(options: argparse.Namespace) -> int:
     return 0
 
 
-def put(options: argparse.Namespace) -> int:
+def config_set(options: argparse.Namespace) -> int:
     """Write one setting into `config.toml`."""
     value = settings.parsed(options.setting, options.value)
     home = preferences.home_of(os.environ, options.setting).prepare()
@@ -48,7 +48,7 @@ def put(options: argparse.Namespace) -> int:
     return _changed(options, home, f"{options.setting} is set in {home.config}")
 
 
-def remove(options: argparse.Namespace) -> int:
+def config_unset(options: argparse.Namespace) -> int:
     """Take one setting out of `config.toml`."""
     home = preferences.home_of(os.environ, options.setting).prepare()
     if not config_file.remove(home, options.setting):

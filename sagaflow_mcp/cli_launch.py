@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from sagaflow_mcp import following, launch, records, runs, wording
+from sagaflow_mcp import following, launch, records, runs, terminal, wording
 from sagaflow_mcp.errors import Failure, UsageRefusal
 from sagaflow_mcp.reports import result_text
 
 if TYPE_CHECKING:
     import argparse
-
-    from rich.status import Status
 
     from sagaflow_mcp.runs import Run
     from sagaflow_mcp.settings import Settings
@@ -50,18 +49,19 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 async def _launch(settings: Settings, request: launch.Request, wait: bool, as_json: bool) -> int:
     launched = await launch.launch(settings, request)
     found = runs.get(settings.home, launched.run_id)
+    begun = f"{'attached to' if launched.attached else 'launched'} {found.run_id}"
     if not wait:
         if as_json:
-            print(json.dumps({"run_id": found.run_id, "state": found.state, "run_dir": found.run_dir}))
+            _print_json(found)
         elif found.state == "RUNNING":
-            verb = "attached to" if launched.attached else "launched"
-            print(f"{verb} {found.run_id}")
-            print(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
+            screen = terminal.Screen(sys.stdout, os.environ)
+            screen.show(begun)
+            screen.show(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
         else:
             _print_result(found.result)
         return 0
     try:
-        with _Progress(quiet=as_json) as show:
+        with _Progress(begun, quiet=as_json) as show:
             async for found in following.follow(settings, launched.run_id):
                 show(found)
     except (KeyboardInterrupt, anyio.get_cancelled_exc_class()):
@@ -71,8 +71,7 @@ async def _launch(settings: Settings, request: launch.Request, wait: bool, as_js
 
 def _ended(found: Run, *, as_json: bool) -> int:
     if as_json:
-        about = {"run_id": found.run_id, "state": found.state, "summary": found.summary, "result": found.result}
-        print(json.dumps({**about, "run_dir": found.run_dir, "report_path": found.report_path}))
+        _print_json(found)
     elif found.state == "DONE":
         _print_result(found.result)
     if found.state != "DONE":
@@ -80,45 +79,41 @@ def _ended(found: Run, *, as_json: bool) -> int:
     return 0
 
 
+def _print_json(run: Run) -> None:
+    about = {"run_id": run.run_id, "state": run.state, "summary": run.summary, "result": run.result}
+    print(json.dumps({**about, "run_dir": run.run_dir, "report_path": run.report_path}))
+
+
 def _print_result(result: object) -> None:
     text = result_text(result)
-    print(records.for_terminal(text) if _is_terminal(sys.stdout) else text)
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty()  # None where the shell has closed it.
+    print(records.for_terminal(text) if terminal.is_terminal(sys.stdout) else text)
 
 
 class _Progress:
-    """Shows a run while one waits: a live line on a terminal, plain lines in a pipe, nothing when quiet."""
+    """Shows a run while one waits: a line that changes on a terminal, plain lines in a pipe, nothing when quiet."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, begun: str, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._live: Status | None = None
+        self._screen = terminal.Screen(sys.stderr, os.environ)
+        self._changes = self._screen.can_change and not quiet
+        if self._changes:
+            self._screen.show(begun)
         self._shown = ""
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
-        if not self._quiet and _is_terminal(sys.stderr):
-            from rich.console import Console  # noqa: PLC0415 - 0.1 s that a pipe need not pay
-            from rich.status import Status  # noqa: PLC0415
-
-            self._live = Status("", console=Console(stderr=True))
-            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+        if self._changes:
+            self._screen.change("")
 
     def __call__(self, found: Run) -> None:
         if self._quiet or found.state != "RUNNING":
             return
-        if self._live:
-            from rich.text import Text  # noqa: PLC0415 - as above
-
+        if self._changes:
             waited = wording.duration(time.monotonic() - self._began)
-            self._live.update(Text(f"{found.run_id}  {waited}  {wording.progress(found)}"))
+            self._screen.change(f"{waited}  {wording.progress(found)}")
             return
         now = found.progress
         line = f"{found.run_id}: {wording.steps_done(now)}{', ' + ', '.join(now.current) if now.current else ''}"

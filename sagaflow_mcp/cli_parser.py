@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sagaflow_mcp import __version__
+from sagaflow_mcp import __version__, cli_help
+from sagaflow_mcp.cli_help import Parser
 from sagaflow_mcp.errors import UsageRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 LAUNCH_USAGE = "sagaflow launch SKILL [--param value ...] [--arg k=v ...] [--args-json J] [--id ID] [--await] [--json]"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageRefusal(f"{message}; see: {self.prog} --help")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -27,11 +24,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         UsageRefusal: it is not a command line of `sagaflow`.
         SystemExit: help or the version was asked for, and has been printed.
     """
-    options, rest = _parser().parse_known_args(arguments)
+    parser = grammar()
+    options, rest = parser.parse_known_args(cli_help.completed(parser, arguments))
     if options.name == "launch":
         options.arguments = launch_arguments(rest, options.arg or [], options.args_json)
     elif rest:
-        raise UsageRefusal(f"unknown argument {rest[0]!r}; see: sagaflow {options.name} --help")
+        raise UsageRefusal(f"unknown argument {rest[0]!r}; see: {cli_help.reached(parser, arguments).prog} --help")
     return options
 
 
@@ -87,23 +85,28 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"JSON has no {name}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def grammar() -> Parser:
+    """The whole of it."""
+    parser = Parser(
         prog="sagaflow",
         description="Durable agent workflows: they outlive the session, survive every crash and report to an inbox.",
         epilog="Try `sagaflow demo` first: it needs no key and leaves nothing behind.",
     )
     parser.add_argument("--version", action="version", version=f"sagaflow {__version__}")
-    commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.group("name")
     _launch(commands)
     _reading(commands)
     _machinery(commands)
+    _hook(commands)
+    _help(commands)
     return parser
 
 
-def _command(commands: Any, name: str, help_text: str, *, as_json: bool = True, **more: Any) -> argparse.ArgumentParser:
-    """The command `name`, such as `engine status`, added to `commands`, those of its group."""
-    command: argparse.ArgumentParser = commands.add_parser(
+def _command(
+    commands: Any, name: str, help_text: str, *, as_json: bool = True, module: str = "cli_commands", **more: Any
+) -> Parser:
+    """The command `name`, such as `engine status`, added to `commands`, those of its group; `module` carries it out."""
+    command: Parser = commands.add_parser(
         name.rpartition(" ")[2],
         help=help_text,
         description=help_text[0].upper() + help_text[1:] + ".",
@@ -111,24 +114,24 @@ def _command(commands: Any, name: str, help_text: str, *, as_json: bool = True, 
         **more,
     )
     if as_json:
-        command.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
-    command.set_defaults(command=_lazily(name))
+        command.add_argument(
+            "--json", action="store_true", dest="as_json", help="print JSON; its fields: sagaflow help json"
+        )
+    command.set_defaults(command=_lazily(name, module))
     return command
 
 
 def _group(commands: Any, name: str, help_text: str) -> Any:
     """Where the commands of the group `name` are added."""
-    group = _command(commands, name, help_text, as_json=False)
-    return group.add_subparsers(dest="part", metavar="COMMAND", required=True, parser_class=_Parser)
+    return _command(commands, name, help_text, as_json=False).group("part")
 
 
-def _lazily(name: str) -> Callable[[argparse.Namespace], int]:
+def _lazily(name: str, module: str) -> Callable[[argparse.Namespace], int]:
     """The function of the command `name`, whose module is imported when it is called."""
 
     def run(options: argparse.Namespace) -> int:
-        from sagaflow_mcp import cli_commands  # noqa: PLC0415 - --help need not pay for it
-
-        status: int = getattr(cli_commands, name.replace(" ", "_"))(options)
+        functions = importlib.import_module(f"sagaflow_mcp.{module}")  # Not at the top: --help need not pay for it.
+        status: int = getattr(functions, name.replace(" ", "_"))(options)
         return status
 
     return run
@@ -173,7 +176,7 @@ def _machinery(commands: Any) -> None:
     engine = _group(commands, "engine", "look at the engine or stop it")
     _command(engine, "engine status", "show the engine and its parts")
     _command(engine, "engine stop", "stop it; open runs go on at the next start")
-    logs = _command(engine, "engine logs", "show the ends of the logs", as_json=False)
+    logs = _command(engine, "engine logs", "show the ends of the logs")
     logs.add_argument("--lines", type=_count, default=20, metavar="N", help="of each log (default 20)")
     worker = _group(commands, "worker", "look at the worker, or keep one running in this terminal")
     _command(worker, "worker status", "show the worker")
@@ -184,14 +187,41 @@ def _machinery(commands: Any) -> None:
 
 
 def _config(commands: Any) -> None:
-    config = _command(commands, "config", "show every setting and where it comes from, or change one")
-    parts = config.add_subparsers(dest="part", metavar="COMMAND", parser_class=_Parser)
-    shown = _command(parts, "config get", "show one setting")
-    changed = _command(parts, "config set", "write one setting into config.toml")
-    removed = _command(parts, "config unset", "take one setting out of config.toml")
+    module = "cli_config"
+    config = _command(commands, "config", "show every setting and where it comes from, or change one", module=module)
+    parts = config.group("part", required=False)
+    shown = _command(parts, "config get", "show one setting", module=module)
+    changed = _command(parts, "config set", "write one setting into config.toml", module=module)
+    removed = _command(parts, "config unset", "take one setting out of config.toml", module=module)
     for each in (shown, changed, removed):
         each.add_argument("setting", metavar="NAME", help="such as models.base_url; see: sagaflow config")
     changed.add_argument("value", metavar="VALUE")
+
+
+def _hook(commands: Any) -> None:
+    hook = _group(commands, "hook", "tell Claude Code's sessions what has ended, without the plugin")
+    for name, help_text in (
+        ("install", "put the hook into Claude Code's settings"),
+        ("uninstall", "take it out of them"),
+    ):
+        command = _command(hook, f"hook {name}", help_text, module="cli_hook")
+        command.add_argument("--yes", action="store_true", help="do not ask")
+    _command(hook, "hook status", "show whether sessions are told", module="cli_hook")
+
+
+def _help(commands: Any) -> None:
+    shell = _command(
+        commands,
+        "completion",
+        "print the script that completes commands, skills and runs with Tab",
+        as_json=False,
+        module="cli_completion",
+        epilog='In ~/.bashrc or ~/.zshrc: eval "$(sagaflow completion bash)", with the shell\'s name; in config.fish: '
+        "sagaflow completion fish | source",
+    )
+    shell.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
+    about = _command(commands, "help", "show what a command does", as_json=False, module="cli_help")
+    about.add_argument("topic", nargs="*", metavar="COMMAND", help="a command, or json: the fields that --json prints")
 
 
 def _count(text: str) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sagaflow_mcp import (
     __version__,
     catalog,
+    claude_settings,
     credentials,
     engine_client,
     guard,
@@ -19,6 +20,7 @@ from sagaflow_mcp import (
     processes,
     refused,
     runs,
+    session_hook,
     temporal_server,
     wording,
 )
@@ -53,6 +55,8 @@ class Face:
     """Ends one that hangs; `{pid}` is its process."""
     see_inbox: str
     set_key: str
+    hook: str
+    """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
     allow: str = guard.FOR_SHELL
     """How a value is allowed that a project has set, as in `guard`."""
 
@@ -62,6 +66,7 @@ CLI = Face(
     end_engine="`sagaflow engine stop` ends it",
     see_inbox="`sagaflow inbox`",
     set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) or log in to Claude Code, and launch again",
+    hook="`sagaflow hook install`",
 )
 MCP = Face(
     start_engine="it starts with the next launch_workflow",
@@ -69,6 +74,7 @@ MCP = Face(
     see_inbox="list_inbox",
     set_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
     "and start Claude Code again",
+    hook="",
     allow=guard.FOR_AGENT,
 )
 
@@ -179,6 +185,14 @@ def _inbox(settings: Settings, face: Face) -> Iterator[Check]:
         yield Check("inbox", "warn", problem, "read the file, then remove it")
 
 
+def _hook(settings: Settings, face: Face) -> Iterator[Check]:
+    if face.hook and claude_settings.folder(settings.environ).is_dir():
+        try:
+            yield Check("hook", *session_hook.finding(session_hook.standing(settings.environ)))
+        except SagaflowError as error:
+            yield Check("hook", "warn", str(error))
+
+
 def _refused(settings: Settings, _face: Face) -> Iterator[Check]:
     found = refused.listing(settings.home)
     if found:
@@ -211,6 +225,7 @@ CHECKS: tuple[Callable[[Settings, Face], Iterator[Check]], ...] = (
     _models,
     _skills,
     _inbox,
+    _hook,
     _refused,
     _settings,
     _environment,

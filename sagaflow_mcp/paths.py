@@ -194,8 +194,11 @@ def free_bytes(folder: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def write_atomically(path: str, content: str | bytes) -> None:
-    """Replace `path` by `content`: a reader sees the old or the new one whole. OSError if it cannot be written."""
+def write_atomically(path: str, content: str | bytes, like: os.stat_result | None = None) -> None:
+    """Replace `path` by `content`: a reader sees the old or the new one whole. OSError if it cannot be written.
+
+    The file is the user's alone, or has the permissions and, as far as that can be, the owner that `like` tells.
+    """
     # With a tilde, what a crash leaves behind is neither a run id nor an entry id.
     temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}~"
     try:
@@ -203,6 +206,8 @@ def write_atomically(path: str, content: str | bytes) -> None:
         with open(descriptor, "wb") as file:
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
+            if like is not None:
+                _make_alike(file.fileno(), like)
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
@@ -212,3 +217,11 @@ def write_atomically(path: str, content: str | bytes) -> None:
         except OSError:
             pass
         raise
+
+
+def _make_alike(descriptor: int, like: os.stat_result) -> None:
+    try:  # noqa: SIM105 - as above
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    except PermissionError:
+        pass
+    os.fchmod(descriptor, stat.S_IMODE(like.st_mode))

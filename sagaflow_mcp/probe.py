@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
-from sagaflow_mcp import __version__, paths, processes, syntax
+from sagaflow_mcp import __version__, digest, paths, pinning, processes, syntax
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sagaflow_mcp.paths import Home
-    from sagaflow_mcp.pinning import Pinned
+    from sagaflow_mcp.pinning import Pinned, Source
 
 LOG_LIMIT = 64 * 1024
 """How much of what a skill prints while it is loaded is kept, in bytes."""
@@ -76,6 +76,15 @@ def verdict(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None = No
         return known if arguments is None else _found_out(home, pinned, arguments, seconds)
     except OSError as error:
         raise Failure(f"skill {pinned.name!r} cannot be probed: {error}") from error
+
+
+def known(home: Home, source: Source) -> Verdict | None:
+    """What `source` needs and takes as it is now, where that was found out before; None otherwise.
+
+    Raises:
+        Refusal: it cannot be copied as it is: see `digest.files`.
+    """
+    return _stored(pinning.locate(home, source.name, digest.snapshot(str(source.path)).digest))
 
 
 def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, seconds: int) -> Verdict:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp import artifacts, records, runs
+from sagaflow_mcp.terminal import plain
 
 if TYPE_CHECKING:
     from sagaflow_mcp.catalog import Listed
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
     from sagaflow_mcp.probe import Verdict
     from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Progress, Run
+    from sagaflow_mcp.terminal import Paint, Role
 
 REPORT_LIMIT = 20_000
 """Characters of a report that are shown; the whole is in its file."""
+
+LOOKS: dict[str, Role] = {
+    **dict.fromkeys(("DONE", "finished", "served", "ok"), "good"),
+    **dict.fromkeys(("FAILED", "TIMED_OUT", "TERMINATED", "failed", "fail"), "bad"),
+    **dict.fromkeys(("CANCELLED", "NEEDS_INPUT", "PAUSED", "cancelled", "warned", "warn"), "care"),
+    "info": "faint",
+}
+"""What stands out on a terminal: states of runs and entries, events of steps, levels of checks."""
 
 FOR_AGENTS = {
     "`sagaflow skills list`": "list_skills",
@@ -48,16 +58,23 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
-def entry(given: Entry) -> str:
+def state(name: str, paint: Paint = plain, columns: int = 0) -> str:
+    """The state `name` of a run, an entry, a step or a check, filled up with spaces to `columns`."""
+    return paint(name, LOOKS.get(name, "")) + " " * (columns - len(name))
+
+
+def entry(given: Entry, paint: Paint = plain) -> str:
     """An inbox entry in one line."""
-    when = given.created_at[:16].replace("T", " ")
-    return f"{when}  {given.status:<10} {given.run_id}  {records.one_line(given.summary)}"
+    when = paint(given.created_at[:16].replace("T", " "), "faint")
+    run_id = paint(given.run_id, "strong")
+    return f"{when}  {state(given.status, paint, 10)} {run_id}  {records.one_line(given.summary)}"
 
 
-def run_line(run: Run) -> str:
+def run_line(run: Run, paint: Paint = plain) -> str:
     """A run in one line."""
-    when = run.created_at[:16].replace("T", " ") or "?"
-    return f"{when}  {run.state:<10} {run.run_id}  {records.one_line(run.summary, 160)}".rstrip()
+    when = paint(run.created_at[:16].replace("T", " ") or "?", "faint")
+    run_id = paint(run.run_id, "strong")
+    return f"{when}  {state(run.state, paint, 10)} {run_id}  {records.one_line(run.summary, 160)}".rstrip()
 
 
 def steps_done(now: Progress) -> str:
@@ -86,16 +103,16 @@ def detail(run: Run) -> str:
     return f"{progress(run)}; its ending will be in the inbox"
 
 
-def skill(listed: Listed) -> str:
+def skill(listed: Listed, paint: Paint = plain) -> str:
     """A skill in one line."""
     # Of a broken skill even the name is a folder's, which may be any text.
-    name = records.one_line(listed.name, 80)
+    name = paint(records.one_line(listed.name, 80), "strong" if listed.launchable else "faint")
     about = records.one_line(listed.problem or listed.description, 240)
     if listed.problem:
-        about = f"BROKEN: {about}"
+        about = f"{paint('BROKEN', 'bad')}: {about}"
     elif not listed.launchable:
         about = f"not runnable by this version: {about}".removesuffix(": ")
-    text = f"{name}  [{listed.root_kind}]  {about}".rstrip()
+    text = f"{name}  {paint(f'[{listed.root_kind}]', 'faint')}  {about}".rstrip()
     shadows = records.one_line(", ".join(str(path) for path in listed.shadows))
     return f"{text}  (shadows {shadows})" if shadows else text
 
@@ -108,10 +125,11 @@ def skill_details(listed: Listed, verdict: Verdict) -> str:
     return f"{skill(listed)}\n{model}\narguments: {records.block(arguments, 8000)}"
 
 
-def check(found: Check) -> str:
+def check(found: Check, paint: Paint = plain) -> str:
     """A check of `doctor` in one line."""
     cure = f" -> {records.one_line(found.cure, records.SENTENCE_LIMIT)}" if found.cure else ""
-    return f"[{found.level}] {records.one_line(found.name, 80)}: {records.one_line(found.finding, 500)}{cure}"
+    name = paint(records.one_line(found.name, 80), "strong")
+    return f"[{state(found.level, paint)}] {name}: {records.one_line(found.finding, 500)}{cure}"
 
 
 def report(run: Run) -> str:
@@ -130,7 +148,7 @@ def _read(path: Path) -> str:
         return f"the report cannot be read: {error.strerror}"
 
 
-def steps(run: Run) -> list[str]:
+def steps(run: Run, paint: Paint = plain) -> list[str]:
     """The run's steps so far, each in one line."""
     lines = []
     for event in artifacts.events(Path(run.run_dir)):
@@ -140,5 +158,6 @@ def steps(run: Run) -> list[str]:
         took = f" in {event['seconds']:.1f} s" if isinstance(event.get("seconds"), int | float) else ""
         reason = event.get("error") or event.get("warning")
         why = f": {records.one_line(str(reason), 200)}" if reason else ""
-        lines.append(f"{str(event.get('at', ''))[11:19]}  {kind:<9} {label}{again}{took}{why}")
+        when = paint(str(event.get("at", ""))[11:19], "faint")
+        lines.append(f"{when}  {state(kind, paint, 9)} {label}{again}{took}{why}")
     return lines

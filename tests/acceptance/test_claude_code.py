@@ -75,6 +75,10 @@ class ClaudeCode:
         environment = {**self._environment, **environ}
         return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=LIMIT).stdout
 
+    def ours(self, *arguments: str) -> str:
+        """What a `sagaflow` command of the same user prints, where it succeeds."""
+        return tools.run(["sagaflow", *arguments], env=self._environment, cwd=self.project).stdout
+
     def session(self, prompt: str, local: LocalSagaflow, *options: str) -> Session:
         """A session with one prompt, with `local` as its model and as the user's Sagaflow."""
         ours = {
@@ -159,6 +163,31 @@ def test_a_launched_run_is_told_to_the_next_session_once(claude_code: ClaudeCode
     (resumed, *_) = asked(sagaflow, "And now?")
     assert "What is new?" in resumed
     assert resumed.count(f"run {run_id}: hello, alice") == 1
+
+
+def test_without_the_plugin_the_hook_in_the_settings_tells_a_session_once(
+    checkout: Path, claude: Path, sagaflow: LocalSagaflow, tmp_path: Path
+) -> None:
+    """With the plugin beside it once too, and not at all once both are gone."""
+    bare = ClaudeCode(tmp_path / "claude", claude)
+    entry = records.Entry("x-1~a", "x-1", "x", "DONE", "hello, alice", records.now(), "", str(bare.project))
+    inbox.deliver(sagaflow.settings.home, entry)
+    sagaflow.model.add(Rule(reply="understood"))
+
+    def first_request(prompt: str) -> str:
+        """What the model is sent at the beginning of a new session."""
+        bare.session(prompt, sagaflow)
+        return asked(sagaflow, prompt)[0]
+
+    bare.ours("hook", "install", "--yes")
+    assert first_request("What is new?").count("run x-1: hello, alice") == 1
+    bare.run("plugin", "marketplace", "add", str(checkout))
+    bare.run("plugin", "install", PLUGIN)
+    assert "is not needed" in bare.ours("hook", "install")
+    assert first_request("And now?").count("run x-1: hello, alice") == 1
+    bare.run("plugin", "uninstall", PLUGIN)
+    bare.ours("hook", "uninstall", "--yes")
+    assert "x-1" not in first_request("And in the end?")
 
 
 def test_the_inbox_is_listed(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import tools
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 README = tools.ROOT.joinpath("README.md").read_text(encoding="utf-8")
 
@@ -25,6 +23,12 @@ INSTALLING = {
     "claude plugin install sagaflow@sagaflow": "Successfully installed plugin: sagaflow@sagaflow",
 }
 """Commands in a fresh checkout, and what they print among other things."""
+
+HOOKING = {
+    "sagaflow hook install --yes": "installed: ",
+    "sagaflow hook uninstall --yes": "removed from ",
+}
+"""Commands with the package installed, and without the plugin."""
 
 LAUNCHING = {
     "sagaflow launch hello-world --name alice --await": "hello, alice",
@@ -77,7 +81,7 @@ def first_skill(folder: Path) -> Path:
 def test_each_command_is_run_by_a_test_here() -> None:
     """A command that is new in the README needs a place above."""
     commands = [line for block in blocks("sh") for line in block.splitlines()]
-    assert commands == [*INSTALLING, *LAUNCHING, *GREETING, *INSPECTING, *CONFIGURING]
+    assert commands == [*INSTALLING, *HOOKING, *LAUNCHING, *GREETING, *INSPECTING, *CONFIGURING]
 
 
 def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> None:
@@ -95,6 +99,13 @@ def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> 
         # The tests are these: to run them here would not end.
         line = f"{command} --collect-only --quiet" if command.endswith("/pytest") else command
         assert said in tools.run(line, env=environment, cwd=checkout, seconds=INSTALL_SECONDS).stdout
+        if "pip install . " in command:
+            # Of a wheel: the next command installs from the checkout.
+            apart = {**environment, "CLAUDE_CONFIG_DIR": str(tmp_path / "apart")}
+            shown = tools.run("sagaflow hook install --yes --json", env=apart, cwd=tmp_path).stdout
+            (script,) = map(Path, json.loads(shown)["scripts"])
+            assert script.is_file()
+            assert script.parts[-3:] == ("sagaflow_mcp", "bundled_hooks", "run.sh")
     listed = tools.run("sagaflow skills list", env=environment, cwd=tmp_path).stdout
     assert "hello-world  [bundled]" in listed
 
@@ -105,7 +116,7 @@ def test_the_commands_in_a_shell_work() -> None:
         reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
         local.model.add(Rule(match=r"Please greet (\w+)", reply=reply))
         environment = {**local.environment(), "PATH": tools.path()}
-        for command, said in LAUNCHING.items():
+        for command, said in {**HOOKING, **LAUNCHING}.items():
             shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
             assert said in shown
             assert "--await" not in command or shown.splitlines()[-1] == said

@@ -49,6 +49,6 @@ def test_the_inbox_costs_no_heavy_import_also_while_a_run_is_open() -> None:
         done = subprocess.run(command, env=local.environment(), capture_output=True, encoding="utf-8", check=True)
         loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
         assert "sagaflow_mcp" in loaded
-        assert loaded & {"anyio", "anthropic", "mcp", "pydantic", "rich", "temporalio"} == set()
+        assert loaded & {"anyio", "anthropic", "argcomplete", "mcp", "pydantic", "temporalio"} == set()
         # Only then can it be stopped with the rest: it is started without being waited for.
         eventually(processes.Place(home.engine, "engine").alive)

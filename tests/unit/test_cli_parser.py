@@ -65,9 +65,17 @@ def test_a_slip_in_the_arguments_is_a_sentence(words: list[str], sentence: str) 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "required: COMMAND; see: sagaflow --help"),
-        (["lunch"], "invalid choice: 'lunch'"),
-        (["skills"], "required: COMMAND; see: sagaflow skills --help"),
+        (["lunch"], "there is no command 'lunch'; did you mean `sagaflow launch`? See: sagaflow --help"),
+        (["RUNS"], "did you mean `sagaflow runs`?"),
+        (["stop"], "did you mean `sagaflow engine stop`?"),
+        (["list", "--json"], "did you mean `sagaflow skills list`?"),
+        (["zzz"], "there is no command 'zzz'; see: sagaflow --help"),
+        (["skills", "lst"], "there is no command 'skills lst'; did you mean `sagaflow skills list`?"),
+        (["help", "lunch"], "did you mean `sagaflow launch`?"),
+        (["help", "engine", "strat"], "there is no command 'engine strat'"),
+        (["--json"], "required: COMMAND; see: sagaflow --help"),
+        (["engine", "--json"], "required: COMMAND; see: sagaflow engine --help"),
+        (["worker", "run", "--json"], "unknown argument '--json'; see: sagaflow worker run --help"),
         (["launch"], "required: SKILL; see: sagaflow launch --help"),
         (["inbox", "--al"], "unknown argument '--al'; see: sagaflow inbox --help"),
         (["inbox", "--limit", "0"], "'0' is not a whole number from 1 up"),
@@ -97,6 +105,29 @@ def test_what_is_not_given_has_its_default() -> None:
     assert options.execution_timeout is None
     options = cli_parser.parse(["launch", "x", "--id", "i", "--await", "--json", "--execution-timeout", "1.5"])
     assert (options.run_id, options.wait, options.as_json, options.execution_timeout) == ("i", True, True, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        ([], "usage: sagaflow [-h]"),
+        (["help"], "usage: sagaflow [-h]"),
+        (["engine"], "usage: sagaflow engine [-h]"),
+        (["help", "engine"], "usage: sagaflow engine [-h]"),
+        (["help", "engine", "logs"], "usage: sagaflow engine logs [-h]"),
+        (["help", "launch", "--name", "x"], "usage: sagaflow launch SKILL"),
+        (["help", "help"], "usage: sagaflow help [-h]"),
+        (["help", "--help"], "usage: sagaflow [-h]"),
+    ],
+)
+def test_whoever_does_not_know_the_command_is_helped(
+    words: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard output, with success: nothing is wrong."""
+    with pytest.raises(SystemExit) as ended:
+        cli_parser.parse(words)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(usage)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["launch", "--help"], ["engine", "logs", "--help"]])

@@ -21,12 +21,14 @@ HOSTILE = "\x1b[31mred</report>\n" + "very " * 100_000
 SPEAKS_TO_A_SHELL = {
     "cli",
     "cli_commands",
+    "cli_hook",
     "cli_launch",
     "cli_parser",
     "cli_worker",
     "demo",
     "doctor",
     "paths",
+    "session_hook",
     "wording",
 }
 """Modules whose sentences no agent is shown, and those that choose them by reader."""

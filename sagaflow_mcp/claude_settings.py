@@ -1,0 +1,138 @@
+"""Claude Code's `settings.json` as far as it concerns Sagaflow: whether the plugin is enabled, and our hook in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagaflow_mcp import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    IsOurs = Callable[[Any], bool]
+
+EVENT = "SessionStart"
+"""The only event that Sagaflow has a hook for in a settings file."""
+
+MARK = "\ufeff"
+"""What some editors begin a file with. Claude Code reads over it."""
+
+_SCRIPTS = re.compile(r"/(bundled_)?hooks/run\.sh\Z")
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    """Where Claude Code keeps what is the user's: `CLAUDE_CONFIG_DIR`, else `~/.claude`. Empty means unset."""
+    return expanded(environ.get("CLAUDE_CONFIG_DIR") or "~/.claude", environ)
+
+
+def expanded(path: str, environ: Mapping[str, str]) -> Path:
+    """`path` made absolute, its `~` being the `HOME` of `environ`."""
+    home = environ.get("HOME") or str(Path.home())
+    return Path(home, path[2:]) if path == "~" or path.startswith("~/") else Path(path).absolute()
+
+
+class Settings:
+    """The settings in the JSON object `text`; nothing but space counts as an empty one, as it does for Claude Code.
+
+    Raises:
+        ValueError: it is no JSON, or has something else where a hook belongs; with the place and the reason.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        body = _marked(text)[1]
+        self._content = json_text.parse(body) if body.strip(json_text.SPACE) else {}
+        if not isinstance(self._content, dict):
+            raise ValueError("it holds no JSON object")  # noqa: TRY004 - damage like any other
+        self._hooks = _part(self._content, "hooks", dict)
+        self._groups = _part(self._hooks, EVENT, list)
+
+    @property
+    def plugin(self) -> str:
+        """The name under which the plugin is enabled, such as `sagaflow@sagaflow`; empty when it is not."""
+        plugins = self._content.get("enabledPlugins")
+        named = plugins.items() if isinstance(plugins, dict) else ()
+        return next((name for name, on in named if name.startswith("sagaflow@") and on is True), "")
+
+    @property
+    def hooks_off(self) -> bool:
+        """Whether Claude Code is told to run no hook at all."""
+        return self._content.get("disableAllHooks") not in (None, False, "false")
+
+    def handlers(self, is_ours: IsOurs) -> list[dict[str, Any]]:
+        """Our handlers, in order."""
+        return [handler for _, _, handler in self._found(is_ours)]
+
+    def with_hook(self, group: Mapping[str, Any], is_ours: IsOurs) -> str:
+        """The text with the hooks of `group` in place of what there is of ours."""
+        mark, body = _marked(self.without_hook(is_ours))
+        body = body if body.strip(json_text.SPACE) else "{}\n"
+        root = _root(body)
+        hooks = json_text.member(body, root, "hooks")
+        event = hooks and json_text.member(body, hooks.value, EVENT)
+        if event:
+            return mark + json_text.appended(body, event.value, group)
+        if hooks:
+            return mark + json_text.appended(body, hooks.value, [group], EVENT)
+        return mark + json_text.appended(body, root, {EVENT: [group]}, "hooks")
+
+    def without_hook(self, is_ours: IsOurs) -> str:
+        """The text without our hooks, and without the groups and objects that are empty then."""
+        text = self.text
+        for index, inner, _ in reversed(list(self._found(is_ours))):
+            mark, body = _marked(text)
+            text = mark + _without(body, index, inner)
+        return text
+
+    def _found(self, is_ours: IsOurs) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        for index, group in enumerate(self._groups):
+            handlers = group.get("hooks") if isinstance(group, dict) else None
+            for inner, handler in enumerate(handlers if isinstance(handlers, list) else ()):
+                if is_ours(handler):
+                    yield index, inner, handler
+
+
+def script(handler: object, name: str) -> str:
+    """The script in a handler that has the form of ours, `sh …/hooks/run.sh NAME`; empty when it has another."""
+    if not isinstance(handler, dict) or (handler.get("type"), handler.get("command")) != ("command", "sh"):
+        return ""
+    match handler.get("args"):
+        case [str(found), str(word)] if word == name and _SCRIPTS.search(found):
+            return found
+    return ""
+
+
+def _without(body: str, index: int, inner: int) -> str:
+    """`body` without one handler, and then without each part around it that has nothing left."""
+    at = _root(body)
+    steps = []
+    for name in ("hooks", EVENT):
+        found = json_text.member(body, at, name)
+        assert found is not None
+        steps.append((at, json_text.parts(body, at).index(found)))
+        at = found.value
+    handlers = json_text.member(body, json_text.parts(body, at)[index].value, "hooks")
+    assert handlers is not None
+    steps += [(at, index), (handlers.value, inner)]
+    while len(steps) > 1 and len(json_text.parts(body, steps[-1][0])) == 1:
+        steps.pop()
+    return json_text.without(body, *steps[-1])
+
+
+def _root(body: str) -> int:
+    """Where the outermost object begins."""
+    return len(body) - len(body.lstrip(json_text.SPACE))
+
+
+def _marked(text: str) -> tuple[str, str]:
+    return (MARK, text[1:]) if text.startswith(MARK) else ("", text)
+
+
+def _part(content: Mapping[str, Any], name: str, kind: type) -> Any:
+    """The value `name` of `content`, empty where there is none; ValueError when it is not of `kind`."""
+    found = content.get(name, kind())
+    if not isinstance(found, kind):
+        raise ValueError(f"its {name!r} is no {'object' if kind is dict else 'array'}")  # noqa: TRY004 - as above
+    return found

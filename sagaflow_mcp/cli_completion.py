@@ -1,0 +1,145 @@
+"""Completion in shells: the script that switches it on, and the words that it asks for at each press of Tab."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from argcomplete.completers import FilesCompleter, SuppressCompleter
+from argcomplete.finders import CompletionFinder
+from argcomplete.lexers import split_line
+from argcomplete.shell_integration import shellcode
+
+from sagaflow_mcp import catalog, cli_help, inbox, probe, records, runs
+from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.paths import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sagaflow_mcp.cli_help import Parser
+
+    Words = Callable[..., dict[str, str]]
+    """Words that may stand in a place, each with what it means."""
+
+NAME = "sagaflow"
+"""The command that is completed, as it is typed."""
+
+SHELLS = ("bash", "zsh", "fish")
+
+MOST_RUNS = 50
+"""More runs than this, the newest, are not offered."""
+
+ABOUT_LIMIT = 60
+"""The longest explanation beside a word, in characters."""
+
+
+def completion(options: argparse.Namespace) -> int:
+    """Print the script for the user's shell."""
+    # Without readline's own completion: nothing here is a file, unless it says so.
+    print(shellcode([NAME], shell=options.shell, complete_arguments=["-o", "nospace"]))
+    return 0
+
+
+def answer(parser: Parser) -> None:
+    """Tell the shell that asks, by way of the environment, which words may stand where its cursor is; never returns."""
+    line, point = os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", "")
+    _, _, _, words, _ = split_line(line, int(point) if point.isdigit() else None)
+    command = cli_help.reached(parser, words[1:])
+    if command.prog == f"{NAME} launch":
+        has_all = _add_parameters(command, words[2:])
+    else:
+        has_all = all(action.option_strings for action in _actions(command))
+    for each in _all(parser):
+        for action in _actions(each):
+            action.completer = _completer(each.prog, action)  # type: ignore[attr-defined] # Where argcomplete looks.
+    CompletionFinder()(
+        parser,
+        # Options are offered without being asked for where nothing else can come.
+        always_complete_options="long" if has_all else False,
+        default_completer=SuppressCompleter(),
+    )
+
+
+def _completer(command: str, action: argparse.Action) -> object:
+    """What offers words for one argument; None where its grammar says what it can be."""
+    if action.choices is not None:
+        return None
+    if action.metavar == "RUN":
+        return _whatever_happens(_unread if command == f"{NAME} dismiss" else _runs)
+    if action.metavar in _BY_METAVAR:
+        return _whatever_happens(_BY_METAVAR[str(action.metavar)])
+    if action.metavar in {"DIR", "FILE", "PATH"}:
+        return FilesCompleter()
+    return getattr(action, "completer", None)
+
+
+def _whatever_happens(words: Words) -> Words:
+    """`words`, or none where they cannot be found out: there is nobody to tell."""
+
+    def found(**_: object) -> dict[str, str]:
+        with contextlib.suppress(OSError, SagaflowError):
+            return {word: records.one_line(about, ABOUT_LIMIT) for word, about in words().items()}
+        return {}
+
+    return found
+
+
+def _home() -> Home:
+    return Home.from_environment(os.environ)
+
+
+def _runs() -> dict[str, str]:
+    found = runs.listing(_home(), limit=MOST_RUNS)
+    return {run.run_id: f"{run.state} {run.summary}" for run in found if records.is_run_id(run.run_id)}
+
+
+def _unread() -> dict[str, str]:
+    return {entry.run_id: f"{entry.status} {entry.summary}" for entry in reversed(inbox.unread(_home(), MOST_RUNS))}
+
+
+def _skills() -> dict[str, str]:
+    return {each.name: each.description for each in catalog.listing(catalog.roots(os.environ)) if each.launchable}
+
+
+def _states() -> dict[str, str]:
+    return dict.fromkeys(["RUNNING", *sorted(records.ENDINGS)], "")
+
+
+_BY_METAVAR: dict[str, Words] = {"SKILL": _skills, "STATUS": _states}
+
+
+def _add_parameters(launch: Parser, words: Sequence[str]) -> bool:
+    """Whether `words` name a skill; its parameters are options of `launch` then, as far as a launch has shown them."""
+    with contextlib.suppress(OSError, SagaflowError):
+        name = next((word for word in words if word in _skills()), "")
+        if not name:
+            return False
+        source = catalog.find(name, catalog.roots(os.environ))
+        found = probe.known(_home(), source)
+        for parameter, about in ((found and found.arguments) or {}).get("properties", {}).items():
+            _add_parameter(launch, parameter, about if isinstance(about, dict) else {})
+        return True
+    return False
+
+
+def _add_parameter(launch: Parser, name: str, about: dict[str, Any]) -> None:
+    option = "--" + name.replace("_", "-")
+    # One that has the name of an option of launch is given in another way.
+    with contextlib.suppress(argparse.ArgumentError):
+        help_text = records.one_line(str(about.get("description", "")), ABOUT_LIMIT)
+        action = launch.add_argument(option, help=help_text.replace("%", "%%"))
+        values = about.get("enum", [True, False] if about.get("type") == "boolean" else [])
+        words = {each if isinstance(each, str) else json.dumps(each): "" for each in values}
+        action.completer = _whatever_happens(lambda: words)  # type: ignore[attr-defined] # As above.
+
+
+def _all(parser: Parser) -> list[Parser]:
+    return [parser, *(each for inner in parser.commands.values() for each in _all(inner))]
+
+
+def _actions(parser: Parser) -> list[argparse.Action]:
+    return parser._actions  # noqa: SLF001 - argparse has no other way to look at a grammar

@@ -1,0 +1,159 @@
+"""The fields of what each command prints with `--json`."""
+
+from __future__ import annotations
+
+RUN = {
+    ".run_id": "the run",
+    ".skill": "the skill that was launched",
+    ".state": "RUNNING, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED",
+    ".created_at": "when it was launched",
+    ".closed_at": "when it ended; empty while it runs",
+    ".project_dir": "the folder that it was launched from",
+    ".summary": "how it ended, in a sentence; empty while it runs",
+    ".run_dir": "the run's folder",
+    ".report_path": "its report; empty while there is none",
+    ".result": "what the skill returned: any JSON; null while it runs",
+}
+
+WORKER = {
+    ".pid": "its process; null while it is down",
+    ".started_at": "when that began",
+    ".restarts": "how often the engine has started it again",
+    ".ready": "whether it takes work",
+    ".last_probe": "when it last reached Temporal; null before that",
+    ".open_runs": "how many runs were open then; null before that",
+}
+
+HOOK = {
+    ".settings": "Claude Code's settings file, which need not exist",
+    ".plugin": "the name under which the plugin is enabled; empty when it is not",
+    ".scripts[]": "what the file runs for Sagaflow",
+    ".missing[]": "what of that is gone",
+    ".hooks_off": "whether the file keeps Claude Code from running any hook",
+    ".tells": "whether sessions are told what has ended",
+    ".changed": "whether this command changed the file",
+}
+
+
+PREFERENCE = {
+    ".name": "the setting, as table.name in config.toml",
+    ".value": "what counts; null where nobody has chosen one and there is no default",
+    ".source": "environment, project (which is not allowed), config or default",
+    ".variable": "the variable that goes before config.toml; empty where none does",
+    ".default": "what counts where nobody has chosen anything",
+}
+
+CHANGE = {
+    ".name": "the setting",
+    ".file": "the config.toml that was changed",
+    ".restart_engine": "whether the engine that runs keeps what it began with",
+}
+
+
+def _under(where: str, fields: dict[str, str]) -> dict[str, str]:
+    return {where + name: meaning for name, meaning in fields.items()}
+
+
+FIELDS: dict[str, dict[str, str]] = {
+    "launch": {name: RUN[name] for name in (".run_id", ".state", ".summary", ".result", ".run_dir", ".report_path")},
+    "inbox": _under(
+        "[]",
+        {
+            ".entry_id": "the entry",
+            ".run_id": "the run that it tells of",
+            ".skill": "the skill that was launched",
+            ".status": "DONE, FAILED, CANCELLED, TIMED_OUT, TERMINATED, NEEDS_INPUT, PAUSED or NOTE",
+            ".summary": "what there is to know, in a line; it may come from a model",
+            ".created_at": "when it came",
+            ".report_path": "the run's report; empty when there is none",
+            ".project_dir": "the folder that the run was launched from; empty if unknown",
+            ".schema": "the version of the entry: 1",
+            ".dismissed": "whether it was marked as read",
+        },
+    ),
+    "dismiss": {
+        ".dismissed[]": "the runs of which an entry was unread and now is not",
+        ".not_found[]": "those that were named and had none; then the exit code is 1",
+    },
+    "runs": _under("[]", RUN),
+    "show": {
+        **RUN,
+        ".progress.steps_finished": "how many steps are done",
+        ".progress.current[]": "the steps that are under way",
+        ".progress.current_since": "when the oldest of them began; empty when there is none",
+        ".progress.input_tokens": "what its model calls have read",
+        ".progress.output_tokens": "what they have written",
+        ".progress.last_error": "why the latest attempt failed, while it is tried again; empty otherwise",
+    },
+    "skills list": _under(
+        "[]",
+        {
+            ".name": "what it is launched as",
+            ".path": "its folder",
+            ".root_kind": "where that was found: path, user or bundled",
+            ".form": "workflow, or agent for one that has only a SKILL.md",
+            ".description": "what it is for, in its author's words",
+            ".shadows[]": "folders of the same name that it goes before",
+            ".problem": "what is wrong with it; null when nothing is known to be",
+            ".launchable": "whether this version can run it",
+        },
+    ),
+    "doctor": _under(
+        "[]",
+        {
+            ".name": "what was checked",
+            ".level": "ok, info, warn or fail; after a fail the exit code is 1",
+            ".finding": "what was found",
+            ".cure": "what to do about it; empty when there is nothing to do",
+        },
+    ),
+    "config": _under("[]", PREFERENCE),
+    "config get": PREFERENCE,
+    "config set": CHANGE,
+    "config unset": CHANGE,
+    "engine status": {
+        ".pid": "the engine's process; in place of it all null, and exit code 1, when no engine runs",
+        ".keeper": "the process that starts it again; null when that is gone",
+        ".version": "its version",
+        ".started_at": "when it began",
+        ".credentials": "whether it holds access to a model",
+        ".state": "starting, running, failed or stopping",
+        ".reason": "why it is not running; empty when it is",
+        ".server.pid": "Temporal's process; null while it is down",
+        ".server.started_at": "when that began",
+        ".server.restarts": "how often the engine has started it again",
+        ".server.address": "where Temporal answers",
+        **_under(".worker", WORKER),
+    },
+    "engine stop": {
+        ".stopped": "whether there was an engine to stop",
+        ".open_runs[]": "the runs that go on when it starts again",
+    },
+    "engine logs": _under(
+        "[]", {".name": "engine, server or worker", ".path": "its log", ".lines[]": "the last lines, made harmless"}
+    ),
+    "worker status": {**WORKER, ".pid": "its process; in place of it all null, and exit code 1, when no worker runs"},
+    "hook install": HOOK,
+    "hook uninstall": HOOK,
+    "hook status": HOOK,
+}
+"""By command, each field as `jq` writes its place, with what it means."""
+
+HEAD = """\
+With --json a command prints one JSON value on standard output, and nothing
+else there. A refusal or failure is the same sentence on standard error, and
+the same exit code, as without; standard output is empty then, or has the whole
+value. Times are UTC, ISO 8601. Later versions may add fields; those below stay
+and mean the same. Each is told with its place in the value, as jq writes it.
+
+`launch` prints the run as it is once it was accepted, with --await as it ended.
+Without --json are demo, worker run, completion, help and --version."""
+
+
+def page() -> str:
+    """All fields of all commands, for people."""
+    parts = [HEAD]
+    for command, fields in FIELDS.items():
+        column = max(map(len, fields)) + 2
+        parts.append("\n".join([f"sagaflow {command} --json", *(f"  {f:<{column}}{fields[f]}" for f in fields)]))
+    return "\n\n".join(parts)
