@@ -31,6 +31,9 @@ LIMIT_SECONDS = 600.0
 LOCK_SECONDS = 1.0
 """How long the lock is tried for: those who look whether it is taken hold it for some microseconds."""
 
+WAKE_SECONDS = 30.0
+"""How long it may take to start an engine where runs are open; nobody waits for it."""
+
 TAIL_BYTES = 60_000
 """How much of a command's output is looked at for the reason of its failure."""
 
@@ -143,7 +146,7 @@ class Build:
                 f"{step} had not ended after {LIMIT_SECONDS / 60:.0f} minutes; the network may be too slow"
             ) from None
         if status:
-            raise BuildError(installing.reason(self._said(start), step), is_made=is_made)
+            raise BuildError(installing.reason(self._said(start), step, status), is_made=is_made)
 
     def _said(self, start: int) -> str:
         """The end of what the log holds from the byte `start` on."""
@@ -177,6 +180,12 @@ def build(environment: Environment, root: str, environ: Mapping[str, str]) -> bo
         os.close(lock)
 
 
+def wake(environment: Environment) -> None:
+    """Bring open runs back, as after a new installation: the session may be over already. Never raises."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(environment.waker, stdin=subprocess.DEVNULL, cwd="/", timeout=WAKE_SECONDS, check=False)
+
+
 def tidy(environment: Environment) -> None:
     """Remove the other environments that nobody uses or builds. Never raises: the next one tries again."""
     for other in environment.others():
@@ -197,8 +206,10 @@ def main() -> int:
     """Build for the plugin in the folder that is the first argument, under the stamp that is the second."""
     root, stamp = sys.argv[1:]
     environment = environments.Environment(environments.folder(os.environ), stamp)
-    if not environment.is_whole() and not build(environment, root, dict(os.environ)):
-        return 1
+    if not environment.is_whole():
+        if not build(environment, root, dict(os.environ)):
+            return 1
+        wake(environment)
     if environment.is_whole():
         tidy(environment)
     return 0

@@ -53,6 +53,7 @@ class Children:
     def __init__(self, home: Home, commands: Commands, limits: Limits) -> None:
         self.changed = threading.Condition()
         self.stop_reason = ""
+        self._grace_seconds = processes.GRACE_SECONDS
         self._home = home
         self._commands = commands
         self._limits = limits
@@ -85,7 +86,7 @@ class Children:
 
     def end(self) -> None:
         """End the worker and then the server; comes back when they are dead."""
-        self._worker.stop()
+        self._worker.stop(self._grace_seconds)
         self._server.stop()
 
     def stop(self, reason: str) -> None:
@@ -93,6 +94,12 @@ class Children:
         with self.changed:
             self.stop_reason = self.stop_reason or reason
             self.changed.notify_all()
+
+    def lose(self, reason: str) -> None:
+        """The same where the worker has lost what it runs from: it gets no time to make anything of that."""
+        with self.changed:
+            self._grace_seconds = 0.0
+            self.stop(reason)
 
     def revive(self) -> None:
         """Try once more what was given up."""

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 HOUSEKEEPING_SECONDS = 60.0
 """The longest pause between two looks at open runs and log sizes."""
 
+ENVIRONMENT_SECONDS = 1.0
+"""The pause between two looks at whether the plugin's environment that the engine runs in is still there."""
+
+LOST = (
+    "the environment that it runs from was removed, as by uninstalling the plugin; "
+    "open runs go on once Sagaflow is installed again"
+)
+
 
 class Engine:
     """The engine of `home`, which stops after `idle_seconds` with no open run and no request."""
@@ -43,6 +51,7 @@ class Engine:
         self._idle_seconds = idle_seconds
         self._children = Children(home, commands or Commands(), limits or Limits())
         self._service = Service(home, self._children, self.stop)
+        self._environment = environments.own()
         self._wake_reader, self._wake_writer = os.pipe()
         self._ended = False
 
@@ -84,6 +93,8 @@ class Engine:
             self._accept(listener, self._seconds_to_next_look())
             self._rotate_logs()
             self._service.close_if_idle(self._idle_seconds)
+            if environments.is_lost(self._environment):
+                self._children.lose(LOST)
 
     def _accept(self, listener: socket.socket, seconds: float) -> None:
         watched: list[socket.socket | int] = [listener, self._wake_reader]
@@ -111,7 +122,7 @@ class Engine:
 
     def _seconds_to_next_look(self) -> float:
         due = self._service.touched + self._idle_seconds - time.monotonic()
-        return min(max(due, 0.05), HOUSEKEEPING_SECONDS)
+        return min(max(due, 0.05), ENVIRONMENT_SECONDS if self._environment else HOUSEKEEPING_SECONDS)
 
     def _rotate_logs(self) -> None:
         for name in ("engine", "server", "worker"):

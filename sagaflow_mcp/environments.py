@@ -52,6 +52,11 @@ class Environment(NamedTuple):
         return os.path.join(self.path, "bin", "python")
 
     @property
+    def waker(self) -> list[str]:
+        """The command that brings the engine back where runs are open."""
+        return [self.python, "-I", "-m", "sagaflow_mcp.waking"]
+
+    @property
     def marker(self) -> str:
         """The file that says that it is whole."""
         return os.path.join(self.path, MARKER)
@@ -171,11 +176,21 @@ def source_files(root: str) -> Iterator[str]:
                 yield os.path.relpath(os.path.join(folder, file), root)
 
 
+def own() -> Environment | None:
+    """The environment that this process runs in; None when it is none of these. To be asked when the process starts."""
+    found = Environment(*os.path.split(sys.prefix))
+    return found if os.path.exists(found.lock) else None
+
+
 def hold_own() -> int | None:
     """The hold on the environment that this process runs in; None when it is none of these. Never raises."""
-    folder, name = os.path.split(sys.prefix)
-    own = Environment(folder, name)
+    found = own()
     try:
-        return own.hold() if os.path.exists(own.lock) else None
+        return found.hold() if found else None
     except OSError:
         return None
+
+
+def is_lost(environment: Environment | None) -> bool:
+    """Whether `environment`, in which a process runs, was removed: Claude Code does that to an uninstalled plugin's."""
+    return environment is not None and not environment.is_whole()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagaflow_mcp import pythons, records
+from sagaflow_mcp import processes, pythons, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -140,15 +141,18 @@ def environ_for(environ: Mapping[str, str]) -> dict[str, str]:
     return {**bounds, **kept, "PIP_USER": "0", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
 
 
-def reason(said: str, step: str) -> str:
-    """What `said`, the output of the command that failed at `step`, comes to."""
+def reason(said: str, step: str, status: int = 1) -> str:
+    """What `said`, the output of the command that failed at `step` with the exit status `status`, comes to."""
     for pattern, sentence in REASONS:
         if re.search(pattern, said):
             return sentence
+    if status < 0:
+        hint = ", which the system does when memory runs out" if -status == signal.SIGKILL else ""
+        return f"{step} was ended by {processes.in_words(status)}{hint}"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"error\b|\w*Error\b", line, re.IGNORECASE)]
     last = (errors or lines or ["it said nothing"])[-1]
-    return f"{step} failed: {records.one_line(last, 300)}"
+    return f"{step} failed: {records.one_line(last, 300).rstrip('.')}"
 
 
 def _uv(environ: Mapping[str, str]) -> str:

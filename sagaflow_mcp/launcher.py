@@ -116,8 +116,8 @@ class Launcher:
         self._is_begun = True
         if self._supply is not None and not guard.foreign(self._environ):
             self._supply.prepare()
-            # The server starts the engine where runs are open, as after a reboot.
-            self._is_wanted = _has_open_runs(self._environ)
+            # As after a reboot. A server that starts brings the engine back as well.
+            self._is_wanted = _has_open_runs(self._environ) and not self._supply.wake()
 
     def _attend(self, server: real_server.RealServer, ready: set[int]) -> None:
         for line in server.attend(ready):

@@ -52,7 +52,7 @@ class Relay:
         self._initialize: Mapping[str, Any] | None = None
         self._waiting: dict[str, Line] = {}
         self._in_flight: dict[str, str] = {}
-        """The methods of what the server is working on; empty once cancelled, when nobody waits for it any longer."""
+        """The methods of what the server is working on and the client waits for."""
         self._listens: dict[str, bytes] = {}
         self._questions: dict[str, Any] = {}
         """What the server has asked the client: its own id by the one that the client knows."""
@@ -115,8 +115,7 @@ class Relay:
     def server_ended(self, sentence: str) -> None:
         """Answer with `sentence` what the server was working on, or was started for, and take back its questions."""
         for key, method in self._in_flight.items():
-            if method:
-                self._fail(key, method, sentence)
+            self._fail(key, method, sentence)
         for key in self._questions:
             told = {"requestId": json.loads(key), "reason": "the server that asked has ended"}
             self.to_client.append(wire.notification(CANCELLED, told))
@@ -211,8 +210,8 @@ class Relay:
             if self._waiting.pop(key, None) is not None:
                 return
             self._listens.pop(key, None)
-            if key in self._in_flight:
-                self._in_flight[key] = ""  # An older server never answers it; should one do so, it is passed on.
+            # The server may have answered before it reads of this: nobody waits for that answer either.
+            self._in_flight.pop(key, None)
         if self._takes_lines:
             self.to_server.append(line.raw)
 

@@ -74,15 +74,17 @@ class Charge:
         self._ending: str | None = None
         self._unwanted = ""
         self._stopping = False
+        self._grace_seconds = processes.GRACE_SECONDS
         self._thread = threading.Thread(target=self._keep, name=place.name, daemon=True)
 
     def start(self) -> None:
         """Begin to keep the child alive."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the child for good; comes back when it is dead."""
+    def stop(self, grace_seconds: float = processes.GRACE_SECONDS) -> None:
+        """End the child for good, with SIGKILL after `grace_seconds`; comes back when it is dead."""
         with self._changed:
+            self._grace_seconds = grace_seconds
             self._stopping = True
             self._changed.notify_all()
         self._thread.join(2 * processes.GRACE_SECONDS + processes.RELEASE_SECONDS)
@@ -146,7 +148,7 @@ class Charge:
             asked = self._stopping or bool(self._unwanted)
             processes.note(f"{self._place.name} {child.pid} is ended: {self._unwanted or 'stop'}" if asked else "")
         if self._ending is None:
-            child.end(0.0 if hung_seconds else processes.GRACE_SECONDS)
+            child.end(0.0 if hung_seconds else self._grace_seconds)
         with self._changed:
             self._changed.wait_for(lambda: self._ending is not None, processes.RELEASE_SECONDS)
             reason = self._unwanted or f"{self._ending}{_because(processes.last_line(self._place.log, log_size))}"

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagaflow_mcp import environments, records
+from sagaflow_mcp import engine_start, environments, records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,31 @@ class Supply:
                 self._build(found)
         except OSError:
             pass  # The first call is told.
+
+    def wake(self) -> bool:
+        """Whether open runs are brought back without a server: at once, or by the builder once it is done.
+
+        A server takes a second to start, and a session may be over before that. Never raises.
+        """
+        if self._fixed:
+            return False
+        try:
+            found = self._find()
+            if self._hold is not None:
+                with open(found.log, "ab", opener=_private) as log:
+                    subprocess.run(
+                        ["/bin/sh", "-c", engine_start.DETACH, "sh", *found.waker],
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        cwd="/",
+                        env=dict(self._environ),
+                        start_new_session=True,
+                        check=False,
+                    )
+        except OSError:
+            pass  # A server does the same when it starts.
+        return True
 
     def look(self) -> Outcome:
         """What there is now. Call it again, after a while, as long as it is neither a command nor a sentence."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import markers
+from sagaflow_mcp import markers, paths
 from sagaflow_mcp.errors import SagaflowError
 
 if TYPE_CHECKING:
@@ -34,3 +36,15 @@ def wake_open_runs(home: Home, environ: Mapping[str, str]) -> str | None:
     except (OSError, SagaflowError) as error:
         return f"open runs cannot go on: {error}"
     return None
+
+
+def main() -> int:
+    """Wake the open runs of the home that the environment names; 1 when they cannot go on, with the reason."""
+    trouble = wake_open_runs(paths.Home.from_environment(os.environ), os.environ)
+    if trouble:
+        sys.stderr.write(f"{trouble}\n")
+    return int(trouble is not None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

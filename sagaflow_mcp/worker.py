@@ -18,7 +18,7 @@ from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.service import RPCError
 
-from sagaflow_mcp import keys, markers, models, sealing, temporal, worker_link
+from sagaflow_mcp import environments, keys, markers, models, sealing, temporal, worker_link
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, reconciler, recovery, steps
 from sagaflow_mcp.durable.attempts import Awake
@@ -68,7 +68,9 @@ class RunWorker:
             credentials=self.credentials,
             identity=identity,
             awake=Awake(),
+            environment=environments.own(),
         )
+        self._environment = services.environment
         self._reconciler = reconciler.Reconciler(client, services, home_id)
         self._around = steps.SagaflowInterceptor(services, codec, self._nudge)
         self._workers = SkillWorkers(client, settings, home_id, self._around, self._fail)
@@ -142,6 +144,8 @@ class RunWorker:
 
     async def _give_up(self, skill: str, digest: str, reason: str) -> None:
         """End the runs of a skill version that cannot be loaded: waiting would be waiting for ever."""
+        if environments.is_lost(self._environment):
+            return  # That is why; the engine is about to end this process.
         logger.error("skill %s %s cannot be loaded: %s", skill, digest[:12], reason)
         async for execution in self._client.list_workflows("ExecutionStatus = 'Running'"):
             if execution.task_queue.endswith(f".skill.{skill}.{digest}") and not execution.parent_id:

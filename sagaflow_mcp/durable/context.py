@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 if TYPE_CHECKING:
     from sagaflow_mcp.credentials import Credentials
     from sagaflow_mcp.durable.attempts import Awake
+    from sagaflow_mcp.environments import Environment
     from sagaflow_mcp.models import ModelReply, Transport
     from sagaflow_mcp.paths import Home
     from sagaflow_mcp.settings import Settings
@@ -29,6 +30,8 @@ class Services:
     identity: str
     """The worker's name at Temporal, of this one process only."""
     awake: Awake
+    environment: Environment | None = None
+    """What the worker runs in, where that is an environment of the plugin."""
 
     @property
     def home(self) -> Home:

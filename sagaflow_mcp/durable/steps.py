@@ -21,7 +21,7 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from sagaflow_mcp import temporal
+from sagaflow_mcp import environments, temporal
 from sagaflow_mcp.durable import context, interceptors, journal
 from sagaflow_mcp.durable.attempts import Attempts, now, took_too_long
 from sagaflow_mcp.durable.step_events import StepEvents
@@ -133,7 +133,7 @@ class _StepInbound(ActivityInboundInterceptor):
         context.enter(step)
         try:
             if info.is_local:
-                return await super().execute_activity(input)
+                return await self._performed(input)
             # One attempt at a time: where heartbeats stopped for a while, Temporal has begun the next one meanwhile.
             async with self._turns.setdefault((step.run_id, step.key), asyncio.Lock()):
                 return await self._journalled(input, step, head)
@@ -173,12 +173,23 @@ class _StepInbound(ActivityInboundInterceptor):
         events = StepEvents(run_dir, step, head["label"], number)
         events.started()
         with self._accounted(attempts, events, is_last=number == limit):
-            result = await super().execute_activity(input)
+            result = await self._performed(input)
             sealed = await self._sealed(result, step)
         await _kept(journal.Journal(run_dir), step.key, sealed, events)
         events.finished()
         await asyncio.to_thread(attempts.forget)
         return result
+
+    async def _performed(self, input: ExecuteActivityInput) -> Any:
+        """What the step's own code returns."""
+        try:
+            return await super().execute_activity(input)
+        except Exception:
+            if environments.is_lost(self._services.environment):
+                # It failed for the lack of files, perhaps; the engine is about to end this process. To report that
+                # would be to fail the run.
+                await asyncio.Event().wait()
+            raise
 
     @contextlib.contextmanager
     def _accounted(self, attempts: Attempts, events: StepEvents, *, is_last: bool) -> Iterator[None]:

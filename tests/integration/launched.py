@@ -84,22 +84,33 @@ class Launched:
         """Whether each request carries an envelope."""
         return self.version == MODERN
 
-    def send(self, message: dict[str, Any] | bytes) -> None:
-        """Write one line."""
+    def send(self, *messages: dict[str, Any] | bytes) -> None:
+        """Write a line for each; short ones reach the launcher in one piece."""
         assert self.process.stdin is not None
-        self.process.stdin.write(message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n")
+        for message in messages:
+            self.process.stdin.write(message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n")
         self.process.stdin.flush()
 
     def ask(self, key: int | str, method: str, meta: dict[str, Any] | None = None, **params: Any) -> None:
         """Send a request."""
+        self.send(self._request(key, method, meta, **params))
+
+    def _request(
+        self, key: int | str, method: str, meta: dict[str, Any] | None = None, **params: Any
+    ) -> dict[str, Any]:
         envelope = {wire.VERSION_KEY: self.version, "io.modelcontextprotocol/clientCapabilities": CAPABILITIES}
         given: dict[str, Any] = {**(envelope if self.is_modern else {}), **(meta or {})}
         # The order in which TypeScript's SDK writes it.
-        self.send({"method": method, "params": {**params, "_meta": given}, "jsonrpc": "2.0", "id": key})
+        return {"method": method, "params": {**params, "_meta": given}, "jsonrpc": "2.0", "id": key}
 
     def call(self, key: int | str, tool: str, meta: dict[str, Any] | None = None, **arguments: Any) -> None:
         """Send a call of a tool."""
         self.ask(key, "tools/call", meta, name=tool, arguments=arguments)
+
+    def call_and_cancel(self, key: int | str, tool: str, **arguments: Any) -> None:
+        """Send a call of a tool together with its cancellation: the launcher reads of both before any answer comes."""
+        call = self._request(key, "tools/call", name=tool, arguments=arguments)
+        self.send(call, {"method": "notifications/cancelled", "params": {"requestId": key}, "jsonrpc": "2.0"})
 
     def notify(self, method: str, **params: Any) -> None:
         """Send a notification."""

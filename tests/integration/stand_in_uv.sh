@@ -8,9 +8,10 @@ case $1 in
   venv)
     echo "$last" >>"$STAND_IN/calls"
     mkdir -p "$last/bin"
-    # Its Python tries nothing, and serves as the small server.
+    # Its Python tries nothing, wakes nothing but notes that, and serves as the small server.
     cat >"$last/bin/python" <<END
 #!/bin/sh
+[ "\$3" != sagaflow_mcp.waking ] || { touch "$STAND_IN/woken"; exit; }
 [ "\$2" = -c ] || exec $STAND_IN_SERVER
 END
     chmod 700 "$last/bin/python"

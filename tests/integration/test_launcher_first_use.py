@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import environments
+from sagaflow_mcp import environments, markers, records
+from sagaflow_mcp.paths import Home
 from tests.integration.launched import LEGACY, LIMIT, MODERN, ROOT, Launched, is_gone, kill, small_server
 from tests.waiting import eventually
 
@@ -41,6 +42,7 @@ class Machine:
             "PATH": "/usr/bin:/bin",
             "HOME": str(folder),
             "CLAUDE_PLUGIN_DATA": str(folder / "data"),
+            "SAGAFLOW_HOME": str(folder / "home"),
             # What the builder tries when uv fails: nobody listens there.
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
@@ -217,6 +219,41 @@ def test_a_build_that_vanishes_again_and_again_is_given_up(machine: Machine) -> 
         launched.begin()
         launched.call(1, "echo", text="one")
         assert "the installation was ended from outside" in launched.said(1)
+
+
+def open_run(machine: Machine) -> None:
+    """Leave a run open in the home of `machine`."""
+    home = Home(machine.environ["SAGAFLOW_HOME"]).prepare()
+    assert markers.claim(home, records.OpenRun("x-1", "x", "0" * 64, "", records.now(), ""))
+
+
+def test_open_runs_are_woken_by_a_session_that_is_over_at_once(machine: Machine) -> None:
+    """No server has started by then; where nothing is open, nothing is woken."""
+    woken = machine.folder / "woken"
+    assert machine.build(machine.environment) == 0
+    woken.unlink()
+    for is_open in (False, True):
+        if is_open:
+            open_run(machine)
+        with Launched(MODERN, machine.environ) as launched:
+            launched.begin()
+            assert launched.leave() == 0
+        if is_open:
+            eventually(woken.exists, seconds=LIMIT)
+        assert woken.exists() == is_open
+
+
+def test_open_runs_are_woken_by_the_build_that_they_had_to_wait_for(machine: Machine) -> None:
+    """As when the plugin is installed again; the session that began the build is over by then."""
+    open_run(machine)
+    machine.hold()
+    with Launched(MODERN, machine.environ) as launched:
+        launched.begin()
+        machine.wait_for_hold()
+        assert launched.leave() == 0
+    assert not machine.folder.joinpath("woken").exists()
+    machine.release()
+    eventually(machine.folder.joinpath("woken").exists, seconds=LIMIT)
 
 
 @pytest.fixture

@@ -138,8 +138,7 @@ def test_questions_reach_the_client_and_answers_the_server(launched: Launched) -
 
 def test_a_cancelled_call_is_not_answered_and_holds_nothing_up(launched: Launched, tmp_path: Path) -> None:
     """Neither while it waits for the server, nor while the server works on it."""
-    launched.call(1, "echo", text="late")
-    launched.notify("notifications/cancelled", requestId=1)
+    launched.call_and_cancel(1, "echo", text="late")
     launched.call(2, "wait", name="two")
     pid_in(tmp_path / "two")
     launched.notify("notifications/cancelled", requestId=2)
@@ -149,6 +148,15 @@ def test_a_cancelled_call_is_not_answered_and_holds_nothing_up(launched: Launche
     launched.call(4, "echo", text="four")
     assert launched.said(4) == "four"
     assert launched.heard_nothing_else()
+
+
+def test_the_answer_to_a_cancelled_call_is_dropped(up: Launched) -> None:
+    """The server answers a quick call before it reads that it was cancelled."""
+    for key in range(10):
+        up.call_and_cancel(key, "echo", text="late")
+    up.call("next", "echo", text="next")
+    assert up.said("next") == "next"
+    assert up.heard_nothing_else()
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])

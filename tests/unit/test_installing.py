@@ -50,6 +50,16 @@ def test_a_failure_is_one_sentence(said: str, sentence: str) -> None:
     assert "<" not in found
 
 
+def test_a_tool_that_was_killed_is_told_of_as_such() -> None:
+    """Not with the last harmless thing that it said; a reason that it gave before still counts."""
+    said = "WARNING: Location 'file:///packages' is ignored: it is not there."
+    assert installing.reason(said, "installing", -9) == (
+        "installing was ended by SIGKILL, which the system does when memory runs out"
+    )
+    assert installing.reason(said, "installing", -15) == "installing was ended by SIGTERM"
+    assert "the disk is full" in installing.reason("No space left on device", "installing", -9)
+
+
 def program(path: Path, text: str) -> Path:
     """A shell script at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
