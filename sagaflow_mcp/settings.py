@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import credentials, records
+from sagaflow_mcp import credentials, own_temporal, records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
@@ -31,6 +31,8 @@ class Settings:
     """Model calls that a worker makes at the same time. `[models] concurrent_calls`."""
     idle_seconds: float = 900.0
     """Seconds that the engine stays up with no open run. `SAGAFLOW_IDLE_SECONDS`, `[engine] idle_seconds`."""
+    temporal: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The Temporal server of the user's own, for `connection.own`; empty where the engine brings one. `[temporal]`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that these settings were read from."""
 
@@ -52,12 +54,18 @@ class Settings:
             models={tier.upper(): models[tier] for tier in _TIERS if tier in models},
             concurrent_model_calls=models.get("concurrent_calls", cls.concurrent_model_calls),
             idle_seconds=_seconds(idle) if idle else engine.get("idle_seconds", cls.idle_seconds),
+            temporal=config["temporal"],
             environ=dict(environ),
         )
 
     def for_engine(self) -> dict[str, str]:
         """The environment that an engine is started with."""
-        return {**self.environ, "SAGAFLOW_HOME": self.home.root, "SAGAFLOW_IDLE_SECONDS": str(self.idle_seconds)}
+        return {
+            **self.environ,
+            "SAGAFLOW_HOME": self.home.root,
+            "SAGAFLOW_IDLE_SECONDS": str(self.idle_seconds),
+            own_temporal.VARIABLE: own_temporal.label(self.temporal),
+        }
 
     def credentials(self) -> dict[str, str]:
         """The model credentials in the environment, by name; empty when there is neither a key nor a token."""
@@ -77,12 +85,18 @@ _TEXT = _Rule(lambda value: type(value) is str and value.strip() != "", "text")
 _COUNT = _Rule(lambda value: type(value) is int and value >= 1, "a whole number from 1 up")
 _SECONDS = _Rule(lambda value: type(value) in {int, float} and value > 0, "a positive number of seconds")
 
+_TABLE = _Rule(lambda value: type(value) is dict, "a table")
+
 _TIERS = ("haiku", "sonnet", "opus")
 
 _RULES: dict[str, dict[str, _Rule]] = {
     "engine": {"idle_seconds": _SECONDS},
     "inbox": {"notify": _TRUTH},
     "models": {**dict.fromkeys(_TIERS, _TEXT), "concurrent_calls": _COUNT},
+    "temporal": {
+        **dict.fromkeys(("profile", "config_file", "address", "namespace", "api_key", "api_key_env"), _TEXT),
+        **dict.fromkeys(("tls", "grpc_meta"), _TABLE),
+    },
 }
 """The settings in `config.toml`, by table."""
 
@@ -118,7 +132,7 @@ def _table_trouble(table: str, values: object) -> str | None:
             return f"there is no setting '{table}.{name}'; [{table}] has {', '.join(known)}"
         if not known[name].fits(value):
             return f"{table}.{name} is {_shown(value)}, but must be {known[name].wanted}"
-    return None
+    return own_temporal.trouble(values) if table == "temporal" else None
 
 
 def _shown(value: object) -> str:

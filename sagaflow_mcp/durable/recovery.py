@@ -17,7 +17,7 @@ from temporalio.converter import WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import ids, temporal
+from sagaflow_mcp import ids, lineage, temporal
 from sagaflow_mcp.durable import open_runs
 from sagaflow_mcp.durable.attempts import Attempts
 from sagaflow_mcp.durable.steps import WORKER_DIED
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowExecutionDescription
 
     from sagaflow_mcp.paths import Home
+
+OPEN = "ExecutionStatus = 'Running'"
+"""The condition of a query for open executions."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +46,29 @@ AT_ONCE = timedelta(milliseconds=50)
 async def open_queues(client: Client, home_id: str) -> list[ids.SkillQueue]:
     """The task queues that open runs of this home need, each once."""
     found: dict[ids.SkillQueue, None] = {}
-    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=temporal.RPC_LIMIT):
+    query = temporal.of_home(home_id, OPEN)
+    async for execution in client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
         queue = ids.SkillQueue.parse(execution.task_queue)
         if queue and queue.home_id == home_id:
             found[queue] = None
     return list(found)
+
+
+class Ours(NamedTuple):
+    """Whose dead workers are meant: those of one home on this machine."""
+
+    client: Client
+    """With the home's seal."""
+    home: Home
+    """Where the runs' journals are."""
+    home_id: str
+    lineage: str
+    alive: str
+    """The identity of the worker that calls, which is the only one of its lineage that lives."""
+
+    def is_dead(self, identity: str) -> bool:
+        """Whether the worker called `identity` is known to be dead. One on another machine never is."""
+        return identity.startswith(lineage.prefix(self.home_id, self.lineage)) and identity != self.alive
 
 
 class Released(NamedTuple):
@@ -59,25 +80,20 @@ class Released(NamedTuple):
     """Whether more than once a worker died in the middle of a run's workflow code."""
 
 
-async def release(client: Client, home: Home, home_id: str, *, alive: str) -> Released:
+async def release(ours: Ours) -> Released:
     """What dead workers left behind, after it was dealt with.
 
-    Only right while no other worker of this home can be alive: this process holds the lock that says so. A run whose
+    Only right while no other worker of this lineage can be alive: this process holds the lock that says so. A run whose
     workflow code has killed its workers again and again is given up.
-
-    Args:
-        client: a client with this home's seal.
-        home: where the runs' journals are.
-        home_id: whose workers are meant; their identities begin with `sagaflow/<home_id>/`.
-        alive: the identity of the worker that calls this.
     """
     steps, suspects = 0, False
-    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=temporal.RPC_LIMIT):
+    query = temporal.of_home(ours.home_id, OPEN)
+    async for execution in ours.client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
         queue = ids.SkillQueue.parse(execution.task_queue)
-        if queue is None or queue.home_id != home_id:
+        if queue is None or queue.home_id != ours.home_id:
             continue
         try:
-            released = await _release_run(client, home, (execution.id, execution.run_id), home_id, alive=alive)
+            released = await _release_run(ours, execution.id, execution.run_id)
             steps += released.steps
             suspects |= released.suspects
         except RPCError as error:
@@ -86,8 +102,8 @@ async def release(client: Client, home: Home, home_id: str, *, alive: str) -> Re
     return Released(steps, suspects)
 
 
-async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id: str, *, alive: str) -> Released:
-    workflow_id, run_id = run
+async def _release_run(ours: Ours, workflow_id: str, run_id: str) -> Released:
+    client = ours.client
     await client.workflow_service.reset_sticky_task_queue(
         ResetStickyTaskQueueRequest(
             namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id)
@@ -103,11 +119,10 @@ async def _release_run(client: Client, home: Home, run: tuple[str, str], home_id
         pending
         for pending in description.raw_description.pending_activities
         if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
-        and pending.last_worker_identity.startswith(f"sagaflow/{home_id}/")
-        and pending.last_worker_identity != alive
+        and ours.is_dead(pending.last_worker_identity)
     ]
     for pending in dead:
-        await _fail(client, home, description, pending)
+        await _fail(client, ours.home, description, pending)
     return Released(len(dead), suspects=in_hand > 1)
 
 
