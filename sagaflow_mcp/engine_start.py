@@ -54,8 +54,8 @@ def start(home: Home, *, program: Sequence[str] = ENGINE, environ: Mapping[str, 
     joined = joining(home).pid_file
     if os.path.exists(joined):
         raise Failure(
-            f"the home {home.root!r} only joins the work of another machine's: launch there, or remove {joined!r} to give "
-            "this one an engine of its own"
+            f"the home {home.root!r} only joins the work of another machine's: launch there, or remove {joined!r} to "
+            "give this one an engine of its own"
         )
     if paths.free_bytes(home.engine) < NEEDED_BYTES:
         raise Failure(

@@ -5,8 +5,6 @@ It holds either the name of a profile in Temporal's own configuration file, or w
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,7 +61,9 @@ def _tls_trouble(tls: Mapping[str, Any]) -> str | None:
 
 
 def label(table: Mapping[str, Any]) -> str:
-    """What tells servers of different settings apart without giving a secret away: `embedded`, or `own` and a hash."""
+    """Which server `table` names, in a line, whatever is shown to be let in: `embedded` without a name of another."""
     if not table:
         return EMBEDDED
-    return f"own, settings {hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:8]}"
+    if "profile" in table:
+        return f"profile {table['profile']} in {table.get('config_file', 'the default file')}"
+    return f"{table['address']} {table.get('namespace', 'default')}"

@@ -17,11 +17,22 @@ from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.service import RPCError
 
-from sagaflow_mcp import credentials, markers, models, temporal, temporal_server, unreachable, worker_link, worker_start
+from sagaflow_mcp import (
+    connection,
+    credentials,
+    markers,
+    models,
+    temporal,
+    temporal_server,
+    unreachable,
+    worker_link,
+    worker_start,
+)
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, reconciler, recovery, steps
 from sagaflow_mcp.durable.attempts import Awake
 from sagaflow_mcp.errors import Failure, SagaflowError
+from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.skill_workers import SkillWorkers
 
 if TYPE_CHECKING:
@@ -34,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 SECOND_LOOK_SECONDS = 3.0
 """When recovery runs again: a task may have been handed to the dying worker, and visibility lags a little."""
+
+CHANGED_SECONDS = 5.0
+"""How often a worker that its server does not answer looks whether another key or certificate is there for it."""
 
 TIDY_SECONDS = 60.0
 """How often skill versions that no run needs are let go."""
@@ -78,6 +92,8 @@ class RunWorker:
             asyncio.create_task(self._reconciler.run()),
             asyncio.create_task(worker_link.serve(self._settings.home, self, self.credentials)),
         ]
+        if self._given.server.is_own:
+            endless.append(asyncio.create_task(self._until_changed()))
         tasks = [*endless, asyncio.create_task(self._second_look()), asyncio.create_task(self._tidy())]
         stopped = asyncio.create_task(self._stop.wait())
         try:
@@ -125,6 +141,20 @@ class RunWorker:
         config = NamespaceConfig(workflow_execution_retention_ttl=retention)
         request = UpdateNamespaceRequest(namespace=self._client.namespace, config=config)
         await self._client.workflow_service.update_namespace(request, timeout=temporal.RPC_LIMIT)
+
+    async def _until_changed(self) -> None:
+        """Return when the server does not answer us, and what `config.toml` says of it is not what we know any more."""
+        while True:
+            await asyncio.sleep(CHANGED_SECONDS)
+            if not self._reconciler.trouble:
+                continue
+            with suppress(SagaflowError):
+                if await asyncio.to_thread(self._is_changed):
+                    logger.info("what config.toml says of the Temporal server has changed; the next worker heeds it")
+                    return
+
+    def _is_changed(self) -> bool:
+        return connection.own(Settings.load(self._settings.environ)) != self._given.server
 
     async def _release(self) -> recovery.Released:
         given = self._given

@@ -92,8 +92,8 @@ def _own(environ: Mapping[str, str]) -> tuple[Settings, Connection]:
     server = connection.own(settings)
     if server is None:
         raise Refusal(
-            f"{settings.home.config!r} no longer has the [temporal] that the engine was started with; it is heeded once "
-            "the engine was stopped"
+            f"{settings.home.config!r} no longer has the [temporal] that the engine was started with; that is heeded "
+            "once the engine was stopped"
         )
     return settings, server
 

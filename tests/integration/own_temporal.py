@@ -23,7 +23,7 @@ from sagaflow_mcp import temporal_server
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -38,28 +38,23 @@ PREFACE_BYTES = 24
 """What a client sends before its first frame."""
 
 
-def free_port(host: str = "127.0.0.1") -> int:
+def free_port() -> int:
     """A port that was free a moment ago."""
     with socket.socket() as attempt:
-        attempt.bind((host, 0))
+        attempt.bind(("127.0.0.1", 0))
         return int(attempt.getsockname()[1])
 
 
 class DevServer:
-    """`temporal server start-dev`, as somebody starts it in a shell. Leaving the context ends it.
+    """`temporal server start-dev`, as somebody starts it in a shell, with its database in `folder`.
 
-    Args:
-        folder: where its database and its log lie, so that it can be stopped and started again.
-        inside: the beginning of a command line that runs it somewhere else, such as in a network namespace.
-        host: the address that it listens on.
+    It can be stopped and started again. Leaving the context ends it.
     """
 
-    def __init__(self, folder: Path, inside: Sequence[str] = (), host: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._inside = inside
-        self._host = host
         self._ports = [free_port() for _ in range(3)]
-        self.address = f"{host}:{self._ports[0]}"
+        self.address = f"127.0.0.1:{self._ports[0]}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -74,22 +69,34 @@ class DevServer:
         with self._folder.joinpath("server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(*self._inside, temporal_server.binary(), "server", "start-dev", "--headless"),
-                    *("--ip", self._host, "--port", grpc, "--http-port", http, "--metrics-port", metrics),
+                    *(temporal_server.binary(), "server", "start-dev", "--headless", "--port", grpc),
+                    *("--http-port", http, "--metrics-port", metrics),
                     *("--db-filename", str(self._folder / "server.db"), "--log-level", "error"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        # By its own command, from where it runs: it accepts connections before it answers.
-        asked = [*self._inside, temporal_server.binary(), "operator", "cluster", "health", "--address", self.address]
-        eventually(lambda: subprocess.run(asked, capture_output=True, check=False).returncode == 0, "a server")
+        # Asked, not only called: it accepts connections before it answers.
+        eventually(lambda: temporal_command(self.address, "operator", "cluster", "health").returncode == 0, "a server")
 
     def stop(self) -> None:
         """End it; what it knows is on disk."""
         self._process.terminate()
         self._process.wait()
+
+
+def temporal_command(address: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """What Temporal's own command says of the server at `address`."""
+    return subprocess.run(
+        [temporal_server.binary(), *words, "--address", address],
+        env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=30,
+    )
 
 
 class Certificates:
@@ -131,28 +138,21 @@ class Certificates:
         )
 
 
-class Front:
-    """Serves `backend` over TLS to those who have a client certificate and say `authorization: Bearer KEY`.
+class Relay:
+    """Passes connections on to `backend`, from a free port of `host`. Leaving the context ends it."""
 
-    Leaving the context ends it.
-    """
-
-    def __init__(self, backend: str, certificates: Certificates, api_key: str) -> None:
-        self.api_key = api_key
+    def __init__(self, backend: str, host: str = "127.0.0.1") -> None:
         self._backend = backend
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificates.server, certificates.server_key)
-        self._context.load_verify_locations(certificates.authority)
-        self._context.verify_mode = ssl.CERT_REQUIRED
-        self._context.set_alpn_protocols(["h2"])
+        self._host = host
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._connections: set[asyncio.Task[None]] = set()
+        self._context: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.address = f"{self._host}:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,10 +162,13 @@ class Front:
         self._loop.close()
 
     async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._context)
+        return await asyncio.start_server(self._accept, self._host, 0, ssl=self._context)
 
     async def _close(self) -> None:
         self._server.close()
+        await self._drop()
+
+    async def _drop(self) -> None:
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -179,13 +182,43 @@ class Front:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 behind_reader, behind_writer = await asyncio.open_connection(host, int(port))
                 with contextlib.closing(behind_writer):
-                    guard = _Guard(lambda: f"Bearer {self.api_key}")
-                    inward = asyncio.ensure_future(guard.relay(reader, behind_writer, writer))
+                    inward = asyncio.ensure_future(self._pass_on(reader, behind_writer, writer))
                     outward = asyncio.ensure_future(_copy(behind_reader, writer))
                     await _either(inward, outward)
         finally:
             writer.close()
             self._connections.discard(task)
+
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        behind: asyncio.StreamWriter,
+        back: asyncio.StreamWriter,  # noqa: ARG002 - for those who answer themselves
+    ) -> None:
+        await _copy(reader, behind)
+
+
+class Front(Relay):
+    """A relay over TLS for those who have a client certificate and say `authorization: Bearer KEY`."""
+
+    def __init__(self, backend: str, certificates: Certificates, api_key: str) -> None:
+        super().__init__(backend)
+        self._api_key = api_key
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificates.server, certificates.server_key)
+        self._context.load_verify_locations(certificates.authority)
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.set_alpn_protocols(["h2"])
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
+        await _Guard(lambda: f"Bearer {self._api_key}").relay(reader, behind, back)
+
+    def change_key(self, api_key: str) -> None:
+        """From now on only `api_key` is good; everybody has to connect anew."""
+        self._api_key = api_key
+        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result()
 
 
 async def _either(*tasks: asyncio.Future[None]) -> None:
