@@ -1,4 +1,4 @@
-"""The engine's two children together: the Temporal server first, then the worker that needs it."""
+"""The engine's children together: the Temporal server first, unless the user has one, then the worker that needs it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import processes, temporal_server
+from sagaflow_mcp import own_temporal, processes, temporal_server
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.supervisor import Charge, Sign
 
@@ -29,6 +29,9 @@ UNCONNECTED_SECONDS = 15.0
 SILENT_SECONDS = 60.0
 """How long a connected worker may report no state: it does every `worker_link.STATE_SECONDS` unless its loop hangs."""
 
+WAITING_SECONDS = 5.0
+"""How long a worker that waits for the user's own server is given to get in: it tries every 2 seconds."""
+
 HELLO_SECONDS = 5.0
 """How long a worker's hello waits for its start to be noted."""
 
@@ -48,46 +51,56 @@ class Limits(NamedTuple):
 
 
 class Children:
-    """The server and the worker of `home`. `changed` guards and announces their state."""
+    """The server and the worker of `home`. `changed` guards and announces their state.
 
-    def __init__(self, home: Home, commands: Commands, limits: Limits) -> None:
+    With another `temporal` than the embedded one, as `own_temporal.label` says it, there is no server to keep.
+    """
+
+    def __init__(self, home: Home, commands: Commands, limits: Limits, temporal: str = own_temporal.EMBEDDED) -> None:
         self.changed = threading.Condition()
         self.stop_reason = ""
         self._grace_seconds = processes.GRACE_SECONDS
         self._home = home
         self._commands = commands
         self._limits = limits
+        self._temporal = temporal
         self._ports = temporal_server.recorded(home)
         self._peer: Peer | None = None
-        self._server = Charge(
-            processes.Place(home.engine, "server"),
-            self.changed,
-            self._server_command,
-            ready_seconds=SERVER_SECONDS,
-            is_ready=lambda: self._ports is not None and temporal_server.accepts(self._ports),
-        )
+        self._server = self._server_charge() if temporal == own_temporal.EMBEDDED else None
         self._worker = Charge(
             processes.Place(home.engine, "worker"),
             self.changed,
             self._worker_command,
             ready_seconds=WORKER_SECONDS,
             last_sign=self._worker_sign,
+            excuse=self._worker_excuse,
+        )
+
+    def _server_charge(self) -> Charge:
+        return Charge(
+            processes.Place(self._home.engine, "server"),
+            self.changed,
+            self._server_command,
+            ready_seconds=SERVER_SECONDS,
+            is_ready=lambda: self._ports is not None and temporal_server.accepts(self._ports),
         )
 
     @property
     def address(self) -> str:
-        """Where the server listens; empty before it was first given a port."""
-        return self._ports.address if self._ports else ""
+        """Where the embedded server listens; empty before it was first given a port, and where there is none."""
+        return self._ports.address if self._ports and self._server else ""
 
     def start(self) -> None:
-        """Begin to keep both alive."""
-        self._server.start()
+        """Begin to keep them alive."""
+        if self._server is not None:
+            self._server.start()
         self._worker.start()
 
     def end(self) -> None:
         """End the worker and then the server; comes back when they are dead."""
         self._worker.stop(self._grace_seconds)
-        self._server.stop()
+        if self._server is not None:
+            self._server.stop()
 
     def stop(self, reason: str) -> None:
         """Announce that all is to end, for `reason`; the first one counts."""
@@ -103,17 +116,20 @@ class Children:
 
     def revive(self) -> None:
         """Try once more what was given up."""
-        self._server.revive()
+        if self._server is not None:
+            self._server.revive()
         self._worker.revive()
 
     def status(self) -> dict[str, Any]:
         """State, reason, server and worker, as JSON."""
         with self.changed:
             probe = self._peer.state if self._peer else {}
+            embedded = {**self._server.status(), "address": self.address} if self._server else None
             return {
                 "state": self.state(),
                 "reason": self.reason(),
-                "server": {**self._server.status(), "address": self.address},
+                "temporal": self._temporal,
+                "server": embedded or probe.get("server") or {},
                 "worker": {
                     **self._worker.status(),
                     "ready": self._worker.ready,
@@ -123,16 +139,19 @@ class Children:
             }
 
     def state(self) -> str:
-        """One of `starting`, `running`, `failed`, `stopping`."""
+        """One of `starting`, `waiting` (for the user's own server), `running`, `failed`, `stopping`."""
         if self.stop_reason:
             return "stopping"
-        if self._server.failed or self._worker.failed:
+        if (self._server is not None and self._server.failed) or self._worker.failed:
             return "failed"
-        return "running" if self._server.ready and self._worker.ready and self._peer else "starting"
+        if self._server_ready() and self._worker.ready and self._peer:
+            return "running"
+        return "waiting" if self._worker_excuse() else "starting"
 
     def reason(self) -> str:
         """Why the state is not `running`, as far as that is known; else empty."""
-        reasons = (self.stop_reason, self._server.reason, self._worker.reason)
+        trouble = str(self._peer.state.get("trouble") or "") if self._peer else ""
+        reasons = (self.stop_reason, self._server.reason if self._server else "", trouble, self._worker.reason)
         return next((reason for reason in reasons if reason), "")
 
     def running_peer(self, deadline: float) -> Peer:
@@ -140,11 +159,14 @@ class Children:
         with self.changed:
             limit = max(deadline - time.monotonic(), 0)
             self.changed.wait_for(lambda: self.state() != "starting", limit)
+            if self.state() == "waiting":
+                limit = min(WAITING_SECONDS, max(deadline - time.monotonic(), 0))
+                self.changed.wait_for(lambda: self.state() not in {"starting", "waiting"}, limit)
             if self.state() == "running" and self._peer is not None:
                 return self._peer
             reason = self.reason() or "nothing is known about why"
             if self.state() == "starting":
-                late = "worker" if self._server.ready else "server"
+                late = "worker" if self._server_ready() else "server"
                 reason = f"the {late} is not ready yet ({reason})"
             raise Failure(f"{reason}; see `sagaflow engine logs`")
 
@@ -184,10 +206,20 @@ class Children:
 
     def _worker_command(self) -> list[str] | None:
         with self.changed:
-            self.changed.wait_for(lambda: self._server.ready or self.stop_reason)
+            self.changed.wait_for(lambda: self._server_ready() or self.stop_reason)
             if self.stop_reason:
                 return None
-        return [*self._commands.worker, "--home", self._home.root, "--address", self.address]
+        # Without an address the worker finds it, and what else it needs to get in, in the home's config.toml.
+        where = ["--address", self.address] if self._server else []
+        return [*self._commands.worker, "--home", self._home.root, *where]
+
+    def _server_ready(self) -> bool:
+        return self._server is None or self._server.ready
+
+    def _worker_excuse(self) -> object:
+        """The latest report of a worker that is not ready because it waits for its server; None when there is none."""
+        waits = self._peer is not None and not self._worker.ready and self._peer.state.get("trouble")
+        return self._peer.state if self._peer is not None and waits else None
 
     def _worker_sign(self) -> Sign:
         if self._peer is None:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import guard, markers, records, waking
 from sagaflow_mcp import inbox as inbox_entries
@@ -195,11 +195,16 @@ def worker_status(options: argparse.Namespace) -> int:
     return 0 if worker.get("pid") else 1
 
 
-def worker_run(_options: argparse.Namespace) -> NoReturn:
-    """Keep the engine up and show the worker's log until interrupted."""
-    from sagaflow_mcp import cli_worker
+def worker_run(options: argparse.Namespace) -> int:
+    """Keep the engine up and show the worker's log, or join the work of another machine, until interrupted."""
+    if not options.join:
+        from sagaflow_mcp import cli_worker
 
-    cli_worker.keep(_settings())
+        cli_worker.keep(_settings())
+    from sagaflow_mcp import joined
+    from sagaflow_mcp.settings import Settings
+
+    return joined.run(Settings.load(os.environ))
 
 
 def demo(_options: argparse.Namespace) -> int:

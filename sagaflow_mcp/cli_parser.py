@@ -180,8 +180,14 @@ def _machinery(commands: Any) -> None:
     logs.add_argument("--lines", type=_count, default=20, metavar="N", help="of each log (default 20)")
     worker = _group(commands, "worker", "look at the worker, or keep one running in this terminal")
     _command(worker, "worker status", "show the worker")
-    _command(
+    run = _command(
         worker, "worker run", "keep the engine and its worker up until ^C, showing the worker's log", as_json=False
+    )
+    run.add_argument(
+        "--join",
+        action="store_true",
+        help="instead take work of the home that this one was made from, on another machine; the Temporal server is "
+        "that of [temporal] in config.toml",
     )
     _command(commands, "demo", "see a run survive kill -9, in a throw-away home, with no key", as_json=False)
 

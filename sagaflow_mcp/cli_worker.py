@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ LINE_LIMIT = 1000
 
 def keep(settings: Settings) -> NoReturn:
     """Keep the engine and its worker up, and show what the worker logs from now on, until interrupted."""
+    _check_server(settings)
     engine_client.ready(settings.home, credentials=settings.credentials(), environ=settings.for_engine())
     tail = Tail(Path(settings.home.engine) / "worker.log")
     print("the worker is up; ^C leaves it running, `sagaflow engine stop` ends it", file=sys.stderr, flush=True)
@@ -31,6 +33,16 @@ def keep(settings: Settings) -> NoReturn:
             print(records.one_line(line, LINE_LIMIT), flush=True)
         time.sleep(LOOK_SECONDS)
         engine_client.ensure(settings.home, environ=settings.for_engine())
+
+
+def _check_server(settings: Settings) -> None:
+    """Return when the user's own Temporal server, if there is one, can be used: an engine would wait for it."""
+    if settings.temporal:
+        from sagaflow_mcp import connection, temporal  # noqa: PLC0415 - half a second that others need not pay
+
+        server = connection.own(settings)
+        assert server is not None
+        asyncio.run(temporal.connect(settings.home, server))
 
 
 class Tail:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sagaflow_mcp import (
     __version__,
+    artifacts,
     catalog,
     claude_settings,
     credentials,
     engine_client,
+    engine_start,
     guard,
     inbox,
     keys,
     markers,
+    own_temporal,
     processes,
+    records,
     refused,
     runs,
     session_hook,
@@ -30,10 +38,15 @@ from sagaflow_mcp.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from sagaflow_mcp.connection import Connection
+
 Level = Literal["ok", "info", "warn", "fail"]
 
 LOW_DISK_BYTES = 200_000_000
 """Free space below which a long run may not finish."""
+
+SHORT_RETENTION = timedelta(days=7)
+"""How long a server should keep closed runs at least: a machine may well be off for so long."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +128,56 @@ def _home(settings: Settings, _face: Face) -> Iterator[Check]:
     yield Check("seal", "ok", f"home {ring.home_id}, {len(ring.keys)} key{'s' if len(ring.keys) != 1 else ''}")
 
 
+def _temporal(settings: Settings, _face: Face) -> Iterator[Check]:
+    if not settings.temporal:
+        kept = f"closed runs are kept for {temporal_server.KEPT_DAYS} days"
+        yield Check("temporal", "ok", f"the embedded server, {temporal_server.binary()}; {kept}")
+        yield from _stranded(settings, own_temporal.EMBEDDED)
+        return
+    # Imported here: with the embedded server it need not be paid for.
+    from sagaflow_mcp import connection  # noqa: PLC0415
+
+    server = connection.own(settings)
+    assert server is not None
+    try:
+        kept_there = asyncio.run(_retention(settings, server))
+    except SagaflowError as error:
+        cure = "put that right, there or in config.toml; open runs wait, and go on by themselves"
+        yield Check("temporal", "fail", str(error), cure)
+        return
+    where = f"your own server at {server.address}, namespace {server.namespace} (from {server.source})"
+    finding = f"{where}; it answers, and keeps closed runs for {wording.duration(kept_there.total_seconds())}"
+    raise_it = f"temporal operator namespace update -n {server.namespace} --retention 90d"
+    cure = f"an engine that is off for longer loses endings: `{raise_it}`"
+    is_short = timedelta() < kept_there < SHORT_RETENTION
+    yield Check("temporal", "warn" if is_short else "ok", finding, cure if is_short else "")
+    yield from _stranded(settings, server.name)
+
+
+async def _retention(settings: Settings, server: Connection) -> timedelta:
+    from sagaflow_mcp import temporal  # noqa: PLC0415 - as above
+
+    return await temporal.retention(await temporal.connect(settings.home, server))
+
+
+def _stranded(settings: Settings, server: str) -> Iterator[Check]:
+    """The open runs on another server than the one called `server`."""
+    home = settings.home
+    about = {run_id: artifacts.read_json(Path(home.run(run_id), "run.json")) or {} for run_id in markers.run_ids(home)}
+    elsewhere = sorted(run_id for run_id, each in about.items() if each.get("temporal", server) != server)
+    if elsewhere:
+        where = records.one_line(", ".join(sorted({str(about[run_id]["temporal"]) for run_id in elsewhere})), 200)
+        finding = f"{len(elsewhere)} open runs are on another Temporal server ({where}): {', '.join(elsewhere[:5])}"
+        yield Check("runs", "warn", finding, f"they go on when {home.config} names that one again")
+
+
 def _engine(settings: Settings, face: Face) -> Iterator[Check]:
-    binary = temporal_server.binary()
-    yield Check("temporal", "ok", binary)
+    joined = engine_start.joining(settings.home)
+    if Path(joined.pid_file).exists():
+        pid = joined.pid()
+        about = f"pid {pid}" if pid else "not running now"
+        yield Check("worker", "ok" if pid else "info", f"this home only joins the work of another machine's: {about}")
+        return
     status = engine_client.status(settings.home)
     open_runs = len(markers.run_ids(settings.home))
     if status is None:
@@ -129,7 +189,12 @@ def _engine(settings: Settings, face: Face) -> Iterator[Check]:
         level: Level = "warn" if open_runs else "info"
         yield Check("engine", level, f"not running, {open_runs} open runs", face.start_engine if open_runs else "")
         return
-    if status["state"] == "failed":
+    if status.get("temporal") != own_temporal.label(settings.temporal):
+        cure = "the next launch replaces it once no run is open"
+        yield Check("engine", "warn", "it was started with another Temporal server than config.toml names", cure)
+    if status["state"] == "waiting":
+        yield Check("engine", "warn", f"pid {status['pid']} waits: {status.get('reason')}")
+    elif status["state"] == "failed":
         yield Check("engine", "fail", str(status.get("reason")), "put that right, then launch: it tries again")
     else:
         yield Check(
@@ -138,7 +203,8 @@ def _engine(settings: Settings, face: Face) -> Iterator[Check]:
             f"{status['state']}, pid {status['pid']}, version {status['version']}, {open_runs} open runs",
         )
     server, worker = status.get("server") or {}, status.get("worker") or {}
-    yield _part("server", server, f"address {server.get('address')}")
+    if not settings.temporal:
+        yield _part("server", server, f"address {server.get('address')}")
     # The engine replaces a worker of any other version than its own.
     probe = f"last probe {worker.get('last_probe') or 'not yet'}"
     yield _part("worker", worker, f"version {status['version']}, {probe}")
@@ -212,15 +278,22 @@ def _settings(settings: Settings, _face: Face) -> Iterator[Check]:
 
 
 def _environment(settings: Settings, _face: Face) -> Iterator[Check]:
-    address = settings.environ.get("TEMPORAL_ADDRESS")
-    if address:
-        yield Check("environment", "info", f"TEMPORAL_ADDRESS={address} is set; Sagaflow uses its own embedded server")
+    # Not used for itself: whoever sets such a variable for a project would have all prompts sent to a server of theirs.
+    names = sorted(name for name, value in settings.environ.items() if name.startswith("TEMPORAL_") and value)
+    if names:
+        used = "config.toml names the Temporal server" if settings.temporal else "Sagaflow uses its embedded server"
+        address = settings.environ.get("TEMPORAL_ADDRESS")
+        shown = [f"{name}={address}" if name == "TEMPORAL_ADDRESS" else name for name in names]
+        cure = f"to use that server, write address = {json.dumps(address)} under [temporal] in {settings.home.config}"
+        finding = f"seen, but not used: {', '.join(shown)}; {used}"
+        yield Check("environment", "info", finding, cure if address and not settings.temporal else "")
     if settings.environ.get("SAGAFLOW_HOME"):
         yield Check("environment", "info", f"SAGAFLOW_HOME={settings.home.root}")
 
 
 CHECKS: tuple[Callable[[Settings, Face], Iterator[Check]], ...] = (
     _home,
+    _temporal,
     _engine,
     _models,
     _skills,

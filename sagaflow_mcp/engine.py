@@ -1,4 +1,4 @@
-"""The engine: one process per home that owns the embedded Temporal server and the worker.
+"""The engine: one process per home that owns the worker, and the embedded Temporal server where the user has none.
 
 `python -m sagaflow_mcp.engine HOME` runs it; `engine_client` starts it detached and talks to it.
 """
@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import __version__, control, environments, processes
+from sagaflow_mcp import __version__, control, environments, own_temporal, processes
 from sagaflow_mcp.children import Children, Commands, Limits
 from sagaflow_mcp.paths import Home, write_atomically
 from sagaflow_mcp.processes import note
@@ -46,10 +46,11 @@ class Engine:
         commands: Commands | None = None,
         idle_seconds: float = math.inf,
         limits: Limits | None = None,
+        temporal: str = own_temporal.EMBEDDED,
     ) -> None:
         self._home = home
         self._idle_seconds = idle_seconds
-        self._children = Children(home, commands or Commands(), limits or Limits())
+        self._children = Children(home, commands or Commands(), limits or Limits(), temporal)
         self._service = Service(home, self._children, self.stop)
         self._environment = environments.own()
         self._wake_reader, self._wake_writer = os.pipe()
@@ -142,7 +143,11 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code of the engine for the home that is the one argument."""
     os.umask(0o077)
     environments.hold_own()  # For as long as it runs: a later version of the plugin removes what nobody holds.
-    return Engine(Home(arguments[0]), idle_seconds=idle_seconds(os.environ.get("SAGAFLOW_IDLE_SECONDS", ""))).run()
+    return Engine(
+        Home(arguments[0]),
+        idle_seconds=idle_seconds(os.environ.get("SAGAFLOW_IDLE_SECONDS", "")),
+        temporal=os.environ.get(own_temporal.VARIABLE) or own_temporal.EMBEDDED,
+    ).run()
 
 
 if __name__ == "__main__":

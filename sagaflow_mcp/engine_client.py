@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import __version__, control, engine_start, processes
+from sagaflow_mcp import __version__, control, engine_start, markers, own_temporal, processes
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
@@ -135,20 +135,24 @@ def ready(
     program: Sequence[str] = engine_start.ENGINE,
     environ: Mapping[str, str] | None = None,
 ) -> str:
-    """The address of a Temporal server whose worker takes work, of the version `digest` of `skill` where one is named.
+    """The address of the embedded Temporal server, empty with the user's own, once a worker takes work.
 
-    The engine is started if need be, and asked again when it was just stopping. `credentials` are for the run
-    `run_id` and for later ones that bring none.
+    It takes that of the version `digest` of `skill` where one is named. The engine is started if need be, and asked
+    again when it was just stopping; one that was started with another server than `environ` names is replaced.
+    `credentials` are for the run `run_id` and for later ones that bring none.
 
     Raises:
-        Failure: no such worker within `READY_SECONDS`, with the reason, or the worker refused the skill, with its
-            sentence.
+        Failure: no such worker within `READY_SECONDS`, with the reason; the worker refused the skill, with its
+            sentence; or other runs are open on another server.
     """
     message = {"op": "ready", "name": skill, "digest": digest, "run_id": run_id, "credentials": credentials or {}}
     deadline = time.monotonic() + READY_SECONDS
     reason = "it did not answer"
     while (left := deadline - time.monotonic()) > 0:
-        ensure(home, deadline_seconds=left, program=program, environ=environ)
+        found = ensure(home, deadline_seconds=left, program=program, environ=environ)
+        if _uses_another_server(found, environ or {}):
+            _leave_server(home, markers.run_ids(home) - {run_id})
+            continue
         try:
             answer = request(home, message, max(deadline - time.monotonic(), LOOK_SECONDS))
         except (OSError, ValueError) as error:
@@ -161,6 +165,21 @@ def ready(
             raise Failure(reason)
         processes.Place(home.engine, "engine").gone(max(deadline - time.monotonic(), 0))
     raise Failure(f"the engine was not ready within {READY_SECONDS:g} s: {reason}; see `sagaflow engine logs`")
+
+
+def _uses_another_server(status: dict[str, Any], environ: Mapping[str, str]) -> bool:
+    wanted = environ.get(own_temporal.VARIABLE)
+    return wanted is not None and status.get("temporal") != wanted
+
+
+def _leave_server(home: Home, open_runs: set[str]) -> None:
+    """Stop an engine that uses another Temporal server than `config.toml` now names; Failure if it is needed there."""
+    if open_runs:
+        raise Failure(
+            f"{len(open_runs)} runs are open on the Temporal server that the engine was started with, but "
+            f"{home.config!r} names another: that one is used once they have ended"
+        )
+    stop(home, "config.toml names another Temporal server")
 
 
 def stop(home: Home, reason: str = "asked to") -> bool:

@@ -49,8 +49,14 @@ def start(home: Home, *, program: Sequence[str] = ENGINE, environ: Mapping[str, 
             whole new engine begins with, when all that held later ones were killed.
 
     Raises:
-        Failure: the disk is full, or no process can be made.
+        Failure: the disk is full, no process can be made, or the home only joins the work of another.
     """
+    joined = joining(home).pid_file
+    if os.path.exists(joined):
+        raise Failure(
+            f"the home {home.root!r} only joins the work of another machine's: launch there, or remove {joined!r} to "
+            "give this one an engine of its own"
+        )
     if paths.free_bytes(home.engine) < NEEDED_BYTES:
         raise Failure(
             f"the disk that holds the Sagaflow home {home.root!r} is full: "
@@ -77,6 +83,11 @@ def start(home: Home, *, program: Sequence[str] = ENGINE, environ: Mapping[str, 
     finally:
         os.close(writer)
     return reader
+
+
+def joining(home: Home) -> processes.Place:
+    """The files of the worker that joins with `home`; with its pid file the home can have no engine."""
+    return processes.Place(home.engine, "joined")
 
 
 def is_over(keeper: int, place: processes.Place) -> bool:

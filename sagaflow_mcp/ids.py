@@ -38,7 +38,7 @@ class SkillQueue(NamedTuple):
     digest: str
 
     def __str__(self) -> str:
-        return f"sagaflow.{self.home_id}.skill.{self.skill}.{self.digest}"
+        return f"{queue_prefix(self.home_id)}skill.{self.skill}.{self.digest}"
 
     @classmethod
     def parse(cls, text: str) -> SkillQueue | None:
@@ -49,4 +49,9 @@ class SkillQueue(NamedTuple):
 
 def model_queue(home_id: str) -> str:
     """The task queue of the home's model calls."""
-    return f"sagaflow.{home_id}.model"
+    return f"{queue_prefix(home_id)}model"
+
+
+def queue_prefix(home_id: str) -> str:
+    """How the names of all the home's task queues begin, and of no other's."""
+    return f"sagaflow.{home_id}."

@@ -24,6 +24,7 @@ from sagaflow_mcp import (
     ids,
     keys,
     markers,
+    own_temporal,
     pinning,
     probe,
     records,
@@ -101,7 +102,8 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
         new_id: draws an id for a run of the skill that it is given, where the request has none.
 
     Raises:
-        Refusal: the skill, an argument or the run id is wrong, or the skill needs a model that is not to be had.
+        Refusal: the skill, an argument or the run id is wrong, the skill needs a model that is not to be had, or the
+            Temporal server in `config.toml` is not described as it must be.
         Failure: the engine or Temporal does not answer.
     """
     argument_schema.refuse_unwritable(request.skill, request.arguments)
@@ -110,14 +112,15 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
         return found
     checked = await anyio.to_thread.run_sync(_check, settings, request)
     run_id = request.run_id or new_id(request.skill)
-    while not _announced(settings, checked, run_id):
+    server, client = await _own_server(settings, request.run_id)
+    while not _announced(settings, checked, run_id, server):
         # Another process launches the same id at this moment.
         if request.run_id is None:
             run_id = new_id(request.skill)
         elif found := _again(settings, request):
             return found
     with _undone_on((BaseException,), settings, run_id):
-        client = await _connected(settings, checked, run_id)
+        client = await _connected(settings, checked, run_id, client)
     # From here on the start may have been sent: only a refusal says that there is no run.
     with _undone_on((Refusal,), settings, run_id):
         await _start(client, settings, checked, run_id)
@@ -159,7 +162,7 @@ def inspect(settings: Settings, name: str) -> tuple[Listed, Verdict]:
 
 
 def _make_ready(settings: Settings, checked: _Checked, run_id: str) -> str:
-    """The address of a Temporal server whose worker takes this skill version."""
+    """The address of the embedded server, once a worker takes this skill version; empty with the user's own."""
     return engine_client.ready(
         settings.home,
         skill=checked.request.skill,
@@ -194,7 +197,25 @@ def _arguments_hash(request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _announced(settings: Settings, checked: _Checked, run_id: str) -> bool:
+async def _own_server(settings: Settings, run_id: str | None) -> tuple[str, Client | None]:
+    """The name of the Temporal server, and a client where it is the user's own.
+
+    Asked before anything is written or started: then a server that cannot be used is all that there is to tell.
+    """
+    if not settings.temporal:
+        return own_temporal.EMBEDDED, None
+    # Imported here: it takes half a second, and a launch that is refused should not.
+    from sagaflow_mcp import connection, starting, temporal  # noqa: PLC0415
+
+    server = connection.own(settings)
+    assert server is not None
+    client = await temporal.connect(settings.home, server)
+    if run_id is not None:
+        await starting.refuse_taken(client, run_id, keys.KeyRing.of(settings.home).home_id)
+    return server.name, client
+
+
+def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) -> bool:
     """Whether it is now written down that the run is about to start; false when another process was first.
 
     From here on its ending reaches the inbox, also when this process dies at once: then it never started.
@@ -208,7 +229,14 @@ def _announced(settings: Settings, checked: _Checked, run_id: str) -> bool:
         created_at=records.now(),
         arguments_hash=checked.arguments_hash,
     )
-    about = {**marker._asdict(), "arguments": dict(request.arguments), "version": __version__}
+    about = {
+        **marker._asdict(),
+        "arguments": dict(request.arguments),
+        "version": __version__,
+        "temporal": server,
+        # What the run's folder is called in paths that the run passes around, for machines where it lies elsewhere.
+        "folders": [str(run_dir), str(run_dir.resolve())],
+    }
     try:
         if not markers.claim(settings.home, marker):
             return False
@@ -238,12 +266,12 @@ def _undo(settings: Settings, run_id: str) -> None:
         markers.remove(settings.home, run_id)
 
 
-async def _connected(settings: Settings, checked: _Checked, run_id: str) -> Client:
-    """A client of a Temporal server whose worker takes this skill version."""
-    # Imported here: it takes half a second, and a launch that is refused should not.
-    from sagaflow_mcp import temporal  # noqa: PLC0415
+async def _connected(settings: Settings, checked: _Checked, run_id: str, own: Client | None) -> Client:
+    """A client of the Temporal server, `own` where that is the user's, once a worker takes this skill version."""
+    from sagaflow_mcp import temporal  # noqa: PLC0415 - as above
 
-    return await temporal.connect(settings.home, await anyio.to_thread.run_sync(_make_ready, settings, checked, run_id))
+    address = await anyio.to_thread.run_sync(_make_ready, settings, checked, run_id)
+    return own or await temporal.connect(settings.home, address)
 
 
 async def _start(client: Client, settings: Settings, checked: _Checked, run_id: str) -> None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp import control
 
+REPORTED = ("open_runs", "last_probe", "server", "trouble")
+"""What is kept of a worker's report."""
+
 
 class Peer:
     """A worker that said hello on `channel`."""
@@ -36,7 +39,7 @@ class Peer:
                 if message.get("event") == "ready":
                     on_ready(bool(message.get("closer")))
                 elif message.get("event") == "state":
-                    self.state = {key: message.get(key) for key in ("open_runs", "last_probe")}
+                    self.state = {key: message[key] for key in REPORTED if key in message}
                 else:
                     self._answered(message)
         finally:

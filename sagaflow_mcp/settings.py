@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import credentials, guard, records
+from sagaflow_mcp import credentials, guard, own_temporal, records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
@@ -35,6 +35,8 @@ class Settings:
     """Model calls that a worker makes at the same time. `[models] concurrent_calls`."""
     idle_seconds: float = 900.0
     """Seconds that the engine stays up with no open run. `SAGAFLOW_IDLE_SECONDS`, `[engine] idle_seconds`."""
+    temporal: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The Temporal server of the user's own, for `connection.own`; empty where the engine brings one. `[temporal]`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The environment that these settings were read from, completed by what `config.toml` says."""
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -69,13 +71,19 @@ class Settings:
             models={tier.upper(): models[tier] for tier in _TIERS if tier in models},
             concurrent_model_calls=models.get("concurrent_calls", cls.concurrent_model_calls),
             idle_seconds=_seconds(idle) if idle else engine.get("idle_seconds", cls.idle_seconds),
+            temporal=config["temporal"],
             environ=_completed(environ, config),
             sources=sources(environ, config),
         )
 
     def for_engine(self) -> dict[str, str]:
         """The environment that an engine is started with."""
-        own = {"SAGAFLOW_HOME": self.home.root, "SAGAFLOW_IDLE_SECONDS": str(self.idle_seconds), guard.CLAIMED: ""}
+        own = {
+            "SAGAFLOW_HOME": self.home.root,
+            "SAGAFLOW_IDLE_SECONDS": str(self.idle_seconds),
+            own_temporal.VARIABLE: own_temporal.label(self.temporal),
+            guard.CLAIMED: "",
+        }
         return {**self.environ, **own}
 
     def credentials(self) -> dict[str, str]:
@@ -116,6 +124,8 @@ _PATHS = _Rule(
 )
 
 
+_TABLE = _Rule(lambda value: type(value) is dict, "a table")
+
 _TIERS = ("haiku", "sonnet", "opus")
 
 _RULES: dict[str, dict[str, _Rule]] = {
@@ -125,6 +135,10 @@ _RULES: dict[str, dict[str, _Rule]] = {
     "claude": {"command": _PATH, "config_dir": _PATH},
     "projects": {"home": _PATHS, "server": _TEXT},
     "skills": {"path": _PATHS},
+    "temporal": {
+        **dict.fromkeys(("profile", "config_file", "address", "namespace", "api_key", "api_key_env"), _TEXT),
+        **dict.fromkeys(("tls", "grpc_meta"), _TABLE),
+    },
 }
 """The settings in `config.toml`, by table."""
 
@@ -223,7 +237,7 @@ def _table_trouble(table: str, values: object) -> str | None:
             return f"there is no setting '{table}.{name}'; [{table}] has {', '.join(known)}"
         if not known[name].fits(value):
             return f"{table}.{name} is {_shown(value)}, but must be {known[name].wanted}"
-    return None
+    return own_temporal.trouble(values) if table == "temporal" else None
 
 
 def _shown(value: object) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 from temporalio.worker import Worker
 
-from sagaflow_mcp import contract, ids, loader, markers, pinning
+from sagaflow_mcp import contract, ids, loader, pinning
 from sagaflow_mcp.durable import activities, interceptors
 from sagaflow_mcp.errors import Refusal
 
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
     from temporalio.client import Client
 
+    from sagaflow_mcp.durable.context import Services
     from sagaflow_mcp.durable.steps import SagaflowInterceptor
-    from sagaflow_mcp.paths import Home
     from sagaflow_mcp.registry import SkillSpec
-    from sagaflow_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +50,13 @@ class SkillWorkers:
     def __init__(
         self,
         client: Client,
-        settings: Settings,
+        services: Services,
         home_id: str,
         around: SagaflowInterceptor,
         failed: Callable[[BaseException], None],
     ) -> None:
         self._client = client
-        self._settings = settings
+        self._services = services
         self._home_id = home_id
         self._around = around
         self._failed = failed
@@ -75,11 +74,15 @@ class SkillWorkers:
         Then, if it kills this worker too, only that run was in hand, and no other is suspected with it.
         """
         self._special = {"max_concurrent_workflow_tasks": 1, "max_cached_workflows": 0} if careful else {}
+        self.take_model_calls()
+
+    def take_model_calls(self) -> None:
+        """Start taking model calls."""
         self._model = self._started(
             self._worker(
                 ids.model_queue(self._home_id),
                 activities=[activities.spawn_subagent],
-                max_concurrent_activities=self._settings.concurrent_model_calls,
+                max_concurrent_activities=self._services.settings.concurrent_model_calls,
             )
         )
 
@@ -93,13 +96,13 @@ class SkillWorkers:
         async with self._turn:
             if queue in self._running:
                 return
-            pinned = pinning.locate(self._settings.home, skill, digest)
+            pinned = pinning.locate(self._services.home, skill, digest)
             spec = await asyncio.to_thread(loader.load, pinned)
             self._running[queue] = self._started(
                 self._worker(
                     str(queue),
                     workflows=loader.workflows(spec),
-                    activities=_activities(spec, self._settings.home, self._inputs),
+                    activities=_activities(spec, self._services, self._inputs),
                     workflow_runner=loader.workflow_runner(),
                     workflow_failure_exception_types=[Exception],
                     **self._special,
@@ -111,7 +114,7 @@ class SkillWorkers:
         async with self._turn:
             for queue in [each for each in self._running if (each.skill, each.digest) not in needed]:
                 await self._stopped(self._running.pop(queue))
-                loader.drop(pinning.locate(self._settings.home, queue.skill, queue.digest))
+                loader.drop(pinning.locate(self._services.home, queue.skill, queue.digest))
 
     async def shutdown(self) -> None:
         """Stop them all; steps in flight get `GRACE`."""
@@ -153,13 +156,13 @@ class SkillWorkers:
             await task
 
 
-def _activities(spec: SkillSpec, home: Home, threads: concurrent.futures.Executor) -> list[Any]:
+def _activities(spec: SkillSpec, services: Services, threads: concurrent.futures.Executor) -> list[Any]:
     """The skill's own activities, Sagaflow's local ones, and the one that builds its input."""
 
     @activity.defn(name=interceptors.BUILD_INPUT)
     async def build_input(envelope: dict[str, Any]) -> Any:
-        # A start that was given up meanwhile, or that somebody read and sent again, has no marker.
-        if not await asyncio.to_thread(markers.exists, home, envelope["run_id"]):
+        # A start that was given up meanwhile, or that somebody read and sent again, is no open run.
+        if not await asyncio.to_thread(services.is_open, envelope["run_id"]):
             raise interceptors.refused("this launch was given up, or had its ending long ago")
         build = functools.partial(
             contract.build,

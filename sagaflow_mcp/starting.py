@@ -17,9 +17,9 @@ from temporalio.client import (
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
-from sagaflow_mcp import temporal
+from sagaflow_mcp import ids, temporal, unreachable
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -51,14 +51,21 @@ async def start(client: Client, wanted: Start, seconds: float) -> None:
     """Return once the run is accepted. Sent again while Temporal does not answer: the run id makes that harmless.
 
     Raises:
-        Refusal: the skill refused its arguments; nothing of the run remains.
+        Refusal: the skill refused its arguments, or Temporal the start; nothing of the run remains.
         Unconfirmed: no answer within `seconds`.
     """
     deadline = asyncio.get_running_loop().time() + seconds
+    is_first = True
     while (left := deadline - asyncio.get_running_loop().time()) > 0:
-        with contextlib.suppress(RPCError, TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            if await asyncio.wait_for(_accepted(client, wanted), left):
-                return
+        with contextlib.suppress(TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            try:
+                if await asyncio.wait_for(_accepted(client, wanted), left):
+                    return
+            except RPCError as error:
+                # Of a later one it would not say what became of those before.
+                if is_first and error.status in unreachable.FORBIDDEN:
+                    raise Refusal(f"the Temporal server refuses to start the run: {error.message}") from error
+        is_first = False
         await asyncio.sleep(PAUSE_SECONDS)
     raise Unconfirmed(
         f"run {wanted.run_id!r} was sent, but not confirmed within {seconds:g} s; if it starts after all, it is listed "
@@ -66,11 +73,33 @@ async def start(client: Client, wanted: Start, seconds: float) -> None:
     )
 
 
+async def _refuse_foreign(client: Client, wanted: Start) -> None:
+    """Return when no other home was first to start a run of this id, which must be left alone; Refusal when one was."""
+    queue = ids.SkillQueue.parse(wanted.task_queue)
+    if queue is not None:
+        await refuse_taken(client, wanted.run_id, queue.home_id)
+
+
+async def refuse_taken(client: Client, run_id: str, home_id: str) -> None:
+    """Return when no other home has started anything under the id `run_id`; Refusal when one has."""
+    try:
+        found = await client.get_workflow_handle(run_id).describe(rpc_timeout=temporal.RPC_LIMIT)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return
+        raise Failure(f"the Temporal server does not say whether run {run_id!r} exists: {error.message}") from error
+    queue = ids.SkillQueue.parse(found.task_queue)
+    if queue is None or queue.home_id != home_id:
+        whose = f"the Sagaflow home {queue.home_id}" if queue else "something that is not Sagaflow's"
+        raise Refusal(f"run id {run_id!r} is taken on this Temporal server by {whose}; launch under another id")
+
+
 async def _accepted(client: Client, wanted: Start) -> bool:
     """Whether the run is accepted, now or by an earlier attempt; false when it is to be sent again."""
     try:
         await _attempt(client, wanted)
     except WorkflowAlreadyStartedError:
+        await _refuse_foreign(client, wanted)
         return await _was_accepted(client, wanted)
     return True
 
@@ -88,7 +117,12 @@ async def _attempt(client: Client, wanted: Start) -> None:
     try:
         with temporal.starting_with(wanted.envelope):
             await client.execute_update_with_start_workflow(temporal.ACCEPT, start_workflow_operation=operation)
+    except (KeyError, RuntimeError):
+        # As the SDK fails at a refusal that is sealed by somebody else.
+        await _refuse_foreign(client, wanted)
+        raise
     except WorkflowUpdateFailedError as error:
+        await _refuse_foreign(client, wanted)
         if not isinstance(error.cause, ApplicationError) or error.cause.type != temporal.REFUSED:
             # The run itself failed before it could answer; that is an ending, and endings are told by the inbox.
             return

@@ -47,6 +47,8 @@ class Charge:
         ready_seconds: how long the child may take to be ready before it is ended.
         is_ready: says whether the child is ready; None where `announce` is called instead.
         last_sign: gives the last sign of life of a child that is ready; None for a child that gives none.
+        excuse: gives a new object for each report of a child that is not ready because it waits for something else, and
+            None for one that does not; None for a child that never does.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Charge:
         ready_seconds: float,
         is_ready: Callable[[], bool] | None = None,
         last_sign: Callable[[], Sign] | None = None,
+        excuse: Callable[[], object] | None = None,
     ) -> None:
         self.child: processes.Child | None = None
         self.ready = False
@@ -69,6 +72,7 @@ class Charge:
         self._ready_seconds = ready_seconds
         self._is_ready = is_ready
         self._last_sign = last_sign
+        self._excuse = excuse
         self._deaths = patience.Deaths()
         self._starts = 0
         self._ending: str | None = None
@@ -176,8 +180,11 @@ class Charge:
 
     def _wait_until_ready(self) -> bool:
         pause = LOOK_SECONDS if self._is_ready else TICK_SECONDS
-        waited = patience.Stopwatch()
+        waited, excuse = patience.Stopwatch(), None
         while not (self.ready or self._over()):
+            if self._excuse is not None and (latest := self._excuse()) is not excuse:
+                excuse = latest
+                waited.restart()
             if self._is_ready is not None and self._is_ready():
                 self.announce()
             with self._changed:

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import temporalio.client
 from temporalio.api.common.v1 import Payload
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.common import HeaderCodecBehavior
 from temporalio.converter import DefaultPayloadConverter
 from temporalio.service import RPCError
 
-from sagaflow_mcp import keys, sealing
+from sagaflow_mcp import ids, keys, sealing, unreachable
+from sagaflow_mcp.connection import Connection
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
@@ -82,36 +84,51 @@ def starting_with(envelope: Mapping[str, Any]) -> Iterator[None]:
 
 async def connect(
     home: Home,
-    address: str,
+    server: Connection | str,
     *,
-    namespace: str = "default",
     identity: str | None = None,
     payload_converter: type[PayloadConverter] = DefaultPayloadConverter,
     report: sealing.RefusalReport | None = None,
 ) -> temporalio.client.Client:
-    """A client of the Temporal server at `address` that seals with `home`'s key.
+    """A client of `server`, or of the embedded one at that address, that seals with `home`'s key.
 
     Raises:
-        Failure: the server cannot be reached within `CONNECT_SECONDS`.
+        Failure: the server cannot be reached within `CONNECT_SECONDS`, does not let us in, or lacks the namespace.
     """
     ring = keys.KeyRing.of(home)
+    if isinstance(server, str):
+        server = Connection(server)
     try:
-        return await asyncio.wait_for(
+        client = await asyncio.wait_for(
             temporalio.client.Client.connect(
-                address,
-                namespace=namespace,
+                server.address,
+                namespace=server.namespace,
                 # Not the SDK's default: a history need not tell the name of the user's machine.
                 identity=identity or f"sagaflow-client/{ring.home_id}",
                 data_converter=sealing.data_converter(home, ring, payload_converter, report),
                 header_codec_behavior=HeaderCodecBehavior.CODEC,
                 interceptors=[_Sender()],
+                **server.options,
             ),
             CONNECT_SECONDS,
         )
-    except (RuntimeError, RPCError, TimeoutError) as error:
-        raise Failure(
-            f"the Temporal server at {address} does not answer ({error or 'timed out'}); see `sagaflow doctor`"
-        ) from error
+        if server.is_own:
+            await retention(client)  # The first request that names the namespace: without it the answer came late.
+    except (RuntimeError, ValueError, RPCError, TimeoutError) as error:
+        raise Failure(unreachable.sentence(server, error)) from error
+    return client
+
+
+async def retention(client: temporalio.client.Client) -> timedelta:
+    """How long the server keeps closed runs of the client's namespace. RPCError when there is no answer."""
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    found = await client.workflow_service.describe_namespace(request, timeout=RPC_LIMIT)
+    return found.config.workflow_execution_retention_ttl.ToTimedelta()
+
+
+def of_home(home_id: str, condition: str) -> str:
+    """The query for executions of the home `home_id` that meet `condition`: a server may hold those of others too."""
+    return f"TaskQueue STARTS_WITH '{ids.queue_prefix(home_id)}' AND {condition}"
 
 
 def _once() -> dict[str, str]:

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import logging
 import os
-import secrets
 import signal
 import sys
 from contextlib import suppress
@@ -18,29 +17,38 @@ from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.service import RPCError
 
-from sagaflow_mcp import environments, keys, markers, models, sealing, temporal, worker_link
+from sagaflow_mcp import (
+    connection,
+    credentials,
+    environments,
+    markers,
+    models,
+    temporal,
+    temporal_server,
+    unreachable,
+    worker_link,
+    worker_start,
+)
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, reconciler, recovery, steps
 from sagaflow_mcp.durable.attempts import Awake
-from sagaflow_mcp.durable.interceptors import refusals
-from sagaflow_mcp.errors import SagaflowError
-from sagaflow_mcp.payloads import SharedPydanticConverter
-from sagaflow_mcp.refused import RefusalLog
+from sagaflow_mcp.errors import Failure, SagaflowError
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.skill_workers import SkillWorkers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from temporalio.client import Client
+    from sagaflow_mcp import ids
+    from sagaflow_mcp.worker_start import Footing
 
 logger = logging.getLogger(__name__)
 
-RETENTION = timedelta(days=90)
-"""How long the embedded server keeps closed runs; its own default is 24 hours, too short for an engine that was off."""
-
 SECOND_LOOK_SECONDS = 3.0
 """When recovery runs again: a task may have been handed to the dying worker, and visibility lags a little."""
+
+CHANGED_SECONDS = 5.0
+"""How often a worker that its server does not answer looks whether another key or certificate is there for it."""
 
 TIDY_SECONDS = 60.0
 """How often skill versions that no run needs are let go."""
@@ -49,31 +57,29 @@ TIDY_SECONDS = 60.0
 class RunWorker:
     """Everything that runs in the worker process, from the connection to the last ending delivered."""
 
-    def __init__(
-        self, settings: Settings, client: Client, home_id: str, codec: sealing.SealingCodec, identity: str
-    ) -> None:
-        self._settings = settings
-        self._client = client
-        self._home_id = home_id
-        self._identity = identity
+    def __init__(self, given: Footing, held: Credentials) -> None:
+        self._given = given
+        self._settings = given.settings
+        self._client = given.client
+        self._home_id = given.home_id
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self.closer = False
         """Whether it is known better now what killed earlier workers."""
-        self.credentials = Credentials(at_start=settings.credentials())
-        self._transport = models.ChosenTransport(settings.models)
+        self.credentials = held
+        self._transport = models.ChosenTransport(given.settings.models)
         services = context.Services(
-            settings=settings,
+            settings=given.settings,
             transport=self._transport,
-            credentials=self.credentials,
-            identity=identity,
+            credentials=held,
+            identity=given.identity,
             awake=Awake(),
             environment=environments.own(),
         )
         self._environment = services.environment
-        self._reconciler = reconciler.Reconciler(client, services, home_id)
-        self._around = steps.SagaflowInterceptor(services, codec, self._nudge)
-        self._workers = SkillWorkers(client, settings, home_id, self._around, self._fail)
+        self._reconciler = reconciler.Reconciler(given.client, services, given.home_id, given.server)
+        self._around = steps.SagaflowInterceptor(services, given.codec, self._nudge)
+        self._workers = SkillWorkers(given.client, services, given.home_id, self._around, self._fail)
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -81,10 +87,11 @@ class RunWorker:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
         self._transport.load()
-        await self._keep_closed_runs()
-        released = await recovery.release(self._client, self._settings.home, self._home_id, alive=self._identity)
+        if not self._given.server.is_own:
+            await self._keep_closed_runs()
+        released = await self._release()
         self.closer = released.closer
-        logger.info("worker %s: %d steps of dead workers released", self._identity, released.steps)
+        logger.info("worker %s: %d steps of dead workers released", self._given.identity, released.steps)
         if released.suspects:
             self._around.try_tasks_first()
         await self._workers.start(careful=released.suspects)
@@ -93,6 +100,8 @@ class RunWorker:
             asyncio.create_task(self._reconciler.run()),
             asyncio.create_task(worker_link.serve(self._settings.home, self, self.credentials)),
         ]
+        if self._given.server.is_own:
+            endless.append(asyncio.create_task(self._until_changed()))
         tasks = [*endless, asyncio.create_task(self._second_look()), asyncio.create_task(self._tidy())]
         stopped = asyncio.create_task(self._stop.wait())
         try:
@@ -118,7 +127,13 @@ class RunWorker:
 
     def state(self) -> dict[str, Any]:
         """What the engine shows about this worker."""
-        return {"open_runs": self._reconciler.open_runs, "last_probe": datetime.now(UTC).isoformat(timespec="seconds")}
+        server = self._given.server
+        return {
+            "open_runs": self._reconciler.open_runs,
+            "last_probe": datetime.now(UTC).isoformat(timespec="seconds"),
+            "server": {"address": server.address, "namespace": server.namespace, "from": server.source},
+            "trouble": self._reconciler.trouble,
+        }
 
     def _nudge(self) -> None:
         self._reconciler.nudge()
@@ -130,25 +145,44 @@ class RunWorker:
 
     async def _keep_closed_runs(self) -> None:
         retention = Duration()
-        retention.FromTimedelta(RETENTION)
+        retention.FromTimedelta(timedelta(days=temporal_server.KEPT_DAYS))
         config = NamespaceConfig(workflow_execution_retention_ttl=retention)
         request = UpdateNamespaceRequest(namespace=self._client.namespace, config=config)
         await self._client.workflow_service.update_namespace(request, timeout=temporal.RPC_LIMIT)
+
+    async def _until_changed(self) -> None:
+        """Return when the server does not answer us, and what `config.toml` says of it is not what we know any more."""
+        while True:
+            await asyncio.sleep(CHANGED_SECONDS)
+            if not self._reconciler.trouble:
+                continue
+            with suppress(SagaflowError):
+                if await asyncio.to_thread(self._is_changed):
+                    logger.info("what config.toml says of the Temporal server has changed; the next worker heeds it")
+                    return
+
+    def _is_changed(self) -> bool:
+        return connection.own(Settings.load(self._settings.environ)) != self._given.server
+
+    async def _release(self) -> recovery.Released:
+        given = self._given
+        ours = recovery.Ours(given.client, given.settings.home, given.home_id, given.lineage, given.identity)
+        return await recovery.release(ours)
 
     async def _resume_open_runs(self) -> None:
         for queue in await recovery.open_queues(self._client, self._home_id):
             try:
                 await self._workers.ensure(queue.skill, queue.digest)
             except SagaflowError as error:
-                await self._give_up(queue.skill, queue.digest, str(error))
+                await self._give_up(queue, str(error))
 
-    async def _give_up(self, skill: str, digest: str, reason: str) -> None:
+    async def _give_up(self, queue: ids.SkillQueue, reason: str) -> None:
         """End the runs of a skill version that cannot be loaded: waiting would be waiting for ever."""
         if environments.is_lost(self._environment):
             return  # That is why; the engine is about to end this process.
-        logger.error("skill %s %s cannot be loaded: %s", skill, digest[:12], reason)
-        async for execution in self._client.list_workflows("ExecutionStatus = 'Running'"):
-            if execution.task_queue.endswith(f".skill.{skill}.{digest}") and not execution.parent_id:
+        logger.error("skill %s %s cannot be loaded: %s", queue.skill, queue.digest[:12], reason)
+        async for execution in self._client.list_workflows(temporal.of_home(self._home_id, recovery.OPEN)):
+            if execution.task_queue == str(queue) and not execution.parent_id:
                 with suppress(RPCError):
                     handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
                     await handle.terminate(reason=f"{reconciler.UNLOADABLE}{reason}")
@@ -156,7 +190,7 @@ class RunWorker:
     async def _second_look(self) -> None:
         await asyncio.sleep(SECOND_LOOK_SECONDS)
         try:
-            await recovery.release(self._client, self._settings.home, self._home_id, alive=self._identity)
+            await self._release()
         except RPCError as error:
             # The heartbeat timeout still stands behind this.
             logger.warning("could not look again for steps of dead workers: %s", error)
@@ -182,36 +216,36 @@ class RunWorker:
         return {(each.skill, each.digest) for each in marked} | {(each.skill, each.digest) for each in queues}
 
 
-async def work(settings: Settings, address: str, namespace: str) -> None:
-    """Connect to Temporal at `address` and work until told to stop; Failure when it cannot be reached."""
-    home = settings.home
-    ring = keys.KeyRing.of(home)
-    # Of this process and this start of it: recovery must never take a new worker for a dead one with the same pid.
-    identity = f"sagaflow/{ring.home_id}/{os.getpid()}/{secrets.token_hex(4)}"
-    log = RefusalLog(home)
-    refusals.addHandler(log)
-    client = await temporal.connect(
-        home,
-        address,
-        namespace=namespace,
-        identity=identity,
-        payload_converter=SharedPydanticConverter,
-        report=log.report,
-    )
-    await RunWorker(settings, client, ring.home_id, sealing.SealingCodec(ring.keys), identity).run()
+async def work(environ: Mapping[str, str], address: str) -> None:
+    """Connect to Temporal and work until told to stop.
+
+    Args:
+        environ: what the settings are read from, and the credentials that nobody has given anew.
+        address: where the embedded server is; empty to use the user's own.
+
+    Raises:
+        SagaflowError: the embedded server cannot be used, or the user's own lets us do no work.
+    """
+    # As the engine has it: with the model credentials of its environment, until a launch brings others.
+    held = Credentials(at_start=credentials.found_in(environ))
+    given = await worker_start.of_engine(environ, address, held)
+    try:
+        await RunWorker(given, held).run()
+    except (RPCError, RuntimeError) as error:
+        if not given.server.is_own:
+            raise
+        raise Failure(unreachable.sentence(given.server, error)) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The worker's command line; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m sagaflow_mcp.worker")
     parser.add_argument("--home", required=True)
-    parser.add_argument("--address", required=True)
-    parser.add_argument("--namespace", default="default")
+    parser.add_argument("--address", default="", help="the embedded server; without it, the one in config.toml")
     options = parser.parse_args(arguments)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    settings = Settings.load({**os.environ, "SAGAFLOW_HOME": options.home})
-    asyncio.run(work(settings, options.address, options.namespace))
+    asyncio.run(work({**os.environ, "SAGAFLOW_HOME": options.home}, options.address))
     return 0
 
 
@@ -224,6 +258,9 @@ def _end(status: int) -> NoReturn:
 if __name__ == "__main__":
     try:
         _end(main())
+    except SagaflowError as failed:
+        logger.error("%s", failed)  # noqa: TRY400 - a sentence, which the engine passes on as the reason
+        _end(1)
     except BaseException:
         logger.exception("the worker ends")
         _end(1)

@@ -49,7 +49,7 @@ class Worker(Protocol):
         """Keep the model credentials that came with a launch."""
 
     def state(self) -> dict[str, Any]:
-        """`open_runs` and `last_probe`."""
+        """`open_runs`, `last_probe`, `server` (the user's own) and `trouble`, as far as there is something to say."""
 
 
 async def serve(
@@ -59,13 +59,14 @@ async def serve(
     *,
     program: Sequence[str] = engine_start.ENGINE,
     state_seconds: float = STATE_SECONDS,
+    is_ready: bool = True,
 ) -> None:
-    """Serve the engine of `home` for ever; to be called once `worker` takes work. Never raises."""
+    """Serve the engine of `home` for ever; `is_ready` says whether `worker` takes work. Never raises."""
     _keep_lock_to_ourselves()
     while True:
         connection = await _reach(home, program)
         try:
-            await _Session(worker, credentials, state_seconds).run(connection)
+            await _Session(worker, credentials, state_seconds, is_ready=is_ready).run(connection)
         except (OSError, ValueError) as error:
             logger.warning("the connection to the engine broke: %s", error)
         else:
@@ -106,10 +107,11 @@ def _start_next(home: Home, program: Sequence[str]) -> None:
 class _Session:
     """One connection, from hello to its end."""
 
-    def __init__(self, worker: Worker, credentials: Credentials, state_seconds: float) -> None:
+    def __init__(self, worker: Worker, credentials: Credentials, state_seconds: float, *, is_ready: bool) -> None:
         self._worker = worker
         self._credentials = credentials
         self._state_seconds = state_seconds
+        self._is_ready = is_ready
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, connection: socket.socket) -> None:
@@ -121,7 +123,8 @@ class _Session:
             if greeting.get("ok") is not True:
                 raise ValueError(str(greeting.get("error", "the engine said nothing")))
             self._credentials.merge(greeting["credentials"])
-            await self._say(writer, {"event": "ready", "closer": self._worker.closer})
+            if self._is_ready:
+                await self._say(writer, {"event": "ready", "closer": self._worker.closer})
             self._begin(self._report(writer))
             while line := await reader.readline():
                 self._begin(self._answer(writer, json.loads(line)))

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import artifacts, inbox, models, notify, records, structured_output
-from sagaflow_mcp.durable import context
+from sagaflow_mcp import artifacts, models, records, structured_output
+from sagaflow_mcp.durable import context, notices
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ async def write_artifact(given: WriteArtifactInput) -> str:
     """The path of the file written, atomically; the run fails when it lies outside the run's folder."""
     step = context.current()
     with _refusals_end_the_step():
-        return str(await asyncio.to_thread(artifacts.write, Path(step.run_dir), given.path, given.content))
+        path = await asyncio.to_thread(step.path_here, given.path)
+        written = await asyncio.to_thread(artifacts.write, Path(step.run_dir), path, given.content)
+        return await asyncio.to_thread(step.path_for_all, written)
 
 
 @activity.defn
@@ -109,8 +111,7 @@ async def emit_finding(given: EmitFindingInput) -> None:
         return
     # From the step's key, so that a repeated attempt delivers the same entry and not a second one.
     entry = _entry(step, hashlib.sha256(step.key.encode()).hexdigest()[:12], status, summary)
-    if await asyncio.to_thread(inbox.deliver, step.services.home, entry) and given.notify:
-        await asyncio.to_thread(notify.show, step.services.settings, entry)
+    await asyncio.to_thread(notices.tell, step.services, entry, show=given.notify)
 
 
 def _entry(step: context.StepContext, tail: str, status: str, summary: str) -> records.Entry:
@@ -142,7 +143,7 @@ async def spawn_subagent(given: SpawnSubagentInput) -> dict[str, str]:
         request = models.ModelRequest(
             tier=given.tier_name,
             system=given.system_prompt,
-            user=await asyncio.to_thread(artifacts.read, Path(step.run_dir), given.user_prompt_path),
+            user=await asyncio.to_thread(_prompt, step, given.user_prompt_path),
             max_tokens=given.max_tokens,
             session=str(uuid.uuid5(SESSIONS, f"{step.run_id}/{step.key}")),
             folder=step.run_dir,
@@ -154,6 +155,10 @@ async def spawn_subagent(given: SpawnSubagentInput) -> dict[str, str]:
     if not parsed.has_block:
         step.warnings.append(f"the reply to {given.role!r} has no structured block; all of it is the field RESPONSE")
     return parsed.fields
+
+
+def _prompt(step: context.StepContext, path: str) -> str:
+    return artifacts.read(Path(step.run_dir), step.path_here(path))
 
 
 def _check_whole(given: SpawnSubagentInput, reply: models.ModelReply) -> None:
@@ -187,9 +192,7 @@ async def _complete(step: context.StepContext, request: models.ModelRequest) -> 
 
 
 def _tell_of_missing_credentials(step: context.StepContext) -> None:
-    entry = _entry(step, "nocredentials", "PAUSED", WITHOUT_CREDENTIALS)
-    if inbox.deliver(step.services.home, entry):
-        notify.show(step.services.settings, entry)
+    notices.tell(step.services, _entry(step, "nocredentials", "PAUSED", WITHOUT_CREDENTIALS), show=True)
 
 
 @contextlib.asynccontextmanager

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from temporalio.exceptions import ApplicationError
+
+from sagaflow_mcp import artifacts, markers
 
 if TYPE_CHECKING:
     from sagaflow_mcp.credentials import Credentials
@@ -32,11 +35,20 @@ class Services:
     awake: Awake
     environment: Environment | None = None
     """What the worker runs in, where that is an environment of the plugin."""
+    joined: bool = False
+    """Whether the worker is another machine's than the one that launches: its home has neither markers nor inbox."""
 
     @property
     def home(self) -> Home:
         """The home that the worker belongs to."""
         return self.settings.home
+
+    def is_open(self, run_id: str) -> bool:
+        """Whether the run `run_id` was launched and has not had its ending."""
+        if not self.joined:
+            return markers.exists(self.home, run_id)
+        run_dir = Path(self.home.run(run_id))
+        return (run_dir / "run.json").exists() and not (run_dir / "ending.json").exists()
 
 
 @dataclass
@@ -57,6 +69,25 @@ class StepContext:
     def run_dir(self) -> str:
         """The run's folder."""
         return self.services.home.run(self.run_id)
+
+    def path_here(self, path: str) -> str:
+        """`path`, which may lie in the run's folder as another machine knows it, for this one."""
+        for folder in self._folders():
+            if path.startswith(f"{folder}/"):
+                return path[len(folder) + 1 :]
+        return path
+
+    def path_for_all(self, path: Path) -> str:
+        """How each machine calls `path`, a file in the run's folder: as the one that launched the run does."""
+        folders = self._folders()
+        return str(Path(folders[-1], path.relative_to(Path(self.run_dir).resolve()))) if folders else str(path)
+
+    def _folders(self) -> list[str]:
+        """The run's folder as the machine that launched the run knows it; empty on that machine itself."""
+        if not self.services.joined:
+            return []
+        about = artifacts.read_json(Path(self.run_dir) / "run.json") or {}
+        return [str(folder) for folder in about.get("folders") or ()]
 
 
 _STEP: ContextVar[StepContext] = ContextVar("sagaflow_step")

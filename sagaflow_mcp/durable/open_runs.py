@@ -21,7 +21,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError
 
-from sagaflow_mcp import artifacts, ids, markers, records, temporal
+from sagaflow_mcp import artifacts, ids, markers, own_temporal, records, temporal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,12 +69,13 @@ class Overdue(NamedTuple):
 
 
 class OpenRuns:
-    """Looks after the open runs of `home`."""
+    """Looks after the open runs of `home` on the Temporal server that goes by the name `server`."""
 
-    def __init__(self, client: Client, home: Home, home_id: str) -> None:
+    def __init__(self, client: Client, home: Home, home_id: str, server: str = own_temporal.EMBEDDED) -> None:
         self._client = client
         self._home = home
         self._home_id = home_id
+        self._server = server
         self._next = ""
         self._adopted_at = datetime.fromtimestamp(0, UTC)
 
@@ -93,7 +94,9 @@ class OpenRuns:
         except RPCError as error:
             if error.status.name != "NOT_FOUND":
                 raise
-            return Overdue(never_started=True, closed=None) if _age(marker, now) >= NEVER_STARTED_AFTER else None
+            return await self._missing(marker, now)
+        if not self._is_of_home(found.task_queue):
+            return await self._missing(marker, now)  # Another home was first to start a run of this id.
         if found.status is not WorkflowExecutionStatus.RUNNING:
             return Overdue(never_started=False, closed=found)
         attempt = found.raw_description.pending_workflow_task.attempt
@@ -103,6 +106,19 @@ class OpenRuns:
             if why != KILLS or attempt > HOPELESS:
                 await give_up(self._client, found, why)
         return None
+
+    async def _missing(self, marker: records.OpenRun, now: datetime) -> Overdue | None:
+        """What is to be done about a run that the server does not know."""
+        about = await asyncio.to_thread(artifacts.read_json, Path(self._home.run(marker.run_id)) / "run.json") or {}
+        # One that was started on another server goes on when config.toml names that again.
+        is_elsewhere = about.get("temporal", self._server) != self._server
+        if is_elsewhere or _age(marker, now) < NEVER_STARTED_AFTER:
+            return None
+        return Overdue(never_started=True, closed=None)
+
+    def _is_of_home(self, task_queue: str) -> bool:
+        queue = ids.SkillQueue.parse(task_queue)
+        return queue is not None and queue.home_id == self._home_id
 
     async def _why(self, run: WorkflowExecutionDescription) -> str:
         """Why the run's workflow task does not succeed."""
@@ -134,7 +150,7 @@ class OpenRuns:
         self._adopted_at = now
         marked = await asyncio.to_thread(markers.run_ids, self._home)
         before = f"StartTime < '{(now - NEVER_STARTED_AFTER).isoformat()}'"
-        query = f"ExecutionStatus = 'Running' AND {before}"
+        query = temporal.of_home(self._home_id, f"ExecutionStatus = 'Running' AND {before}")
         async for execution in self._client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
             queue = ids.SkillQueue.parse(execution.task_queue)
             if queue is None or queue.home_id != self._home_id or execution.parent_id or execution.id in marked:

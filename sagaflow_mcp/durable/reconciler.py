@@ -15,7 +15,8 @@ from temporalio.exceptions import ApplicationError, FailureError, TerminatedErro
 from temporalio.exceptions import TimeoutError as WorkflowTimeout
 from temporalio.service import RPCError
 
-from sagaflow_mcp import artifacts, ids, inbox, markers, notify, records, temporal
+from sagaflow_mcp import artifacts, ids, inbox, markers, notify, records, temporal, unreachable
+from sagaflow_mcp.durable import notices
 from sagaflow_mcp.durable.open_runs import STUCK, OpenRuns, ours
 from sagaflow_mcp.reports import plain, result_text
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from temporalio.client import Client, WorkflowExecution
 
+    from sagaflow_mcp.connection import Connection
     from sagaflow_mcp.durable.context import Services
 
 logger = logging.getLogger(__name__)
@@ -85,18 +87,21 @@ class Ending:
 class Reconciler:
     """Looks for closed executions of this home and delivers their endings."""
 
-    def __init__(self, client: Client, services: Services, home_id: str) -> None:
+    def __init__(self, client: Client, services: Services, home_id: str, server: Connection) -> None:
         self._client = client
         self._services = services
         self._home = services.home
         self._home_id = home_id
         self._state = Path(self._home.engine) / "reconciler.json"
         self._watermark = _read_watermark(self._state)
-        self._open_runs = OpenRuns(client, self._home, home_id)
+        self._server = server
+        self._open_runs = OpenRuns(client, self._home, home_id, server.name)
         self._wake = asyncio.Event()
         self._busy = 0
         self.open_runs = 0
         """Markers at the last look."""
+        self.trouble = ""
+        """Why the server did not answer at the last look; empty when it did."""
 
     def nudge(self) -> None:
         """Look sooner: a step has just ended. Callable from the event loop's thread only."""
@@ -108,6 +113,12 @@ class Reconciler:
         while True:
             try:
                 await self.look()
+                self.trouble = ""
+            except RPCError as error:
+                sentence = unreachable.sentence(self._server, error)
+                if sentence != self.trouble:
+                    logger.warning("%s; trying again", sentence)
+                self.trouble = sentence
             except Exception:
                 # A boundary: whatever is wrong with one ending, the worker's runs go on, and the next look tries again.
                 logger.exception("could not look for endings; trying again")
@@ -126,7 +137,7 @@ class Reconciler:
         """Deliver every ending since the watermark, then settle markers that nothing accounts for."""
         began = datetime.now(UTC)
         since = self._watermark - OVERLAP
-        query = f"CloseTime >= '{since.isoformat()}'"
+        query = temporal.of_home(self._home_id, f"CloseTime >= '{since.isoformat()}'")
         async for execution in self._client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
             await _apart(self._settle(execution))
         for marker in self._open_runs.turn(await asyncio.to_thread(markers.listing, self._home), began):
@@ -134,6 +145,8 @@ class Reconciler:
         await self._open_runs.adopt(began)
         await self._move_watermark(began)
         still_open = await asyncio.to_thread(markers.run_ids, self._home)
+        for run_id in still_open:
+            await asyncio.to_thread(notices.collect, self._services.settings, run_id)
         self._services.credentials.prune(still_open)
         self.open_runs = len(still_open)
 
@@ -201,6 +214,7 @@ class Reconciler:
     def _deliver(self, ending: Ending) -> None:
         run_dir = Path(self._home.run(ending.run_id))
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        notices.collect(self._services.settings, ending.run_id)
         about = artifacts.read_json(run_dir / "run.json") or {}
         summary = _summary(ending, artifacts.read_json(run_dir / "finding.json"))
         entry = records.Entry(

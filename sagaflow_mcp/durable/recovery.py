@@ -17,7 +17,7 @@ from temporalio.converter import WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import ids, temporal
+from sagaflow_mcp import ids, lineage, temporal
 from sagaflow_mcp.durable import open_runs, steps
 from sagaflow_mcp.durable.attempts import Attempts
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowExecution, WorkflowExecutionDescription
 
     from sagaflow_mcp.paths import Home
+
+OPEN = "ExecutionStatus = 'Running'"
+"""The condition of a query for open executions."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +44,29 @@ AT_ONCE = timedelta(milliseconds=50)
 async def open_queues(client: Client, home_id: str) -> list[ids.SkillQueue]:
     """The task queues that open runs of this home need, each once."""
     found: dict[ids.SkillQueue, None] = {}
-    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=temporal.RPC_LIMIT):
+    query = temporal.of_home(home_id, OPEN)
+    async for execution in client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
         queue = ids.SkillQueue.parse(execution.task_queue)
         if queue and queue.home_id == home_id:
             found[queue] = None
     return list(found)
+
+
+class Ours(NamedTuple):
+    """Whose dead workers are meant: those of one home on this machine."""
+
+    client: Client
+    """With the home's seal."""
+    home: Home
+    """Where the runs' journals are."""
+    home_id: str
+    lineage: str
+    alive: str
+    """The identity of the worker that calls, which is the only one of its lineage that lives."""
+
+    def is_dead(self, identity: str) -> bool:
+        """Whether the worker called `identity` is known to be dead. One on another machine never is."""
+        return identity.startswith(lineage.prefix(self.home_id, self.lineage)) and identity != self.alive
 
 
 class Released(NamedTuple):
@@ -81,19 +102,13 @@ class _Lost(NamedTuple):
         return self.attempts.is_begun_by(self.pending.last_worker_identity)
 
 
-async def release(client: Client, home: Home, home_id: str, *, alive: str) -> Released:
+async def release(ours: Ours) -> Released:
     """What dead workers left behind, after it was dealt with.
 
-    Only right while no other worker of this home can be alive: this process holds the lock that says so. A run whose
+    Only right while no other worker of this lineage can be alive: this process holds the lock that says so. A run whose
     workflow code or whose step has killed its workers again and again is given up.
-
-    Args:
-        client: a client with this home's seal.
-        home: where the runs' journals are.
-        home_id: whose workers are meant; their identities begin with `sagaflow/<home_id>/`.
-        alive: the identity of the worker that calls this.
     """
-    found = [each async for each in _left(client, home, home_id, alive=alive)]
+    found = [each async for each in _left(ours)]
     lost = [each for run in found for each in run.lost]
     begun = [each for each in lost if each.was_begun]
     # Of a step and a task that were both in hand each time, either may be the cause. Then no one is blamed: the next
@@ -103,23 +118,24 @@ async def release(client: Client, home: Home, home_id: str, *, alive: str) -> Re
     closer = False
     for run in found:
         if run.tasks_in_hand >= (open_runs.MOST_TASK_ATTEMPTS if tasks_may_be_blamed else open_runs.HOPELESS):
-            await open_runs.give_up(client, run.description, open_runs.KILLS)
+            await open_runs.give_up(ours.client, run.description, open_runs.KILLS)
             closer = True
     for each in lost:
-        closer |= await _give_back(client, each, may_be_blamed=begun == [each] and not suspects)
+        closer |= await _give_back(ours.client, each, may_be_blamed=begun == [each] and not suspects)
     return Released(len(lost), suspects=suspects, closer=closer)
 
 
-async def _left(client: Client, home: Home, home_id: str, *, alive: str) -> AsyncIterator[_Run]:
+async def _left(ours: Ours) -> AsyncIterator[_Run]:
     """The open runs of this home, each free for another worker than the one that had it in memory."""
-    async for execution in client.list_workflows("ExecutionStatus = 'Running'", rpc_timeout=temporal.RPC_LIMIT):
+    query = temporal.of_home(ours.home_id, OPEN)
+    async for execution in ours.client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
         queue = ids.SkillQueue.parse(execution.task_queue)
-        if queue is None or queue.home_id != home_id:
+        if queue is None or queue.home_id != ours.home_id:
             continue
         try:
-            await _unstick(client, execution)
-            handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
-            yield _run(await handle.describe(rpc_timeout=temporal.RPC_LIMIT), home, home_id, alive=alive)
+            await _unstick(ours.client, execution)
+            handle = ours.client.get_workflow_handle(execution.id, run_id=execution.run_id)
+            yield _run(ours, await handle.describe(rpc_timeout=temporal.RPC_LIMIT))
         except RPCError as error:
             # The run ended meanwhile, or the server is going down; the heartbeat timeout still stands behind this.
             logger.info("could not release the steps of %s: %s", execution.id, error)
@@ -131,17 +147,16 @@ async def _unstick(client: Client, run: WorkflowExecution) -> None:
     await client.workflow_service.reset_sticky_task_queue(request, timeout=temporal.RPC_LIMIT)
 
 
-def _run(description: WorkflowExecutionDescription, home: Home, home_id: str, *, alive: str) -> _Run:
+def _run(ours: Ours, description: WorkflowExecutionDescription) -> _Run:
     raw = description.raw_description
     root = raw.workflow_execution_info.root_execution.workflow_id or description.id
     task = raw.pending_workflow_task
     is_in_hand = task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
     lost = [
-        _Lost(description, pending, Attempts(Path(home.run(root)), description.run_id, pending.activity_id))
+        _Lost(description, pending, Attempts(Path(ours.home.run(root)), description.run_id, pending.activity_id))
         for pending in raw.pending_activities
         if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
-        and pending.last_worker_identity.startswith(f"sagaflow/{home_id}/")
-        and pending.last_worker_identity != alive
+        and ours.is_dead(pending.last_worker_identity)
     ]
     return _Run(description, task.attempt if is_in_hand else 0, lost)
 

@@ -1,0 +1,302 @@
+"""A Temporal of the user's own: the server started by hand, and a front that asks for certificates and an API key."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Self
+
+import hpack
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from sagaflow_mcp import temporal_server
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+HEADERS, CONTINUATION = 1, 9
+"""Types of HTTP/2 frames (RFC 9113, section 6)."""
+
+END_STREAM, END_HEADERS, PADDED, PRIORITY = 0x1, 0x4, 0x8, 0x20
+"""Flags of HTTP/2 frames."""
+
+PREFACE_BYTES = 24
+"""What a client sends before its first frame."""
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as attempt:
+        attempt.bind(("127.0.0.1", 0))
+        return int(attempt.getsockname()[1])
+
+
+class DevServer:
+    """`temporal server start-dev`, as somebody starts it in a shell, with its database in `folder`.
+
+    It can be stopped and started again. Leaving the context ends it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ports = [free_port() for _ in range(3)]
+        self.address = f"127.0.0.1:{self._ports[0]}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        grpc, http, metrics = map(str, self._ports)
+        with self._folder.joinpath("server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(temporal_server.binary(), "server", "start-dev", "--headless", "--port", grpc),
+                    *("--http-port", http, "--metrics-port", metrics),
+                    *("--db-filename", str(self._folder / "server.db"), "--log-level", "error"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        # Asked, not only called: it accepts connections before it answers.
+        eventually(lambda: temporal_command(self.address, "operator", "cluster", "health").returncode == 0, "a server")
+
+    def stop(self) -> None:
+        """End it; what it knows is on disk."""
+        self._process.terminate()
+        self._process.wait()
+
+
+def temporal_command(address: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """What Temporal's own command says of the server at `address`."""
+    return subprocess.run(
+        [temporal_server.binary(), *words, "--address", address],
+        env={"HOME": "/nonexistent", "PATH": "/usr/bin:/bin"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=30,
+    )
+
+
+class Certificates:
+    """An authority, a certificate of the server and one of a client, as PEM files in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.authority = folder / "authority.pem"
+        self.server, self.server_key = folder / "server.pem", folder / "server.key"
+        self.client, self.client_key = folder / "client.pem", folder / "client.key"
+        self._signer = ec.generate_private_key(ec.SECP256R1())
+        self._issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        self.authority.write_bytes(self._certificate(self._issuer, self._signer, is_authority=True))
+        for certificate, key in ((self.server, self.server_key), (self.client, self.client_key)):
+            private = ec.generate_private_key(ec.SECP256R1())
+            subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, certificate.stem)])
+            certificate.write_bytes(self._certificate(subject, private))
+            key.write_bytes(
+                private.private_bytes(
+                    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                )
+            )
+
+    def _certificate(self, subject: x509.Name, key: EllipticCurvePrivateKey, *, is_authority: bool = False) -> bytes:
+        now = dt.datetime.now(dt.UTC)
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(self._signer, hashes.SHA256())
+            .public_bytes(serialization.Encoding.PEM)
+        )
+
+
+class Relay:
+    """Passes connections on to `backend`, from a free port of `host`. Leaving the context ends it."""
+
+    def __init__(self, backend: str, host: str = "127.0.0.1") -> None:
+        self._backend = backend
+        self._host = host
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._connections: set[asyncio.Task[None]] = set()
+        self._context: ssl.SSLContext | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        self.address = f"{self._host}:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._accept, self._host, 0, ssl=self._context)
+
+    async def _close(self) -> None:
+        self._server.close()
+        await self._drop()
+
+    async def _drop(self) -> None:
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        host, _, port = self._backend.rpartition(":")
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                behind_reader, behind_writer = await asyncio.open_connection(host, int(port))
+                with contextlib.closing(behind_writer):
+                    inward = asyncio.ensure_future(self._pass_on(reader, behind_writer, writer))
+                    outward = asyncio.ensure_future(_copy(behind_reader, writer))
+                    await _either(inward, outward)
+        finally:
+            writer.close()
+            self._connections.discard(task)
+
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        behind: asyncio.StreamWriter,
+        back: asyncio.StreamWriter,  # noqa: ARG002 - for those who answer themselves
+    ) -> None:
+        await _copy(reader, behind)
+
+
+class Front(Relay):
+    """A relay over TLS for those who have a client certificate and say `authorization: Bearer KEY`."""
+
+    def __init__(self, backend: str, certificates: Certificates, api_key: str) -> None:
+        super().__init__(backend)
+        self._api_key = api_key
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificates.server, certificates.server_key)
+        self._context.load_verify_locations(certificates.authority)
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.set_alpn_protocols(["h2"])
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
+        await _Guard(lambda: f"Bearer {self._api_key}").relay(reader, behind, back)
+
+    def change_key(self, api_key: str) -> None:
+        """From now on only `api_key` is good; everybody has to connect anew."""
+        self._api_key = api_key
+        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result()
+
+
+async def _either(*tasks: asyncio.Future[None]) -> None:
+    """Wait until one of `tasks` ends, and end the others."""
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+
+
+class _Guard:
+    """The requests of one connection: each is passed on, or refused as a gRPC server refuses."""
+
+    def __init__(self, wanted: Callable[[], str]) -> None:
+        self._wanted = wanted
+        self._decoder = hpack.Decoder()
+        self._refused: set[int] = set()
+        self._block = b""
+        self._held = b""
+
+    async def relay(
+        self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
+        """Pass on what `reader` has to `behind`, and answer on `back` what is refused."""
+        behind.write(await reader.readexactly(PREFACE_BYTES))
+        while True:
+            head = await reader.readexactly(9)
+            length, kind, flags, stream = (
+                int.from_bytes(head[:3], "big"),
+                head[3],
+                head[4],
+                struct.unpack(">I", head[5:])[0],
+            )
+            body = await reader.readexactly(length)
+            if kind in {HEADERS, CONTINUATION}:
+                self._held += head + body
+                self._block += _fragment(flags, body) if kind == HEADERS else body
+                if not flags & END_HEADERS:
+                    continue
+                head, body = self._held, b""
+                if not self._may_pass():
+                    self._refused.add(stream)
+                    back.write(_unauthenticated(stream))
+                self._held, self._block = b"", b""
+            # Once one was refused none is passed on: the server behind would lack what the client has compressed away.
+            if not self._refused or (kind not in {HEADERS, CONTINUATION} and stream == 0):
+                behind.write(head + body)
+            await asyncio.gather(behind.drain(), back.drain())
+
+    def _may_pass(self) -> bool:
+        headers = {str(name): str(value) for name, value, *_ in self._decoder.decode(self._block)}
+        return not self._refused and headers.get("authorization") == self._wanted()
+
+
+def _fragment(flags: int, body: bytes) -> bytes:
+    """The header block in a HEADERS frame, without its padding and priority."""
+    padding = body[0] if flags & PADDED else 0
+    start = bool(flags & PADDED) + (5 if flags & PRIORITY else 0)
+    return body[start : len(body) - padding]
+
+
+def _unauthenticated(stream: int) -> bytes:
+    """A response of headers alone that says UNAUTHENTICATED, without touching the tables of either side."""
+    block = b"\x88" + b"".join(  # :status 200
+        b"\x10" + bytes([len(name)]) + name + bytes([len(value)]) + value
+        for name, value in (
+            (b"content-type", b"application/grpc"),
+            (b"grpc-status", b"16"),
+            (b"grpc-message", b"the key is not known"),
+        )
+    )
+    head = len(block).to_bytes(3, "big") + bytes([HEADERS, END_HEADERS | END_STREAM]) + struct.pack(">I", stream)
+    return head + block
