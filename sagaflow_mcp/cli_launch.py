@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
@@ -41,8 +40,6 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         project_dir=launch.current_folder(),
         execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
     )
-    # The SDK leaves futures of attempts that are made again; asyncio would print each with its trace.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     return anyio.run(_launch, settings, request, options.wait, options.as_json)
 
 

@@ -128,6 +128,10 @@ async def _attempt(client: Client, wanted: Start) -> None:
             return
         await _forget(client, wanted.run_id)
         raise Refusal(error.cause.message) from None
+    finally:
+        # The SDK keeps an error in a future besides, and asyncio prints with its trace what nobody takes from one.
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(operation.workflow_handle(), PAUSE_SECONDS)
 
 
 async def _was_accepted(client: Client, wanted: Start) -> bool:
