@@ -62,7 +62,7 @@ def entry() -> NoReturn:
         # Whoever presses ^C while modules are loaded need not see the trace of an import.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_what_is_closed()
-    from sagaflow_mcp import cli_parser, processes, records, terminal  # noqa: F401, PLC0415 - as said above
+    from sagaflow_mcp import cli_parser, processes, records  # noqa: F401, PLC0415 - as said above
 
     if "_ARGCOMPLETE" in os.environ:
         from sagaflow_mcp import cli_completion  # noqa: PLC0415 - no other command line needs it
@@ -108,12 +108,12 @@ def _open_what_is_closed() -> None:
 
 def _complain(sentence: str, status: int) -> int:
     """`status`, once `sentence` is on standard error, if anybody reads that."""
-    from sagaflow_mcp import records, terminal  # noqa: PLC0415 - as said above
+    from sagaflow_mcp import records  # noqa: PLC0415 - as said above
 
     line = records.one_line(f"sagaflow: {sentence}", records.SENTENCE_LIMIT)
     with contextlib.suppress(OSError):
-        terminal.Screen(sys.stderr, os.environ).show(line)
-        sys.stderr.flush()
+        # Not broken at the terminal's width: there may be a command in it, to be copied.
+        print(line, file=sys.stderr, flush=True)
     return status
 
 

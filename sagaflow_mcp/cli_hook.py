@@ -71,9 +71,9 @@ def _ask(question: str, *, yes: bool) -> None:
         return
     if not (terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)):
         raise Refusal("there is no terminal to ask whether Claude Code's settings may be changed; --yes says so")
-    # On standard error: standard output is for what the command has to say, which may be JSON.
-    terminal.Screen(sys.stderr, os.environ).show(f"{question} [y/N]")
     try:
+        # On standard error: standard output is for what the command has to say, which may be JSON.
+        terminal.Screen(sys.stderr, os.environ).show(f"{question} [y/N]", end=" ")
         answer = sys.stdin.readline()
     except KeyboardInterrupt:
         raise KeyboardInterrupt("nothing was changed") from None

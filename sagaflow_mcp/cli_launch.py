@@ -51,9 +51,8 @@ async def _launch(settings: Settings, request: launch.Request, wait: bool, as_js
         if as_json:
             _print_json(found)
         elif found.state == "RUNNING":
-            screen = terminal.Screen(sys.stdout, os.environ)
-            screen.show(begun)
-            screen.show(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
+            print(begun)
+            print(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
         else:
             _print_result(found.result)
         return 0

@@ -69,10 +69,11 @@ class Screen:
         self.can_change = self.is_terminal and environ.get("TERM", "dumb") not in {"", "dumb"}
         """Whether a line that was written can be written over."""
 
-    def show(self, line: str) -> None:
+    def show(self, line: str, end: str = "\n") -> None:
         """Write `line`, on a terminal broken at spaces where it is too long."""
         if self._stream is not None:
-            print(broken(line, self._columns()) if self.is_terminal else line, file=self._stream)
+            text = broken(line, self._columns()) if self.is_terminal else line
+            print(text, end=end, file=self._stream, flush=not end.endswith("\n"))
 
     def change(self, line: str) -> None:
         """Put the beginning of `line`, as much as fits, in place of what was put there last; empty clears it."""

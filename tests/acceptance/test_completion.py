@@ -1,0 +1,118 @@
+"""Completion in a shell: the real bash, with the script that we print, and what the other shells are told."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagaflow_mcp import inbox, records
+from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests.acceptance import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOSTILE = "\x1b[31mred\n$(touch owned) `touch owned`"
+
+
+@pytest.fixture(scope="module")
+def sagaflow() -> Iterator[LocalSagaflow]:
+    """A user with a run, two results, and a skill of their own beside a broken one."""
+    with LocalSagaflow() as local:
+        local.model.add(Rule(reply="STRUCTURED_OUTPUT_START\nGREETING|hello\nSTRUCTURED_OUTPUT_END"))
+        local.wait(local.launch("hello-world", run_id="greeting-1", name="alice"))
+        note = records.Entry("noted-1~1", "noted-1", "x", "NOTE", HOSTILE, records.now())
+        inbox.deliver(local.settings.home, note)
+        bundled = tools.ROOT / "skills" / "hello-world"
+        for name in ("greet", "broken"):
+            folder = local.folder / ".claude" / "skills" / name
+            folder.mkdir(parents=True)
+            text = bundled.joinpath("__init__.py").read_text(encoding="utf-8") if name == "greet" else "("
+            folder.joinpath("__init__.py").write_text(text, encoding="utf-8")
+            folder.joinpath("SKILL.md").write_text(f"---\ndescription: {HOSTILE!r}\n---\n", encoding="utf-8")
+        yield local
+
+
+def completed(local: LocalSagaflow, line: str) -> list[str]:
+    """What bash offers at the end of `line` when Tab is pressed."""
+    words = line.split(" ")
+    script = f"""
+        eval "$(sagaflow completion bash)"
+        COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)} COMP_TYPE=9 COMP_CWORD={len(words) - 1}
+        COMP_WORDS=({" ".join(map(shlex.quote, words))})
+        complete -p sagaflow >/dev/null && _python_argcomplete sagaflow
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    environ = {**local.environment(), "PATH": tools.path()}
+    done = tools.run(["bash", "--norc", "-c", script], env=environ, cwd=local.folder)
+    assert done.stderr == ""
+    return sorted(word.strip() for word in done.stdout.splitlines() if word.strip())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sagaflow in", ["inbox"]),
+        ("sagaflow engine ", ["logs", "status", "stop"]),
+        ("sagaflow show ", ["greeting-1"]),
+        ("sagaflow show no", []),
+        ("sagaflow dismiss ", ["greeting-1", "noted-1"]),
+        ("sagaflow launch ", ["greet", "hello-world"]),
+        ("sagaflow launch hello-world --n", ["--name"]),
+        ("sagaflow launch --await hello-world --n", ["--name"]),
+        ("sagaflow launch greet --n", []),
+        ("sagaflow runs --status T", ["TERMINATED", "TIMED_OUT"]),
+        ("sagaflow inbox ", ["--all", "--help", "--json", "--limit"]),
+        ("sagaflow inbox --limit ", []),
+        ("sagaflow completion ", ["bash", "fish", "zsh"]),
+        ("sagaflow 'unfinished", []),
+    ],
+)
+def test_a_press_of_tab_offers_what_can_come(sagaflow: LocalSagaflow, line: str, words: list[str]) -> None:
+    """Runs, skills and the parameters that a launch has shown are those of the moment; files are not offered."""
+    assert completed(sagaflow, line) == words
+
+
+def asked(environ: dict[str, str], cwd: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """What a command answers whose shell, such as fish, shows a word with what it means."""
+    more = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_DFS": "\t", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SHELL": "fish"}
+    environ = {**environ, **more, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    return subprocess.run(
+        ["bash", "-c", f"{shlex.quote(str(tools.COMMANDS / 'sagaflow'))} 8>&1 >/dev/null"],
+        env=environ,
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def test_what_a_word_means_is_a_short_harmless_line(sagaflow: LocalSagaflow) -> None:
+    """It may come from a model."""
+    done = asked(sagaflow.environment(), sagaflow.folder, "sagaflow dismiss ")
+    said = dict(line.split("\t") for line in done.stdout.splitlines())
+    assert said == {"greeting-1": "DONE hello", "noted-1": "NOTE red $(touch owned) `touch owned`"}
+    assert not (sagaflow.folder / "owned").exists()
+
+
+@pytest.mark.parametrize("line", ["sagaflow show ", "sagaflow dismiss ", "sagaflow launch ", "sagaflow launch x --"])
+def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, line: str) -> None:
+    """Looking for words changes nothing."""
+    environ = {"PATH": tools.path(), "HOME": str(tmp_path), "SAGAFLOW_HOME": str(tmp_path / "home")}
+    done = asked(environ, tmp_path, line)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_script_for_each_shell(shell: str, tmp_path: Path) -> None:
+    """It is for the command by its name, wherever that is installed."""
+    environ = {"PATH": tools.path(), "HOME": str(tmp_path)}
+    script = tools.run(["sagaflow", "completion", shell], env=environ, cwd=tmp_path).stdout
+    assert "sagaflow" in script
+    assert str(Path(tools.COMMANDS)) not in script
+    assert ("compdef" in script) == (shell in {"bash", "zsh"})

@@ -1,0 +1,119 @@
+"""What `--json` prints: the fields that the page on them tells, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagaflow_mcp import json_fields
+from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests.acceptance import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMANDS = [
+    "launch hello-world --name alice --id one --await",
+    "launch hello-world --name bob --id two",
+    "show two",
+    "show one",
+    "runs --limit 1",
+    "inbox",
+    "skills list",
+    "doctor",
+    "engine status",
+    "engine logs",
+    "worker status",
+    "hook status",
+    "hook install --yes",
+    "hook uninstall --yes",
+    "dismiss one",
+    "engine stop",
+]
+"""Every command that has JSON, in an order in which each has something to say."""
+
+
+@pytest.fixture(scope="module")
+def sagaflow() -> Iterator[LocalSagaflow]:
+    """A Sagaflow in which alice is greeted and bob is not yet."""
+    with LocalSagaflow() as local:
+        reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
+        local.model.add(Rule(match="Please greet bob", hold="gate"), Rule(match=r"Please greet (\w+)", reply=reply))
+        yield local
+
+
+def carried_out(local: LocalSagaflow, command: str) -> subprocess.CompletedProcess[str]:
+    """What `sagaflow COMMAND --json` does."""
+    words = [str(tools.COMMANDS / "sagaflow"), *command.split(), "--json"]
+    return subprocess.run(
+        words, env=local.environment(), cwd=local.folder, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
+
+
+def places(value: Any, at: str = "") -> set[str]:
+    """Where in `value` there is something, as jq writes it."""
+    if isinstance(value, dict):
+        return {place for name, inner in value.items() for place in places(inner, f"{at}.{name}")}
+    if isinstance(value, list):
+        return {place for inner in value for place in places(inner, f"{at}[]")} or {f"{at}[]"}
+    return {at}
+
+
+def test_the_page_tells_what_is_printed(sagaflow: LocalSagaflow) -> None:
+    """Each command prints one value with exactly those fields."""
+    told = set()
+    for command in COMMANDS:
+        done = carried_out(sagaflow, command)
+        assert done.stderr == "", command
+        name = next(each for each in json_fields.FIELDS if f"{command} ".startswith(f"{each} "))
+        assert places(json.loads(done.stdout)) == set(json_fields.FIELDS[name]), command
+        told.add(name)
+    assert told == json_fields.FIELDS.keys()
+
+
+@pytest.mark.parametrize("command", ["engine status", "worker status"])
+def test_what_does_not_run_is_null(sagaflow: LocalSagaflow, command: str) -> None:
+    """With exit code 1."""
+    assert carried_out(sagaflow, "engine stop").returncode == 0
+    done = carried_out(sagaflow, command)
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (1, None, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "out"),
+    [
+        ("launch nothing", 1, None),
+        ("launch hello-world --nme x", 1, None),
+        ("launch", 2, None),
+        ("show nothing", 1, None),
+        ("runs --status ready", 2, None),
+        ("inbox --limit 0", 2, None),
+        ("dismiss", 2, None),
+        ("dismiss nothing", 1, {"dismissed": [], "not_found": ["nothing"]}),
+        ("hook install", 1, None),
+        ("demo", 2, None),
+        ("lunch", 2, None),
+    ],
+)
+def test_a_refusal_is_the_same_sentence_with_json(
+    sagaflow: LocalSagaflow, command: str, status: int, out: object
+) -> None:
+    """On standard error; standard output has nothing, or the whole value."""
+    done = carried_out(sagaflow, command)
+    assert done.returncode == status
+    assert done.stderr.startswith("sagaflow: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert (json.loads(done.stdout) if done.stdout else None) == out
+
+
+def test_a_run_that_ended_badly_is_printed_whole(sagaflow: LocalSagaflow) -> None:
+    """And the sentence on how it ended is on standard error."""
+    done = carried_out(sagaflow, "launch hello-world --name bob --id late --execution-timeout 0.5 --await")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert found["state"] == "TIMED_OUT"
+    assert places(found) == set(json_fields.FIELDS["launch"])
+    assert done.stderr.startswith("sagaflow: late TIMED_OUT: ")
