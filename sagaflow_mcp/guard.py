@@ -29,8 +29,8 @@ class Guarded(NamedTuple):
     """What is compared of a value, in a process with a working folder and a user's folder."""
     default: str = ""
     """What counts where the user has chosen nothing."""
-    aliases: tuple[str, ...] = ()
-    """Other names under which it reaches us."""
+    option: str = ""
+    """The plugin's setting that stands for it, as in `plugin_options`."""
     is_list: bool = False
     """Whether the setting holds several values, separated by `:`."""
 
@@ -58,10 +58,10 @@ PROJECTS = "projects."
 
 GUARDED = (
     Guarded("HOME", "", _path),
-    Guarded("SAGAFLOW_HOME", PROJECTS + "home", _path, "~/.sagaflow", ("CLAUDE_PLUGIN_OPTION_HOME",), is_list=True),
+    Guarded("SAGAFLOW_HOME", PROJECTS + "home", _path, "~/.sagaflow", option="HOME", is_list=True),
     Guarded("SAGAFLOW_SERVER", PROJECTS + "server", _text),
     Guarded("SAGAFLOW_SKILLS_PATH", "skills.path", _paths, is_list=True),
-    Guarded("ANTHROPIC_BASE_URL", "models.base_url", _address, "https://api.anthropic.com"),
+    Guarded("ANTHROPIC_BASE_URL", "models.base_url", _address, "https://api.anthropic.com", option="BASE_URL"),
     Guarded("SAGAFLOW_CLAUDE", "claude.command", _path),
     Guarded("CLAUDE_CONFIG_DIR", "claude.config_dir", _path, "~/.claude"),
 )
@@ -163,7 +163,7 @@ def how_to_allow(claim: Claim, cure: str) -> str:
     import shlex  # noqa: PLC0415 - a hook that has nothing to refuse need not pay for it
 
     table, _, name = claim.setting.rpartition(".")
-    shown = _shown(claim.wanted) or "…"
+    shown = _shown(claim.wanted) or "VALUE"
     line = f"{name} = {json.dumps(shown, ensure_ascii=False)}"
     return cure.format(setting=claim.setting, quoted=shlex.quote(shown), line=line, table=table, config=claim.config)
 
@@ -187,7 +187,8 @@ def _claimed(environ: Mapping[str, str], folder: str) -> dict[str, tuple[str, bo
     for block in project_env.blocks(environ, folder):
         for each in GUARDED:
             value = environ.get(each.variable)
-            said = [block.values[name] for name in (each.variable, *each.aliases) if name in block.values]
+            names = (each.variable, project_env.OPTION + each.option)
+            said = [block.values[name] for name in names if name in block.values]
             if not value or not (value in said or None in said or _may_say(block, each.variable, value)):
                 continue
             known = found.get(each.variable)

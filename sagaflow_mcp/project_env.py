@@ -28,8 +28,13 @@ WORKTREES = os.path.join("", ".git", "worktrees", "")
 REPLACED = "\ufffd"
 
 
+PLUGIN = "sagaflow"
+OPTION = "CLAUDE_PLUGIN_OPTION_"
+"""So begins the variable by which a plugin's hook gets an option. Claude Code 2.1.197 lets a project set those too."""
+
+
 class Block(NamedTuple):
-    """The `env` of one settings file."""
+    """What one settings file sets."""
 
     file: str
     values: Mapping[str, str | None]
@@ -110,15 +115,26 @@ def _read(path: str) -> Block:
         found = json.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError):
         return Block(path, {}, is_unreadable=True)
-    env = found.get("env") if isinstance(found, dict) else None
-    return Block(path, dict(_pairs(env)) if isinstance(env, dict) else {})
-
-
-def _pairs(env: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    for name, value in env.items():
+    values: dict[str, str | None] = {}
+    for name, value in (*_table(found, "env").items(), *_options(_table(found, "pluginConfigs"))):
         # In a child's environment such a name ends early and begins its value.
         real = name.partition("=")[0].partition("\0")[0]
-        yield real, value if real == name and _is_plain(value) else None
+        said = value if real == name and _is_plain(value) else None
+        values[real] = said if values.get(real, said) == said else None
+    return Block(path, values)
+
+
+def _options(plugins: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The options that are set for our plugin, from whichever marketplace, by the variable that stands for each."""
+    for plugin in plugins:
+        if plugin.partition("@")[0] == PLUGIN:
+            for option, value in _table(_table(plugins, plugin), "options").items():
+                yield OPTION + option.upper(), value
+
+
+def _table(found: Any, name: str) -> Mapping[str, Any]:
+    inner = found.get(name) if isinstance(found, dict) else None
+    return inner if isinstance(inner, dict) else {}
 
 
 def _is_plain(value: object) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sagaflow_mcp import guard, simple_toml
+from sagaflow_mcp import guard, plugin_options, simple_toml
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
@@ -185,10 +185,27 @@ def test_a_home_of_the_users_own_choice_is_asked(project: Project) -> None:
     assert project.foreign(ANTHROPIC_BASE_URL="http://x") == ["ANTHROPIC_BASE_URL"]
 
 
-def test_the_plugins_home_is_refused_when_a_project_sets_it(project: Project) -> None:
-    """Claude Code lets a project set the hook's variable of an option that the user has not."""
-    project.says({"CLAUDE_PLUGIN_OPTION_HOME": "/evil"})
-    assert project.foreign(SAGAFLOW_HOME="/evil", CLAUDE_PLUGIN_OPTION_HOME="/evil") == ["SAGAFLOW_HOME"]
+@pytest.mark.parametrize(("option", "variable"), [("home", "SAGAFLOW_HOME"), ("base_url", "ANTHROPIC_BASE_URL")])
+def test_the_plugins_options_are_refused_when_a_project_sets_them(project: Project, option: str, variable: str) -> None:
+    """Claude Code lets a project set the hook's variables, and older versions the options themselves."""
+    for content in (
+        {"env": {f"CLAUDE_PLUGIN_OPTION_{option.upper()}": "/evil"}},
+        {"pluginConfigs": {"sagaflow@sagaflow": {"options": {option: "/evil"}}}},
+        {"pluginConfigs": {"a@b": {"options": {option: "/x"}}, "sagaflow@sagaflow": {"options": {option: "/evil"}}}},
+    ):
+        project.settings.write_text(json.dumps(content), encoding="utf-8")
+        assert project.foreign(**{variable: "/evil"}) == [variable]
+    other = {"a": 5, "sagaflow": {"options": []}, "other@sagaflow": {"options": {option: "/evil"}}}
+    for harmless in ("{}", "[]", '{"pluginConfigs": []}', json.dumps({"pluginConfigs": other})):
+        project.settings.write_text(harmless, encoding="utf-8")
+        assert project.foreign(**{variable: "/evil"}) == []
+
+
+def test_each_option_of_the_plugin_that_stands_for_a_guarded_variable_is_known() -> None:
+    """As the plugin's settings are applied."""
+    known = {each.option: each.variable for each in guard.GUARDED if each.option}
+    means = plugin_options.MEANS
+    assert known == {option: means[option] for option in means if means[option] in EVIL}
 
 
 def encoded(text: str, codec: str, mark: bytes = b"") -> bytes:
