@@ -37,15 +37,13 @@ class Connection:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Further arguments for `Client.connect`: key, certificates, metadata."""
 
+    label: str = own_temporal.EMBEDDED
+    """Which server it is, as `own_temporal.label` says it."""
+
     @property
     def is_own(self) -> bool:
         """Whether the server is the user's own, and so may belong to others as well."""
-        return bool(self.source)
-
-    @property
-    def name(self) -> str:
-        """What runs that were started through it note down, to be told from those on another server."""
-        return f"{self.address} {self.namespace}" if self.is_own else own_temporal.EMBEDDED
+        return self.label != own_temporal.EMBEDDED
 
 
 def own(settings: Settings) -> Connection | None:
@@ -75,7 +73,7 @@ def own(settings: Settings) -> Connection | None:
     options: dict[str, Any] = {**replace(profile, tls=tls).to_client_connect_config()}
     for given_apart in ("target_host", "namespace"):
         options.pop(given_apart, None)
-    return Connection(address, profile.namespace or "default", source, options)
+    return Connection(address, profile.namespace or "default", source, options, own_temporal.label(table))
 
 
 def _api_key(table: Mapping[str, Any], environ: Mapping[str, str], source: str) -> str | None:

@@ -151,7 +151,7 @@ def _temporal(settings: Settings, _face: Face) -> Iterator[Check]:
     cure = f"an engine that is off for longer loses endings: `{raise_it}`"
     is_short = timedelta() < kept_there < SHORT_RETENTION
     yield Check("temporal", "warn" if is_short else "ok", finding, cure if is_short else "")
-    yield from _stranded(settings, server.name)
+    yield from _stranded(settings, server.label)
 
 
 async def _retention(settings: Settings, server: Connection) -> timedelta:
@@ -161,7 +161,7 @@ async def _retention(settings: Settings, server: Connection) -> timedelta:
 
 
 def _stranded(settings: Settings, server: str) -> Iterator[Check]:
-    """The open runs on another server than the one called `server`."""
+    """The open runs on another server than the one with the label `server`."""
     home = settings.home
     about = {run_id: artifacts.read_json(Path(home.run(run_id), "run.json")) or {} for run_id in markers.run_ids(home)}
     elsewhere = sorted(run_id for run_id, each in about.items() if each.get("temporal", server) != server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -151,7 +152,7 @@ def ready(
     while (left := deadline - time.monotonic()) > 0:
         found = ensure(home, deadline_seconds=left, program=program, environ=environ)
         if _uses_another_server(found, environ or {}):
-            _leave_server(home, markers.run_ids(home) - {run_id})
+            _leave_server(home, str(found.get("temporal")), run_id)
             continue
         try:
             answer = request(home, message, max(deadline - time.monotonic(), LOOK_SECONDS))
@@ -172,14 +173,29 @@ def _uses_another_server(status: dict[str, Any], environ: Mapping[str, str]) -> 
     return wanted is not None and status.get("temporal") != wanted
 
 
-def _leave_server(home: Home, open_runs: set[str]) -> None:
-    """Stop an engine that uses another Temporal server than `config.toml` now names; Failure if it is needed there."""
-    if open_runs:
+def _leave_server(home: Home, server: str, launching: str) -> None:
+    """Stop an engine that uses `server`, which `config.toml` no longer names; Failure if open runs need it there.
+
+    The run `launching` does not: its launch waits for this.
+    """
+    count = sum(_is_on(home, each, server) for each in markers.run_ids(home) - {launching})
+    if count:
+        runs = "1 open run is" if count == 1 else f"{count} open runs are"
         raise Failure(
-            f"{len(open_runs)} runs are open on the Temporal server that the engine was started with, but "
-            f"{home.config!r} names another: that one is used once they have ended"
+            f"{runs} on the Temporal server that the engine was started with, but {home.config!r} names another: it is "
+            "used once no run is open"
         )
     stop(home, "config.toml names another Temporal server")
+
+
+def _is_on(home: Home, run_id: str, server: str) -> bool:
+    """Whether the run `run_id` was started on `server`, as far as its files tell."""
+    try:
+        with open(os.path.join(home.run(run_id), "run.json"), encoding="utf-8") as file:
+            about = json.load(file)
+    except (OSError, ValueError):
+        return True
+    return not isinstance(about, dict) or about.get("temporal", server) == server
 
 
 def stop(home: Home, reason: str = "asked to") -> bool:

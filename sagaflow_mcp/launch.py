@@ -198,7 +198,7 @@ def _arguments_hash(request: Request) -> str:
 
 
 async def _own_server(settings: Settings, run_id: str | None) -> tuple[str, Client | None]:
-    """The name of the Temporal server, and a client where it is the user's own.
+    """The label of the Temporal server, and a client where it is the user's own.
 
     Asked before anything is written or started: then a server that cannot be used is all that there is to tell.
     """
@@ -212,7 +212,7 @@ async def _own_server(settings: Settings, run_id: str | None) -> tuple[str, Clie
     client = await temporal.connect(settings.home, server)
     if run_id is not None:
         await starting.refuse_taken(client, run_id, keys.KeyRing.of(settings.home).home_id)
-    return server.name, client
+    return server.label, client
 
 
 def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) -> bool:

@@ -69,7 +69,7 @@ class Overdue(NamedTuple):
 
 
 class OpenRuns:
-    """Looks after the open runs of `home` on the Temporal server that goes by the name `server`."""
+    """Looks after the open runs of `home` on the Temporal server with the label `server`."""
 
     def __init__(self, client: Client, home: Home, home_id: str, server: str = own_temporal.EMBEDDED) -> None:
         self._client = client

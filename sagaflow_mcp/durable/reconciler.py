@@ -95,7 +95,7 @@ class Reconciler:
         self._state = Path(self._home.engine) / "reconciler.json"
         self._watermark = _read_watermark(self._state)
         self._server = server
-        self._open_runs = OpenRuns(client, self._home, home_id, server.name)
+        self._open_runs = OpenRuns(client, self._home, home_id, server.label)
         self._wake = asyncio.Event()
         self._busy = 0
         self.open_runs = 0

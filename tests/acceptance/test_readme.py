@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sagaflow_mcp import connection
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import tools
@@ -57,6 +58,12 @@ GREETING = {"sagaflow launch greet --name bob --await": "hi bob"}
 
 INSPECTING = {"npx @modelcontextprotocol/inspector@2.12.0 --cli sagaflow-mcp --method tools/list": "launch_workflow"}
 
+LOOKING = {
+    'temporal workflow list --address "$ADDRESS"': "HelloWorld",
+    'temporal workflow show --address "$ADDRESS" --workflow-id "$RUN"': "WorkflowExecutionCompleted",
+}
+"""With the server's address and a run's id in variables."""
+
 INSTALL_SECONDS = 400
 COMMAND_SECONDS = 90
 
@@ -81,7 +88,7 @@ def first_skill(folder: Path) -> Path:
 def test_each_command_is_run_by_a_test_here() -> None:
     """A command that is new in the README needs a place above."""
     commands = [line for block in blocks("sh") for line in block.splitlines()]
-    assert commands == [*INSTALLING, *HOOKING, *LAUNCHING, *GREETING, *INSPECTING, *CONFIGURING]
+    assert commands == [*INSTALLING, *HOOKING, *LAUNCHING, *GREETING, *INSPECTING, *CONFIGURING, *LOOKING]
 
 
 def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> None:
@@ -120,6 +127,21 @@ def test_the_commands_in_a_shell_work() -> None:
             shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
             assert said in shown
             assert "--await" not in command or shown.splitlines()[-1] == said
+
+
+def test_temporals_own_commands_show_a_run_of_the_embedded_server() -> None:
+    """By the address that the engine's status names, and with its content sealed."""
+    with LocalSagaflow() as local:
+        local.model.add(Rule(match="Please greet", reply="STRUCTURED_OUTPUT_START\nGREETING|hi\nSTRUCTURED_OUTPUT_END"))
+        run = local.wait(local.launch("hello-world", name="alice"))
+        environment = {**local.environment(), "PATH": tools.path(), "RUN": run.run_id}
+        shown = tools.run("sagaflow engine status", env=environment).stdout
+        (environment["ADDRESS"],) = re.findall(r"^server .*address (\S+)$", shown, re.MULTILINE)
+        for command, said in LOOKING.items():
+            shown = tools.run(command, env=environment, seconds=COMMAND_SECONDS).stdout
+            assert said in shown
+            assert run.run_id in shown or "show" in command
+            assert "alice" not in shown
 
 
 def test_the_other_ways_to_give_arguments_work() -> None:
@@ -164,11 +186,15 @@ def test_the_first_skill_passes_its_own_test(tmp_path: Path) -> None:
 
 def test_the_configuration_is_understood(tmp_path: Path) -> None:
     """Each setting that the README shows has an effect."""
-    (text,) = blocks("toml")
+    text, own = blocks("toml")
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    home.joinpath("config.toml").write_text(text, encoding="utf-8")
-    settings = Settings.load({"SAGAFLOW_HOME": str(home)})
+    home.joinpath("config.toml").write_text(f"{text}{own}", encoding="utf-8")
+    settings = Settings.load({"SAGAFLOW_HOME": str(home), "TEMPORAL_API_KEY": "k"})
+    server = connection.own(settings)
+    assert server is not None
+    assert (server.address, server.namespace) == ("your-namespace.a1b2c.tmprl.cloud:7233", "your-namespace.a1b2c")
+    assert server.options == {"api_key": "k", "tls": True}
     shown = tomllib.loads(text)
     assert settings.notify == shown["inbox"]["notify"]
     assert settings.idle_seconds == shown["engine"]["idle_seconds"]

@@ -335,24 +335,33 @@ def test_a_key_that_is_no_longer_good_can_be_replaced_while_runs_are_open(
         assert [entry.status for entry in local.inbox()] == ["DONE"]
 
 
-def test_another_server_in_the_config_is_used_once_no_run_is_open(server: DevServer) -> None:
-    """Until then a launch says why not; afterwards the engine is replaced."""
+def test_another_server_in_the_config_is_used_once_the_engine_is_not_needed_on_the_first(server: DevServer) -> None:
+    """Until then a launch says why not. A run that was left on the first goes on when that is named again."""
     with sagaflow(in_the_clear(server)) as local:
         local.model.add(Rule(match="Be patient", reply="patience", hold="on"))
         run_id = local.launch("patient", how="ask")
         write(local, "")
         local.settings = Settings.load(local.environment())
-        with pytest.raises(Failure, match="1 runs are open on the Temporal server that the engine was started with"):
+        with pytest.raises(Failure, match="1 open run is on the Temporal server that the engine was started with"):
             local.launch("endings", how="return")
-        (warned,) = [each for each in doctor.examine(local.environment(), doctor.CLI) if each.name == "runs"]
-        assert run_id in warned.finding
-        assert server.address in warned.finding
         local.model.wait_for_requests(1, seconds=LIMIT)
-        local.model.release("on")
-        assert local.wait(run_id).state == "DONE"
+
+        engine_client.stop(local.settings.home)
         assert local.wait(local.launch("endings", how="return")).state == "DONE"
         assert status(local)["temporal"] == "embedded"
         assert processes.Place(local.settings.home.engine, "server").alive()
+        warned = check(local, "runs")
+        assert run_id in warned.finding
+        assert server.address in warned.finding
+
+        write(local, in_the_clear(server))
+        local.settings = Settings.load(local.environment())
+        assert local.wait(local.launch("endings", how="return")).state == "DONE"
+        assert not processes.Place(local.settings.home.engine, "server").alive()
+        local.model.wait_for_requests(2, seconds=LIMIT)
+        local.model.release("on")
+        assert local.wait(run_id).state == "DONE"
+        assert len(local.inbox()) == 3
 
 
 def test_an_address_in_the_environment_alone_is_not_used(server: DevServer) -> None:
@@ -390,9 +399,9 @@ def test_a_run_on_another_server_is_not_taken_for_one_that_never_started(server:
             marker = records.OpenRun(run_id, "endings", "0" * 64, "", old, "")
             artifacts.write_json(prepared(home.run(run_id)) / "run.json", {"temporal": name})
             client = await temporal.connect(home, own)
-            looked = OpenRuns(client, home, keys.KeyRing.of(home).home_id, own.name)
+            looked = OpenRuns(client, home, keys.KeyRing.of(home).home_id, own.label)
             found = await looked.overdue(marker, datetime.now(UTC))
             return found is not None and found.never_started
 
-        assert anyio.run(overdue, own.name)
+        assert anyio.run(overdue, own.label)
         assert not anyio.run(overdue, "elsewhere:7233 default")
