@@ -54,7 +54,7 @@ class Settings:
         """The name under which the plugin is enabled, such as `sagaflow@sagaflow`; empty when it is not."""
         plugins = self._content.get("enabledPlugins")
         named = plugins.items() if isinstance(plugins, dict) else ()
-        return next((name for name, on in named if name.startswith("sagaflow@") and on is True), "")
+        return next((name for name, on in named if name.startswith("sagaflow@") and on not in (None, False)), "")
 
     @property
     def hooks_off(self) -> bool:

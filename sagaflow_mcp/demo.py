@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sagaflow_mcp import engine_client, following, inbox, launch, wording
+from sagaflow_mcp import engine_client, following, inbox, launch, terminal, wording
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.settings import Settings, without_ours
 from sagaflow_mcp.testing import OfflineMessagesApi, Rule
@@ -115,15 +116,18 @@ async def _show(settings: Settings, api: OfflineMessagesApi, interrupted: Callab
     calls = len(api.requests)
     say(f"Model calls: {calls}, for 3 steps and 1 kill. The finished step was not called, or paid for, again.")
     say("The inbox, as your next Claude Code session would see it:")
+    screen = terminal.Screen(sys.stdout, os.environ)
     for entry in inbox.unread(settings.home):
-        print(f"        {wording.entry(entry)}")
+        screen.show(f"        {wording.entry(entry, screen.paint)}")
 
 
 def _clock() -> Callable[[str], None]:
     began = time.monotonic()
+    screen = terminal.Screen(sys.stdout, os.environ)
 
     def say(text: str) -> None:
-        print(f"{time.monotonic() - began:5.1f}s  {text}", flush=True)
+        screen.show(f"{time.monotonic() - began:5.1f}s  {text}")
+        sys.stdout.flush()
 
     return say
 

@@ -285,6 +285,7 @@ def test_what_may_not_be_written_is_left_alone(readable_by_its_owner_only: Path,
     [
         ({"sagaflow@sagaflow": True}, "sagaflow@sagaflow"),
         ({"other@x": True, "sagaflow@elsewhere": True}, "sagaflow@elsewhere"),
+        ({"sagaflow@sagaflow": ["1.2"]}, "sagaflow@sagaflow"),
         ({"sagaflow@sagaflow": False}, ""),
         ({"sagaflow-extras@sagaflow": True}, ""),
         ([], ""),
