@@ -18,6 +18,8 @@ class Parser(argparse.ArgumentParser):
     """The grammar of a command, with those of the commands below it."""
 
     commands: Mapping[str, Parser] = {}
+    is_incomplete = False
+    """Whether it does nothing by itself: one of `commands` has to follow."""
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line."""
@@ -27,6 +29,7 @@ class Parser(argparse.ArgumentParser):
         """Where the commands below this one are added; which one it is will be in the option `dest`."""
         group = self.add_subparsers(dest=dest, metavar="COMMAND", required=required, parser_class=Parser)
         self.commands = group.choices
+        self.is_incomplete = required
         return group
 
 
@@ -53,7 +56,7 @@ def completed(parser: Parser, words: Sequence[str]) -> list[str]:
     depth = len(found.prog.split()) - 1
     if found.commands and asked[depth:] and not asked[depth].startswith("-"):
         raise UsageRefusal(_unknown(parser, found, asked[depth]))
-    wants_help = asked is not words or (bool(found.commands) and len(asked) == depth)
+    wants_help = asked is not words or (found.is_incomplete and len(asked) == depth)
     return [*found.prog.split()[1:], "--help"] if wants_help else list(words)
 
 

@@ -99,12 +99,13 @@ def _tls_table(table: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _config_file(table: Mapping[str, Any], folder: Path, environ: Mapping[str, str]) -> Path:
-    """Temporal's own configuration file: the one that is named, else where its `temporal` command keeps it."""
+    """Temporal's own configuration file: the one that is named, else where its `temporal` command has it by default."""
     if "config_file" in table:
         return folder / Path(table["config_file"]).expanduser()
     home = Path(environ.get("HOME") or Path.home())
+    # Not XDG_CONFIG_HOME, which a project may have set: it would choose the server.
     base = home / "Library/Application Support" if sys.platform == "darwin" else home / ".config"
-    return Path(environ.get("XDG_CONFIG_HOME") or base) / "temporalio" / "temporal.toml"
+    return base / "temporalio" / "temporal.toml"
 
 
 def _profile(name: str, path: Path) -> ClientConfigProfile:

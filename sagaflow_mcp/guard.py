@@ -175,6 +175,21 @@ def without(environ: Mapping[str, str], unwanted: Collection[Claim]) -> dict[str
     return {**kept, "HOME": _home_of_account()} if "HOME" in names else kept
 
 
+def for_all_projects(environ: Mapping[str, str], folder: str = "") -> dict[str, str]:
+    """`environ` for a process that works for the user's other projects too: without what this one's settings have set.
+
+    A `PYTHONPATH` or a proxy of one project is none of the others' business. `PATH` stays, without which nothing is
+    found. Never raises.
+    """
+    set_here = {
+        name
+        for block in project_env.blocks(environ, folder or _working_folder())
+        for name, value in block.values.items()
+        if value is None or environ.get(name) == value
+    }
+    return {name: value for name, value in environ.items() if name not in set_here or name in {"HOME", "PATH"}}
+
+
 def remembered(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ`, which goes to a process that lives long, with what a project has set in it."""
     known = {each.variable: each.file for each in claims(environ) if each.is_certain}

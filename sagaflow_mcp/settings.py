@@ -77,14 +77,14 @@ class Settings:
         )
 
     def for_engine(self) -> dict[str, str]:
-        """The environment that an engine is started with."""
+        """The environment that an engine is started with, which serves the user's other projects too."""
         own = {
             "SAGAFLOW_HOME": self.home.root,
             "SAGAFLOW_IDLE_SECONDS": str(self.idle_seconds),
             own_temporal.VARIABLE: own_temporal.label(self.temporal),
             guard.CLAIMED: "",
         }
-        return {**self.environ, **own}
+        return {**guard.for_all_projects(self.environ), **own}
 
     def credentials(self) -> dict[str, str]:
         """The model credentials in the environment, by name; empty when there is neither a key nor a token."""

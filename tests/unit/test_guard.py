@@ -386,3 +386,12 @@ def test_a_python_without_a_toml_reader_reads_plain_lines_alike(tmp_path: Path, 
 def test_lines_inside_a_text_allow_nothing() -> None:
     """Without a reader that knows where a text ends, none of such a file counts."""
     assert simple_toml.texts('x = """\n[projects]\nhome = "/a"\n"""') == {}
+
+
+def test_an_engine_gets_nothing_that_one_project_has_set(project: Project) -> None:
+    """It works for the others too; what the user has set stays, and so does where programs are found."""
+    project.says({"PYTHONPATH": "./mine", "PATH": "/strange", "HTTPS_PROXY": "http://proxy", "LANG": "xx"})
+    more = {"PYTHONPATH": "./mine", "PATH": "/strange", "HTTPS_PROXY": "http://other", "MINE": "1"}
+    environ = {**project.environ, **more}
+    kept = guard.for_all_projects(environ, str(project.folder))
+    assert kept == {name: value for name, value in environ.items() if name != "PYTHONPATH"}

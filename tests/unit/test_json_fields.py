@@ -20,8 +20,7 @@ WITHOUT = {"demo", "worker run", "completion", "help"}
 def commands(parser: Parser) -> Iterator[Parser]:
     """Each command that does something."""
     for each in parser.commands.values():
-        # One that has commands below it can do something itself, as `config` does.
-        if not each.commands or "[--json]" in each.format_usage():
+        if not each.is_incomplete:
             yield each
         yield from commands(each)
 

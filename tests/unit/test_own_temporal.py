@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,15 +62,18 @@ def test_a_profile_is_the_same_as_what_it_has(home: Home, tmp_path: Path) -> Non
         'server_ca_cert_path = "files/authority.pem"\nclient_cert_path = "files/client.pem"\n'
         'client_key_path = "files/client.key"\n[TABLE.grpc_meta]\nx-tenant = "t"\n'
     )
-    folder = tmp_path / "temporalio"
-    folder.mkdir()
+    base = "Library/Application Support" if sys.platform == "darwin" else ".config"
+    folder = tmp_path / base / "temporalio"
+    folder.mkdir(parents=True)
+    up = "../" * len(folder.relative_to(tmp_path).parts)
     for path in (tmp_path / "own.toml", folder / "temporal.toml"):
         text = f"[TABLE]\n{table}".replace("TABLE", "profile.work")
-        path.write_text(text.replace("files/", "../files/" if path.parent == folder else "files/"), encoding="utf-8")
+        path.write_text(text.replace("files/", f"{up}files/" if path.parent == folder else "files/"), encoding="utf-8")
     direct = load(home, f"[TABLE]\n{table}".replace("TABLE", "temporal").replace("files/", f"{tmp_path}/files/"))
     named = load(home, f'[temporal]\nprofile = "work"\nconfig_file = "{tmp_path}/own.toml"\n')
     # What the environment says besides would have all prompts go where a project wants them.
-    there = load(home, '[temporal]\nprofile = "work"\n', XDG_CONFIG_HOME=str(tmp_path), TEMPORAL_ADDRESS="evil:1")
+    evil = {"XDG_CONFIG_HOME": "/evil", "TEMPORAL_ADDRESS": "evil:1"}
+    there = load(home, '[temporal]\nprofile = "work"\n', HOME=str(tmp_path), **evil)
     assert (direct.address, direct.namespace) == ("h:7233", "n")
     assert direct.options["api_key"] == "k"
     assert direct.options["tls"].client_cert == certificates.client.read_bytes()
