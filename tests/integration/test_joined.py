@@ -269,6 +269,7 @@ def written(step: context.StepContext, path: str) -> str:
     """What a skill gets back that writes to `path`, with that as the content."""
 
     async def write() -> str:
+        """Take the step."""
         context.enter(step)
         return await activities.write_artifact(activities.WriteArtifactInput(path, path))
 
