@@ -18,6 +18,12 @@ def claude() -> Path:
     return tools.npm_package(tools.CLAUDE_CODE) / "node_modules" / ".bin"
 
 
+@pytest.fixture(scope="module", params=[tools.CLAUDE_CODE, tools.OLDER_CLAUDE_CODE], ids=lambda package: package[1])
+def each_claude(request: pytest.FixtureRequest) -> Path:
+    """The same, of each generation: for what Claude Code does with the plugin, which is not the same in both."""
+    return tools.npm_package(request.param) / "node_modules" / ".bin"
+
+
 @pytest.fixture(scope="session")
 def inspector() -> Path:
     """The folder in which npm has installed the MCP Inspector."""

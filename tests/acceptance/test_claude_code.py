@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sagaflow_mcp import inbox, records
+from sagaflow_mcp import engine_client, inbox, markers, processes, records
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.records import Entry
 from sagaflow_mcp.testing import Rule, ToolUse
@@ -97,9 +97,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def claude_code(checkout: Path, claude: Path, tmp_path_factory: pytest.TempPathFactory) -> ClaudeCode:
+def claude_code(checkout: Path, each_claude: Path, tmp_path_factory: pytest.TempPathFactory) -> ClaudeCode:
     """Claude Code with the plugin installed from the checkout."""
-    found = ClaudeCode(tmp_path_factory.mktemp("claude"), claude)
+    found = ClaudeCode(tmp_path_factory.mktemp("claude"), each_claude)
     found.run("plugin", "marketplace", "add", str(checkout))
     found.run("plugin", "install", PLUGIN)
     return found
@@ -201,27 +201,44 @@ def test_the_inbox_is_listed(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -
     assert json.loads(result["content"]) == {"unread": 0, "entries": []}
 
 
-def test_the_first_use_installs_what_the_plugin_needs(
-    checkout: Path, claude: Path, sagaflow: LocalSagaflow, tmp_path: Path
+def test_the_plugin_from_its_first_use_to_its_last(
+    checkout: Path, each_claude: Path, sagaflow: LocalSagaflow, tmp_path: Path
 ) -> None:
-    """With pip and the lock files, while the first call waits; the next session finds it there."""
+    """With pip and the lock files it installs what it needs while the first call waits; the next session finds it.
+
+    Uninstalled while a run is open it leaves nothing running, and the run where it is.
+    """
     pip = {name: value for name, value in tools.pip_environment().items() if name.startswith("PIP_")}
-    fresh = ClaudeCode(tmp_path / "claude", claude, SAGAFLOW_SERVER="", **pip)
+    fresh = ClaudeCode(tmp_path / "claude", each_claude, SAGAFLOW_SERVER="", **pip)
     fresh.run("plugin", "marketplace", "add", str(checkout))
-    home = sagaflow.folder / "chosen"
-    fresh.run("plugin", "install", PLUGIN, "--config", f"home={home}")
+    home = Home(str(sagaflow.folder / "chosen"))
+    fresh.run("plugin", "install", PLUGIN, "--config", f"home={home.root}")
     before = sorted(checkout.rglob("*"))
-    look = ToolUse(name=f"{PREFIX}list_inbox")
-    sagaflow.model.add(Rule(match="Look into", tools=(look,), times=2), Rule(reply="understood"))
-    for prompt in ("Look into it first", "Look into it again"):
-        fresh.session(prompt, sagaflow)
-        (result,) = told(sagaflow, prompt)
-        assert not result.get("is_error"), result
-        assert json.loads(result["content"]) == {"unread": 0, "entries": []}
-    (environment,) = [path.parent for path in fresh.data.glob("venvs/*/.ok")]
-    assert environment.joinpath("bin", "sagaflow-mcp").exists()
-    assert home.joinpath("inbox").is_dir()
-    assert sorted(checkout.rglob("*")) == before
+    launch = ToolUse(name=f"{PREFIX}launch_workflow", input={"skill": "hello-world", "args": {"name": "alice"}})
+    sagaflow.model.add(
+        Rule(match="Please greet alice", hold="for ever"),
+        Rule(match="Begin at once", tools=(launch,), times=1),
+        Rule(match="Look into it", tools=(ToolUse(name=f"{PREFIX}list_inbox"),), times=1),
+        Rule(reply="understood"),
+    )
+    engine = processes.Place(home.engine, "engine")
+    try:
+        for prompt, said in (("Begin at once", "RUNNING"), ("Look into it", '"entries":[]')):
+            begun = fresh.session(prompt, sagaflow).event(type="system", subtype="init")
+            assert [server["status"] for server in begun["mcp_servers"]] == ["connected"]
+            (result,) = told(sagaflow, prompt)
+            assert not result.get("is_error"), result
+            assert said in result["content"]
+        (environment,) = [path.parent for path in fresh.data.glob("venvs/*/.ok")]
+        assert environment.joinpath("bin", "sagaflow-mcp").exists()
+        assert sorted(checkout.rglob("*")) == before
+        assert engine.alive()
+        fresh.run("plugin", "uninstall", PLUGIN)
+        assert not environment.exists()
+        assert engine.gone(LIMIT)
+        assert len(markers.run_ids(home)) == 1
+    finally:
+        engine_client.stop(home)
 
 
 def test_a_project_cannot_choose_for_the_user(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tomllib
 from typing import TYPE_CHECKING
 
 import anyio
@@ -61,6 +62,38 @@ async def test_a_python3_that_is_none_is_passed_over(mode: str, python3: str, tm
     with anyio.fail_after(LIMIT):
         async with Client(started, mode=mode, read_timeout_seconds=LIMIT) as client:
             assert "launch_workflow" in {tool.name for tool in (await client.list_tools()).tools}
+
+
+async def test_the_launcher_runs_on_the_oldest_python(mode: str, tmp_path: Path) -> None:
+    """Also what the system's own python3 may be."""
+    run = "import sys; sys.path.append(sys.argv[1]); from sagaflow_mcp import launcher; launcher.main()"
+    started = StdioServerParameters(
+        command=tools.oldest_python(),
+        args=["-I", "-S", "-B", "-W", "error", "-c", run, str(tools.ROOT)],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **tools.INSTALLED},
+        cwd=tmp_path,
+    )
+    with anyio.fail_after(LIMIT):
+        async with Client(started, mode=mode, read_timeout_seconds=LIMIT) as client:
+            assert "launch_workflow" in {tool.name for tool in (await client.list_tools()).tools}
+            result = await client.call_tool("list_inbox", {})
+            assert result.structured_content == {"unread": 0, "entries": []}
+
+
+def test_what_the_system_s_python_starts_is_loaded_by_the_oldest_one(tmp_path: Path) -> None:
+    """Not only parsed: a name that its standard library lacks would be found by a user."""
+    targets = tomllib.loads(tools.ROOT.joinpath("pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]
+    modules = [
+        path.removesuffix(".py").replace("/", ".")
+        for path in targets["per-file-target-version"]
+        if path.startswith("sagaflow_mcp/")
+    ]
+    assert "sagaflow_mcp.engine" in modules
+    load = (
+        "import sys, importlib; sys.path.append(sys.argv[1]); [importlib.import_module(each) for each in sys.argv[2:]]"
+    )
+    command = [tools.oldest_python(), "-I", "-S", "-B", "-W", "error", "-c", load, str(tools.ROOT), *modules]
+    assert tools.run(command, env={}, cwd=tmp_path).stdout == ""
 
 
 @pytest.mark.parametrize("shell", SHELLS)

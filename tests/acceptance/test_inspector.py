@@ -1,4 +1,4 @@
-"""The plugin's MCP server as the MCP Inspector sees it, by way of the launcher."""
+"""The MCP server as the MCP Inspector sees it, by way of the plugin's launcher and by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SERVER = ("sh", str(tools.ROOT / "sagaflow_mcp" / "front.sh"))
+SERVERS = {
+    "launcher": ("sh", str(tools.ROOT / "sagaflow_mcp" / "front.sh")),
+    "server": (str(tools.COMMANDS / "sagaflow-mcp"),),
+}
+WAYS = [("launcher", "modern"), ("launcher", "legacy"), ("server", "modern"), ("server", "legacy")]
+"""Each server in each generation of the protocol."""
+
 RUN_ID = "greeting"
 CONCURRENTLY = 3
 """Inspectors at the same time: each takes seconds to start."""
@@ -34,7 +40,7 @@ TOOL_CALLS: list[tuple[str, dict[str, Any], str]] = [
 class Inspect(Protocol):
     """The Inspector's command line."""
 
-    def __call__(self, method: str, *options: str, era: str = "modern") -> dict[str, Any]:
+    def __call__(self, way: tuple[str, str], method: str, *options: str) -> dict[str, Any]:
         """The result of one method."""
         ...
 
@@ -61,26 +67,40 @@ def inspect(local: LocalSagaflow, inspector: Path) -> Inspect:
     ]
     given = [word for each in ours for word in ("-e", each)]
 
-    def run(method: str, *options: str, era: str = "modern") -> dict[str, Any]:
-        words = ["--cli", *SERVER, *given, "--method", method, *options, "--protocol-era", era, "--format", "json"]
+    def run(way: tuple[str, str], method: str, *options: str) -> dict[str, Any]:
+        server, era = way
+        words = [
+            "--cli",
+            *SERVERS[server],
+            *given,
+            "--method",
+            method,
+            *options,
+            "--protocol-era",
+            era,
+            "--format",
+            "json",
+        ]
         found: dict[str, Any] = json.loads(tools.run([str(program), *words], env=environment).stdout)["result"]
         return found
 
     return run
 
 
-@pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_the_schemas_of_all_tools_are_portable(inspect: Inspect, era: str) -> None:
+def test_the_schemas_of_all_tools_are_portable(inspect: Inspect) -> None:
     """Strictly: whatever the Inspector has to say about a schema is a failure."""
-    listed = inspect("tools/list", "--strict", era=era)
-    assert {tool["name"] for tool in listed["tools"]} == {name for name, _, _ in TOOL_CALLS}
+    with ThreadPoolExecutor(CONCURRENTLY) as pool:
+        found = list(pool.map(lambda way: inspect(way, "tools/list", "--strict"), WAYS))
+    for listed in found:
+        assert {tool["name"] for tool in listed["tools"]} == {name for name, _, _ in TOOL_CALLS}
 
 
-def test_each_tool_answers(inspect: Inspect) -> None:
+@pytest.mark.parametrize("way", [("launcher", "modern"), ("server", "legacy")], ids="-".join)
+def test_each_tool_answers(inspect: Inspect, way: tuple[str, str]) -> None:
     """A launch under the id of a run that is done answers with its result."""
 
     def call(tool: str, arguments: dict[str, Any]) -> str:
-        return json.dumps(inspect("tools/call", "--tool-name", tool, "--tool-args-json", json.dumps(arguments)))
+        return json.dumps(inspect(way, "tools/call", "--tool-name", tool, "--tool-args-json", json.dumps(arguments)))
 
     with ThreadPoolExecutor(CONCURRENTLY) as pool:
         answers = [(pool.submit(call, tool, arguments), said) for tool, arguments, said in TOOL_CALLS]
@@ -88,14 +108,15 @@ def test_each_tool_answers(inspect: Inspect) -> None:
         assert said in answer.result()
 
 
-def test_the_resources_are_listed_and_read(inspect: Inspect) -> None:
+@pytest.mark.parametrize("way", [("launcher", "legacy"), ("server", "modern")], ids="-".join)
+def test_the_resources_are_listed_and_read(inspect: Inspect, way: tuple[str, str]) -> None:
     """The inbox, and a report through its template."""
     report = f"sagaflow://runs/{RUN_ID}/report"
     with ThreadPoolExecutor(CONCURRENTLY) as pool:
-        resources = pool.submit(inspect, "resources/list")
-        templates = pool.submit(inspect, "resources/templates/list")
-        inbox = pool.submit(inspect, "resources/read", "--uri", "sagaflow://inbox")
-        read = pool.submit(inspect, "resources/read", "--uri", report)
+        resources = pool.submit(inspect, way, "resources/list")
+        templates = pool.submit(inspect, way, "resources/templates/list")
+        inbox = pool.submit(inspect, way, "resources/read", "--uri", "sagaflow://inbox")
+        read = pool.submit(inspect, way, "resources/read", "--uri", report)
     assert [each["uri"] for each in resources.result()["resources"]] == ["sagaflow://inbox"]
     assert [each["uriTemplate"] for each in templates.result()["resourceTemplates"]] == [
         "sagaflow://runs/{run_id}/report"

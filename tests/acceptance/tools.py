@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -18,6 +19,9 @@ INSTALLED = {"SAGAFLOW_SERVER": shlex.quote(str(COMMANDS / "sagaflow-mcp"))}
 """Has the plugin use the environment of these tests, instead of building one of its own."""
 
 CLAUDE_CODE = ("@anthropic-ai/claude-code", "2.1.330")
+OLDER_CLAUDE_CODE = ("@anthropic-ai/claude-code", "2.1.197")
+"""The oldest that is supported. It speaks the older protocol, and copies a plugin that the newer one reads in place."""
+
 INSPECTOR = ("@modelcontextprotocol/inspector", "2.12.0")
 
 CACHE = ROOT / ".cache"
@@ -35,6 +39,19 @@ PIP_SETTINGS = (".config/pip/pip.conf", "Library/Application Support/pip/pip.con
 def path(*first: Path) -> str:
     """A `PATH` that begins with `first` and our own commands."""
     return os.pathsep.join([*map(str, first), str(COMMANDS), os.environ.get("PATH", os.defpath)])
+
+
+def oldest_python() -> str:
+    """A Python 3.9 of this machine, the oldest that launcher, hook and engine run on; this one where there is none."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", USER_HOME / ".pyenv"))
+    for candidate in (shutil.which("python3.9"), *pyenv.glob("versions/3.9.*/bin/python3.9")):
+        if candidate is not None:
+            # Asked, since pyenv has commands that only say where to get one.
+            command = [str(candidate), "-I", "-c", "import sys; print(sys.executable)"]
+            asked = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+            if asked.returncode == 0:
+                return asked.stdout.strip()
+    return sys.executable
 
 
 def npm_package(package: tuple[str, str]) -> Path:

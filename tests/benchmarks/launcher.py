@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 FRONT = ("sh", str(ROOT / "sagaflow_mcp" / "front.sh"))
 BARE = (sys.executable, str(Path(__file__).parent / "bare_server.py"))
 
+SHIM = "pyenv/shims"
+"""In the path of a `python3` that is pyenv's: a shell script that looks for the real one at each start."""
+
 CALLS = 200
 """Calls in a row, of which the median counts."""
 
@@ -74,6 +77,7 @@ def figures(rounds: int) -> list[Figure]:
     """All of them, against a bare `MCPServer`."""
     with tempfile.TemporaryDirectory() as folder:
         greeted = in_turns(rounds, ours=partial(_greeted, FRONT, folder), bare=partial(_greeted, BARE, folder))
+        shimmed = _shimmed(rounds, folder)
         listed = in_turns(rounds, ours=partial(_listed, FRONT, folder), bare=partial(_listed, BARE, folder))
         with _Session(FRONT, folder) as ours, _Session(BARE, folder) as bare:
             idle = resident(ours.process.pid)
@@ -83,11 +87,25 @@ def figures(rounds: int) -> list[Figure]:
     note = f"{statistics.median(called['bare']):.1f} ms without"
     return [
         Figure("launcher, start to initialize", greeted["ours"], "ms", greeted["bare"], 0.1, note="bare MCPServer"),
+        *shimmed,
         Figure("launcher, start to tools/list", listed["ours"], "ms", listed["bare"], 0.1, note="bare MCPServer"),
         Figure("launcher, added to a call", added, "ms", bar=1, note=note),
         Figure("memory: launcher, idle", [idle], "MB", bar=15),
         Figure("memory: launcher, after calls", [used], "MB"),
     ]
+
+
+def _shimmed(rounds: int, folder: str) -> list[Figure]:
+    """The start where the only python3 is pyenv's shim; nothing where there is none on the PATH."""
+    shim = next((each for each in os.environ["PATH"].split(os.pathsep) if SHIM in each), None)
+    if shim is None or not Path(shim, "python3").exists():
+        return []
+    text = Path(FRONT[1]).read_text(encoding="utf-8")
+    front = Path(folder, "front.sh")
+    only = text.replace("/usr/bin/python3 python3 ", f"{shim}/python3 ").replace("root=${0%/*}/..", f"root='{ROOT}'")
+    front.write_text(only, encoding="utf-8")
+    found = in_turns(rounds, ours=partial(_greeted, ("sh", str(front)), folder), bare=partial(_greeted, BARE, folder))
+    return [Figure("launcher, start to initialize", found["ours"], "ms", found["bare"], note="python3 is a pyenv shim")]
 
 
 def _greeted(command: Sequence[str], folder: str) -> float:
