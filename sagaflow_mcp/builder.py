@@ -180,10 +180,11 @@ def build(environment: Environment, root: str, environ: Mapping[str, str]) -> bo
         os.close(lock)
 
 
-def wake(environment: Environment) -> None:
-    """Bring open runs back, as after a new installation: the session may be over already. Never raises."""
+def wake(environment: Environment, folder: str) -> None:
+    """Bring open runs back, as after a new installation: the session in `folder` may be over already. Never raises."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(environment.waker, stdin=subprocess.DEVNULL, cwd="/", timeout=WAKE_SECONDS, check=False)
+        # In that folder, to tell what the project's settings have set, which is none of the engine's business.
+        subprocess.run(environment.waker, stdin=subprocess.DEVNULL, cwd=folder, timeout=WAKE_SECONDS, check=False)
 
 
 def tidy(environment: Environment) -> None:
@@ -203,13 +204,16 @@ def tidy(environment: Environment) -> None:
 
 
 def main() -> int:
-    """Build for the plugin in the folder that is the first argument, under the stamp that is the second."""
-    root, stamp = sys.argv[1:]
+    """Build for the plugin in the folder that is the first argument, under the stamp that is the second.
+
+    The third one is the folder of the session that needs it.
+    """
+    root, stamp, folder = sys.argv[1:]
     environment = environments.Environment(environments.folder(os.environ), stamp)
     if not environment.is_whole():
         if not build(environment, root, dict(os.environ)):
             return 1
-        wake(environment)
+        wake(environment, folder)
     if environment.is_whole():
         tidy(environment)
     return 0

@@ -66,6 +66,8 @@ class Face:
     start_engine: str
     end_engine: str
     """Ends one that hangs; `{pid}` is its process."""
+    hold_runs: str
+    """Keeps open runs from going on; no cure, but this is where one looks for it."""
     see_inbox: str
     set_key: str
     hook: str
@@ -77,6 +79,7 @@ class Face:
 CLI = Face(
     start_engine="it starts with the next launch; `sagaflow engine logs` shows why it ended",
     end_engine="`sagaflow engine stop` ends it",
+    hold_runs="they go on by themselves; `sagaflow engine stop` holds them up until the next session or command",
     see_inbox="`sagaflow inbox`",
     set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) or log in to Claude Code, and launch again",
     hook="`sagaflow hook install`",
@@ -84,6 +87,8 @@ CLI = Face(
 MCP = Face(
     start_engine="it starts with the next launch_workflow",
     end_engine="end process {pid}: another engine takes its place",
+    hold_runs="they go on without this session, and while the plugin is disabled; "
+    "uninstalling it holds them up until it is installed again",
     see_inbox="list_inbox",
     set_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
     "and start Claude Code again",
@@ -201,6 +206,7 @@ def _engine(settings: Settings, face: Face) -> Iterator[Check]:
             "engine",
             "ok",
             f"{status['state']}, pid {status['pid']}, version {status['version']}, {open_runs} open runs",
+            face.hold_runs if open_runs else "",
         )
     server, worker = status.get("server") or {}, status.get("worker") or {}
     if not settings.temporal:

@@ -58,7 +58,7 @@ class Launcher:
         known = Manifest.load()
         self._environ = guard.remembered(environ)
         self._relay = relay.Relay(known.without_offers() if in_run else known, IN_RUN if in_run else "")
-        self._supply = None if in_run else supply.Supply(root, environ)
+        self._supply = None if in_run else supply.Supply(root, self._environ)
         self._client = streams.Lines(STDIN)
         self._answers = streams.Outlet(STDOUT, select.PIPE_BUF)
         self._server: real_server.RealServer | None = None

@@ -23,7 +23,7 @@ MODULE = ("-I", "-m", "sagaflow_mcp.server")
 """Isolated: the working folder is the user's project, and nothing is imported from there."""
 
 BUILDER = "import sys; sys.path.append(sys.argv[1]); from sagaflow_mcp import builder; sys.exit(builder.main())"
-"""Runs the builder from the plugin's folder, its first argument; the second one is the stamp."""
+"""Runs the builder from the plugin's folder, its first argument; then come the stamp and the session's folder."""
 
 ATTEMPTS = 2
 """How many builds one wait begins, should they vanish without a word; one that says why it failed is not repeated."""
@@ -77,10 +77,10 @@ class Supply:
                 with open(found.log, "ab", opener=_private) as log:
                     subprocess.run(
                         ["/bin/sh", "-c", engine_start.DETACH, "sh", *found.waker],
+                        # In the project's folder, like a server: what its settings have set is none of the engine's.
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=log,
-                        cwd="/",
                         env=dict(self._environ),
                         start_new_session=True,
                         check=False,
@@ -147,7 +147,7 @@ class Supply:
         os.makedirs(found.folder, mode=0o700, exist_ok=True)
         with open(found.log, "ab", opener=_private) as log:
             self._builder = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", "-c", BUILDER, self._root, found.stamp],
+                [sys.executable, "-I", "-S", "-B", "-c", BUILDER, self._root, found.stamp, _working_folder()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -166,6 +166,13 @@ def _given(root: str, environ: Mapping[str, str]) -> tuple[str, ...]:
     if not os.path.exists(os.path.join(root, "requirements.lock")):
         return (sys.executable, *MODULE)
     return ()
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # It was removed.
+        return "/"
 
 
 def _private(path: str, flags: int) -> int:

@@ -22,6 +22,10 @@ INSTALLING = {
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest": "test_readme.py",
     "claude plugin marketplace add ./": "Successfully added marketplace: sagaflow",
     "claude plugin install sagaflow@sagaflow": "Successfully installed plugin: sagaflow@sagaflow",
+    "claude plugin marketplace update sagaflow": "Successfully updated marketplace: sagaflow",
+    "claude plugin update sagaflow@sagaflow": "sagaflow is already at the latest version",
+    "claude plugin disable sagaflow@sagaflow": "Successfully disabled plugin: sagaflow",
+    "claude plugin uninstall sagaflow@sagaflow": "Successfully uninstalled plugin: sagaflow",
 }
 """Commands in a fresh checkout, and what they print among other things."""
 

@@ -83,7 +83,7 @@ class Machine:
 
     def build(self, environment: Environment) -> int:
         """The exit status of a builder for `environment`."""
-        command = [*BUILDER, str(ROOT), environment.stamp]
+        command = [*BUILDER, str(ROOT), environment.stamp, str(self.folder)]
         return subprocess.run(command, env=self.environ, timeout=LIMIT, check=False).returncode
 
 

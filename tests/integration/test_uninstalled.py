@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sagaflow_mcp import markers, processes, waking
+from sagaflow_mcp import doctor, markers, processes, waking
 from sagaflow_mcp.environments import Environment
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
 from tests.integration.launched import LIMIT, is_gone
@@ -52,6 +52,8 @@ def test_open_runs_wait_until_it_is_installed_again(environment: Environment) ->
         )
         home = local.settings.home
         pids = launched(local, environment)
+        (told,) = [check for check in doctor.examine(local.environment(), doctor.MCP) if check.name == "engine"]
+        assert "uninstalling it holds them up until it is installed again" in told.cure
         shutil.rmtree(environment.path)
         local.model.release("uninstalled")
         eventually(lambda: all(is_gone(pid) for pid in pids.values()), seconds=LIMIT)
