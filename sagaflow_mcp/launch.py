@@ -102,8 +102,8 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
         new_id: draws an id for a run of the skill that it is given, where the request has none.
 
     Raises:
-        Refusal: the skill, an argument or the run id is wrong, the skill needs a model that is not to be had, or the
-            Temporal server in `config.toml` is not described as it must be.
+        Refusal: the skill, an argument, the run id or `[temporal]` is wrong, or the skill needs a model that is not to
+            be had.
         Failure: the engine or Temporal does not answer.
     """
     argument_schema.refuse_unwritable(request.skill, request.arguments)
@@ -198,10 +198,7 @@ def _arguments_hash(request: Request) -> str:
 
 
 async def _own_server(settings: Settings, run_id: str | None) -> tuple[str, Client | None]:
-    """The label of the Temporal server, and a client where it is the user's own.
-
-    Asked before anything is written or started: then a server that cannot be used is all that there is to tell.
-    """
+    """The label of the Temporal server, and a client where it is the user's own, which is asked before all else."""
     if not settings.temporal:
         return own_temporal.EMBEDDED, None
     # Imported here: it takes half a second, and a launch that is refused should not.

@@ -54,7 +54,7 @@ class Joined:
     ) -> None:
         first = Path(local.settings.home.root)
         self.home = Home(str(folder / "joined"))
-        Path(self.home.root).mkdir(mode=0o700)
+        Path(self.home.root).mkdir(mode=0o700, parents=True)
         for name in ("key", "config.toml"):
             shutil.copy(first / name, self.home.root)
         for name in shared:
@@ -146,11 +146,14 @@ def test_workers_on_two_machines_share_the_work_and_either_can_be_killed(where: 
 
 
 def test_a_run_can_be_done_by_the_other_machine_alone(tmp_path: Path) -> None:
-    """Its folder has another path there; ^C leaves, and the home that joins has no engine of its own."""
+    """If it has the folders: else it says so and ends. ^C leaves, and a home that joins has no engine of its own."""
     with DevServer(tmp_path) as server, launching(server.address) as local:
         local.model.add(Rule(match="Be patient", reply="patience", hold="on"))
         run_id = local.launch("patient", how="ask")
         local.model.wait_for_requests(1, seconds=LIMIT)
+        with Joined(local, tmp_path / "apart", HERE, f"127.0.0.1:{local.model.port}", shared=()) as apart:
+            assert f"run {run_id!r} is open, but its folder is not in" in apart.says("sagaflow: ")
+            assert apart.process.wait(LIMIT) == 1
         with Joined(local, tmp_path, HERE, f"127.0.0.1:{local.model.port}") as joined:
             joined.says("this machine has joined")
             engine_client.stop(local.settings.home)
@@ -168,20 +171,6 @@ def test_a_run_can_be_done_by_the_other_machine_alone(tmp_path: Path) -> None:
         assert local.wait(run_id).result == "patience"
         assert [entry.status for entry in local.inbox()] == ["DONE"]
         assert len(local.model.requests) == 2
-
-
-def test_a_machine_that_lacks_the_runs_takes_no_work(tmp_path: Path) -> None:
-    """It says which folders are to be shared, and ends."""
-    with DevServer(tmp_path) as server, launching(server.address) as local:
-        local.model.add(Rule(match="Be patient", reply="patience", hold="on"))
-        run_id = local.launch("patient", how="ask")
-        with Joined(local, tmp_path, HERE, f"127.0.0.1:{local.model.port}", shared=()) as joined:
-            assert f"run {run_id!r} is open, but its folder is not in" in joined.says("sagaflow: ")
-            assert joined.process.wait(LIMIT) == 1
-        local.model.wait_for_requests(1, seconds=LIMIT)
-        local.model.release("on")
-        assert local.wait(run_id).state == "DONE"
-        assert len(local.model.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,19 @@ def test_the_skills_that_this_version_does_not_run_are_one_count(environ: dict[s
     assert [check for check in doctor.examine(environ, doctor.CLI) if check.name.startswith("skill ")] == []
     (skills / "pdf" / "__init__.py").write_text("not Python", encoding="utf-8")
     assert [check.level for check in named(environ, "skill pdf")] == ["warn"]
+
+
+def test_a_temporal_address_in_the_environment_is_seen_and_not_used(environ: dict[str, str]) -> None:
+    """Doctor says how to use it; of what else Temporal heeds it names the variables only."""
+    given = {**environ, "TEMPORAL_ADDRESS": "h:7233", "TEMPORAL_API_KEY": "planted", "TEMPORAL_PROFILE": ""}
+    (told,) = [check for check in named(given, "environment") if "TEMPORAL" in check.finding]
+    assert told.level == "info"
+    assert told.finding == (
+        "seen, but not used: TEMPORAL_ADDRESS=h:7233, TEMPORAL_API_KEY; Sagaflow uses its embedded server"
+    )
+    config = Path(environ["SAGAFLOW_HOME"], "config.toml")
+    assert told.cure == f'to use that server, write address = "h:7233" under [temporal] in {config}'
+    config.write_text('[temporal]\naddress = "127.0.0.1:9"\n', encoding="utf-8")
+    (told,) = [check for check in named(given, "environment") if "TEMPORAL" in check.finding]
+    assert told.finding.endswith("; config.toml names the Temporal server")
+    assert not told.cure
