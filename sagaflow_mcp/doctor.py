@@ -162,7 +162,7 @@ def _temporal(settings: Settings, _face: Face) -> Iterator[Check]:
 async def _retention(settings: Settings, server: Connection) -> timedelta:
     from sagaflow_mcp import temporal  # noqa: PLC0415 - as above
 
-    return await temporal.retention(await temporal.connect(settings.home, server))
+    return await temporal.retention(await temporal.connect(settings.home, server), server)
 
 
 def _stranded(settings: Settings, server: str) -> Iterator[Check]:

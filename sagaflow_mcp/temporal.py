@@ -112,17 +112,21 @@ async def connect(
             ),
             CONNECT_SECONDS,
         )
-        if server.is_own:
-            await retention(client)  # The first request that names the namespace: without it the answer came late.
     except (RuntimeError, ValueError, RPCError, TimeoutError) as error:
         raise Failure(unreachable.sentence(server, error)) from error
+    if server.is_own:
+        # The first request that names the namespace: a later one would tell too late that it is missing.
+        await retention(client, server)
     return client
 
 
-async def retention(client: temporalio.client.Client) -> timedelta:
-    """How long the server keeps closed runs of the client's namespace. RPCError when there is no answer."""
+async def retention(client: temporalio.client.Client, server: Connection) -> timedelta:
+    """How long `server` keeps closed runs of the client's namespace. Failure when it does not say."""
     request = DescribeNamespaceRequest(namespace=client.namespace)
-    found = await client.workflow_service.describe_namespace(request, timeout=RPC_LIMIT)
+    try:
+        found = await client.workflow_service.describe_namespace(request, timeout=RPC_LIMIT)
+    except RPCError as error:
+        raise Failure(unreachable.sentence(server, error)) from error
     return found.config.workflow_execution_retention_ttl.ToTimedelta()
 
 
