@@ -34,7 +34,6 @@ HOOK = {
     ".changed": "whether this command changed the file",
 }
 
-
 PREFERENCE = {
     ".name": "the setting, as table.name in config.toml",
     ".value": "what counts; null where nobody has chosen one and there is no default",
@@ -117,12 +116,13 @@ FIELDS: dict[str, dict[str, str]] = {
         ".version": "its version",
         ".started_at": "when it began",
         ".credentials": "whether it holds access to a model",
-        ".state": "starting, running, failed or stopping",
+        ".state": "starting, waiting (for a Temporal of your own), running, failed or stopping",
         ".reason": "why it is not running; empty when it is",
-        ".server.pid": "Temporal's process; null while it is down",
+        ".temporal": "embedded, or the Temporal of your own that it uses",
+        ".server.pid": "the embedded Temporal's process; null while it is down",
         ".server.started_at": "when that began",
         ".server.restarts": "how often the engine has started it again",
-        ".server.address": "where Temporal answers",
+        ".server.address": "where Temporal answers; of your own there are this, .namespace and .from, once it did",
         **_under(".worker", WORKER),
     },
     "engine stop": {
