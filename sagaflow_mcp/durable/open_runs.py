@@ -109,10 +109,9 @@ class OpenRuns:
 
     async def _missing(self, marker: records.OpenRun, now: datetime) -> Overdue | None:
         """What is to be done about a run that the server does not know."""
-        about = await asyncio.to_thread(artifacts.read_json, Path(self._home.run(marker.run_id)) / "run.json") or {}
+        server = await asyncio.to_thread(markers.server, self._home, marker.run_id, self._server)
         # One that was started on another server goes on when config.toml names that again.
-        is_elsewhere = about.get("temporal", self._server) != self._server
-        if is_elsewhere or _age(marker, now) < NEVER_STARTED_AFTER:
+        if server != self._server or _age(marker, now) < NEVER_STARTED_AFTER:
             return None
         return Overdue(never_started=True, closed=None)
 
