@@ -107,10 +107,9 @@ def show(options: argparse.Namespace) -> int:
 
 def skills_list(options: argparse.Namespace) -> int:
     """List skills."""
-    from sagaflow_mcp import catalog, wording
-    from sagaflow_mcp.settings import Settings
+    from sagaflow_mcp import catalog, settings, wording
 
-    found = catalog.listing(catalog.roots(Settings.of_user(os.environ).environ))
+    found = catalog.listing(catalog.roots(settings.environment(os.environ)))
     if options.as_json:
         return cli_output.print_json([{**_fields(each), "launchable": each.launchable} for each in found])
     screen = cli_output.screen()

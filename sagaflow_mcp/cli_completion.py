@@ -13,7 +13,7 @@ from argcomplete.finders import CompletionFinder
 from argcomplete.lexers import split_line
 from argcomplete.shell_integration import shellcode
 
-from sagaflow_mcp import catalog, cli_help, inbox, probe, records, runs
+from sagaflow_mcp import catalog, cli_help, inbox, probe, records, runs, settings
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.paths import Home
 
@@ -87,7 +87,11 @@ def _whatever_happens(words: Words) -> Words:
 
 
 def _home() -> Home:
-    return Home.from_environment(os.environ)
+    return Home.from_environment(_environ())
+
+
+def _environ() -> dict[str, str]:
+    return settings.environment(os.environ)
 
 
 def _runs() -> dict[str, str]:
@@ -100,7 +104,7 @@ def _unread() -> dict[str, str]:
 
 
 def _skills() -> dict[str, str]:
-    return {each.name: each.description for each in catalog.listing(catalog.roots(os.environ)) if each.launchable}
+    return {each.name: each.description for each in catalog.listing(catalog.roots(_environ())) if each.launchable}
 
 
 def _states() -> dict[str, str]:
@@ -116,7 +120,7 @@ def _add_parameters(launch: Parser, words: Sequence[str]) -> bool:
         name = next((word for word in words if word in _skills()), "")
         if not name:
             return False
-        source = catalog.find(name, catalog.roots(os.environ))
+        source = catalog.find(name, catalog.roots(_environ()))
         found = probe.known(_home(), source)
         for parameter, about in ((found and found.arguments) or {}).get("properties", {}).items():
             _add_parameter(launch, parameter, about if isinstance(about, dict) else {})

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import cli_output, session_hook, terminal
+from sagaflow_mcp import cli_output, session_hook, settings, terminal
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def hook_install(options: argparse.Namespace) -> int:
     """Put the hook into the settings, unless the plugin brings it."""
-    found = session_hook.standing(os.environ)
+    environ = settings.environment(os.environ)
+    found = session_hook.standing(environ)
     if found.plugin or session_hook.is_current(found):
         return _tell(options, found, f"nothing to do: {session_hook.finding(found).text}")
     _ask(
@@ -26,26 +27,27 @@ def hook_install(options: argparse.Namespace) -> int:
         "what has ended since the last one. Go ahead?",
         yes=options.yes,
     )
-    changed = session_hook.install(os.environ)
-    found = session_hook.standing(os.environ)
+    changed = session_hook.install(environ)
+    found = session_hook.standing(environ)
     return _tell(options, found, f"installed: {session_hook.finding(found).text}", changed=changed)
 
 
 def hook_uninstall(options: argparse.Namespace) -> int:
     """Take the hook out of the settings."""
-    found = session_hook.standing(os.environ)
+    environ = settings.environment(os.environ)
+    found = session_hook.standing(environ)
     if not found.scripts:
         return _tell(options, found, f"nothing to do: {found.settings} has no hook of Sagaflow's")
     _ask(f"{found.settings} loses Sagaflow's SessionStart hook. Go ahead?", yes=options.yes)
-    changed = session_hook.uninstall(os.environ)
-    found = session_hook.standing(os.environ)
+    changed = session_hook.uninstall(environ)
+    found = session_hook.standing(environ)
     plugin = f"; the plugin {found.plugin} still brings it" if found.plugin else ""
     return _tell(options, found, f"removed from {found.settings}{plugin}", changed=changed)
 
 
 def hook_status(options: argparse.Namespace) -> int:
     """Say how the hook stands; 1 when sessions are not told what has ended."""
-    found = session_hook.standing(os.environ)
+    found = session_hook.standing(settings.environment(os.environ))
     said = session_hook.finding(found)
     _tell(options, found, f"{said.text}; {said.cure}" if said.cure else said.text)
     return 0 if found.tells else 1

@@ -185,6 +185,16 @@ def read(home: Home) -> dict[str, dict[str, Any]]:
     return checked(toml(text, home.config), home.config)
 
 
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with what `config.toml` says in place of guarded variables that are missing. Nothing is made for it.
+
+    Raises:
+        Refusal: a project's settings choose what the user has not allowed, or `config.toml` is not in order.
+    """
+    guard.refuse(environ)
+    return _completed(environ, read(Home.from_environment(environ)))
+
+
 def checked(content: Mapping[str, Any], path: str) -> dict[str, dict[str, Any]]:
     """All tables in `content`, which is that of the file `path`; Refusal when one is not in order."""
     for table, values in content.items():

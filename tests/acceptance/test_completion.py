@@ -21,17 +21,18 @@ HOSTILE = "\x1b[31mred\n$(touch owned) `touch owned`"
 
 @pytest.fixture(scope="module")
 def sagaflow() -> Iterator[LocalSagaflow]:
-    """A user with a run, two results, and a skill of their own beside a broken one."""
+    """A user with a run, two results, and skills in two folders of their own, one of them broken."""
     with LocalSagaflow() as local:
         local.model.add(Rule(reply="STRUCTURED_OUTPUT_START\nGREETING|hello\nSTRUCTURED_OUTPUT_END"))
         local.wait(local.launch("hello-world", run_id="greeting-1", name="alice"))
         note = records.Entry("noted-1~1", "noted-1", "x", "NOTE", HOSTILE, records.now())
         inbox.deliver(local.settings.home, note)
         bundled = tools.ROOT / "skills" / "hello-world"
-        for name in ("greet", "broken"):
-            folder = local.folder / ".claude" / "skills" / name
+        Path(local.settings.home.config).write_text('[skills]\npath = "~/shared"\n', encoding="utf-8")
+        for name, root in (("greet", ".claude/skills"), ("broken", ".claude/skills"), ("share", "shared")):
+            folder = local.folder / root / name
             folder.mkdir(parents=True)
-            text = bundled.joinpath("__init__.py").read_text(encoding="utf-8") if name == "greet" else "("
+            text = "(" if name == "broken" else bundled.joinpath("__init__.py").read_text(encoding="utf-8")
             folder.joinpath("__init__.py").write_text(text, encoding="utf-8")
             folder.joinpath("SKILL.md").write_text(f"---\ndescription: {HOSTILE!r}\n---\n", encoding="utf-8")
         yield local
@@ -61,7 +62,7 @@ def completed(local: LocalSagaflow, line: str) -> list[str]:
         ("sagaflow show ", ["greeting-1"]),
         ("sagaflow show no", []),
         ("sagaflow dismiss ", ["greeting-1", "noted-1"]),
-        ("sagaflow launch ", ["greet", "hello-world"]),
+        ("sagaflow launch ", ["greet", "hello-world", "share"]),
         ("sagaflow launch hello-world --n", ["--name"]),
         ("sagaflow launch --await hello-world --n", ["--name"]),
         ("sagaflow launch greet --n", []),

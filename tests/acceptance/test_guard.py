@@ -198,6 +198,19 @@ def test_the_hook_shows_the_users_own_inbox_in_a_project_that_sets_another_addre
     assert "well done" in machine.hook(machine.session("ANTHROPIC_BASE_URL"))
 
 
+def test_the_hook_is_put_where_the_user_says_and_not_where_a_project_does(machine: Machine) -> None:
+    """`claude.config_dir` counts for it as for everything else."""
+    refused = machine.run("hook", "install", "--yes", environ=machine.session("CLAUDE_CONFIG_DIR"))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("sagaflow: CLAUDE_CONFIG_DIR is ")
+    assert not Path(machine.value("CLAUDE_CONFIG_DIR")).exists()
+    own = machine.user / "own"
+    assert machine.run("config", "set", "claude.config_dir", str(own)).returncode == 0
+    installed = machine.run("hook", "install", "--yes")
+    assert installed.returncode == 0, installed.stderr
+    assert own.joinpath("settings.json").is_file()
+
+
 @pytest.fixture
 def local() -> Iterator[LocalSagaflow]:
     """A Sagaflow of the test's own, in whose folder a project lies."""
