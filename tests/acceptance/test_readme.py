@@ -92,7 +92,7 @@ def first_skill(folder: Path) -> Path:
 def test_each_command_is_run_by_a_test_here() -> None:
     """A command that is new in the README needs a place above."""
     commands = [line for block in blocks("sh") for line in block.splitlines()]
-    assert commands == [*INSTALLING, *HOOKING, *LAUNCHING, *GREETING, *INSPECTING, *CONFIGURING, *LOOKING]
+    assert commands == [*INSTALLING, *HOOKING, *LAUNCHING, *GREETING, *CONFIGURING, *LOOKING, *INSPECTING]
 
 
 def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> None:
