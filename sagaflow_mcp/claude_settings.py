@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import json_text
+from sagaflow_mcp import json_text, paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +29,7 @@ def folder(environ: Mapping[str, str]) -> Path:
 
 def expanded(path: str, environ: Mapping[str, str]) -> Path:
     """`path` made absolute, its `~` being the `HOME` of `environ`."""
-    home = environ.get("HOME") or str(Path.home())
-    return Path(home, path[2:]) if path == "~" or path.startswith("~/") else Path(path).absolute()
+    return Path(paths.user_folder(environ), path[2:]) if path == "~" or path.startswith("~/") else Path(path).absolute()
 
 
 class Settings:

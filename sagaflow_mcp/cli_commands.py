@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import guard, markers, records, waking
+from sagaflow_mcp import cli_output, guard, markers, records, waking
 from sagaflow_mcp import inbox as inbox_entries
 from sagaflow_mcp.errors import Refusal, UsageRefusal
 from sagaflow_mcp.paths import Home
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import argparse
 
     from sagaflow_mcp.settings import Settings
-    from sagaflow_mcp.terminal import Screen
 
 # Each command imports what it needs inside: `sagaflow inbox` answers in a fraction of the time that Temporal's client
 # takes to load.
@@ -38,10 +36,10 @@ def inbox(options: argparse.Namespace) -> int:
     )
     shown = found[: options.limit]
     if options.as_json:
-        return _print_json([{**entry._asdict(), "dismissed": dismissed} for entry, dismissed in shown])
+        return cli_output.print_json([{**entry._asdict(), "dismissed": dismissed} for entry, dismissed in shown])
     from sagaflow_mcp import wording
 
-    screen = _screen()
+    screen = cli_output.screen()
     for entry, dismissed in shown:
         screen.show(f"{'  ' if dismissed else '* '}{wording.entry(entry, screen.paint)}")
     if not shown:
@@ -58,7 +56,7 @@ def dismiss(options: argparse.Namespace) -> int:
     done = inbox_entries.dismiss(_home(), None if options.everything else options.run_ids)
     missing = [run_id for run_id in options.run_ids if run_id not in done]
     if options.as_json:
-        _print_json({"dismissed": done, "not_found": missing})
+        cli_output.print_json({"dismissed": done, "not_found": missing})
     else:
         for run_id in done:
             print(f"dismissed {run_id}")
@@ -77,8 +75,8 @@ def runs(options: argparse.Namespace) -> int:
     found = run_files.listing(_home(), status=status, limit=options.limit)
     if options.as_json:
         # How far they have come is not looked at in a list.
-        return _print_json([{k: v for k, v in _fields(run).items() if k != "progress"} for run in found])
-    screen = _screen()
+        return cli_output.print_json([{k: v for k, v in _fields(run).items() if k != "progress"} for run in found])
+    screen = cli_output.screen()
     for run in found:
         screen.show(wording.run_line(run, screen.paint))
     if not found:
@@ -93,8 +91,8 @@ def show(options: argparse.Namespace) -> int:
 
     run = run_files.get(_home(), options.run_id)
     if options.as_json:
-        return _print_json(_fields(run))
-    screen = _screen()
+        return cli_output.print_json(_fields(run))
+    screen = cli_output.screen()
     screen.show(f"{screen.paint(run.run_id, 'strong')}: {wording.state(run.state, screen.paint)}")
     screen.show(f"skill    {run.skill}")
     screen.show(f"launched {run.created_at} in {records.one_line(run.project_dir, 500)}")
@@ -114,8 +112,8 @@ def skills_list(options: argparse.Namespace) -> int:
 
     found = catalog.listing(catalog.roots(Settings.of_user(os.environ).environ))
     if options.as_json:
-        return _print_json([{**_fields(each), "launchable": each.launchable} for each in found])
-    screen = _screen()
+        return cli_output.print_json([{**_fields(each), "launchable": each.launchable} for each in found])
+    screen = cli_output.screen()
     for each in found:
         screen.show(wording.skill(each, screen.paint))
     return 0
@@ -128,9 +126,9 @@ def doctor(options: argparse.Namespace) -> int:
 
     found = checks.examine(os.environ, checks.CLI)
     if options.as_json:
-        _print_json([_fields(each) for each in found])
+        cli_output.print_json([_fields(each) for each in found])
     else:
-        screen = _screen()
+        screen = cli_output.screen()
         for each in found:
             screen.show(wording.check(each, screen.paint))
     return 1 if any(each.level == "fail" for each in found) else 0
@@ -143,7 +141,7 @@ def engine_status(options: argparse.Namespace) -> int:
     home = _home(wake=False)
     status = engine_client.status(home)
     if options.as_json:
-        _print_json(status and {name: value for name, value in status.items() if name != "ok"})
+        cli_output.print_json(status and {name: value for name, value in status.items() if name != "ok"})
     elif status is None:
         print(f"no engine runs for {home.root}")
     else:
@@ -159,7 +157,7 @@ def engine_stop(options: argparse.Namespace) -> int:
     ran = engine_client.stop(home)
     open_runs = sorted(markers.run_ids(home))
     if options.as_json:
-        return _print_json({"stopped": ran, "open_runs": open_runs})
+        return cli_output.print_json({"stopped": ran, "open_runs": open_runs})
     print("the engine has stopped" if ran else "no engine was running")
     if open_runs:
         print(f"{len(open_runs)} open runs go on when it starts again: {', '.join(open_runs[:5])}")
@@ -177,7 +175,7 @@ def engine_logs(options: argparse.Namespace) -> int:
         found.append({"name": name, "path": str(path), "lines": ends})
         if not options.as_json:
             print("\n".join([f"== {path}", *ends]))
-    return _print_json(found) if options.as_json else 0
+    return cli_output.print_json(found) if options.as_json else 0
 
 
 def worker_status(options: argparse.Namespace) -> int:
@@ -187,9 +185,9 @@ def worker_status(options: argparse.Namespace) -> int:
     status = engine_client.status(_home(wake=False)) or {}
     worker = status.get("worker") or {}
     if options.as_json:
-        _print_json(worker if worker.get("pid") else None)
+        cli_output.print_json(worker if worker.get("pid") else None)
     elif worker.get("pid"):
-        _screen().show(", ".join(f"{name} {value}" for name, value in worker.items() if value is not None))
+        cli_output.screen().show(", ".join(f"{name} {value}" for name, value in worker.items() if value is not None))
     else:
         print("no worker runs")
     return 0 if worker.get("pid") else 1
@@ -242,26 +240,14 @@ def _wake(home: Home) -> None:
         print(f"sagaflow: {records.one_line(trouble, records.SENTENCE_LIMIT)}", file=sys.stderr)
 
 
-def _screen() -> Screen:
-    from sagaflow_mcp.terminal import Screen
-
-    return Screen(sys.stdout, os.environ)
-
-
 def _fields(record: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(record)
 
 
-def _print_json(value: object) -> int:
-    json.dump(value, sys.stdout, indent=2, default=str)
-    print()
-    return 0
-
-
 def _print_status(status: dict[str, Any]) -> None:
-    screen = _screen()
+    screen = cli_output.screen()
     for name, value in status.items():
         if name == "ok" or value == "":
             continue

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 NAME = "sagaflow"
 """The command that is completed, as it is typed."""
 
-SHELLS = ("bash", "zsh", "fish")
-
 MOST_RUNS = 50
 """More runs than this, the newest, are not offered."""
 

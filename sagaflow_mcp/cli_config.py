@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import config_file, engine_client, preferences, records, settings
+from sagaflow_mcp import cli_output, config_file, engine_client, preferences, records, settings
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def config(options: argparse.Namespace) -> int:
     """Show every setting with its value and where that comes from."""
     found = preferences.listing(os.environ)
     if options.as_json:
-        return _print_json([asdict(each) for each in found])
+        return cli_output.print_json([asdict(each) for each in found])
     for each in found:
         print(f"{each.name:<24} {_text(each.value):<32} {_source(each)}")
     return 0
@@ -35,7 +35,7 @@ def config_get(options: argparse.Namespace) -> int:
     settings.rule(options.setting)
     (found,) = [each for each in preferences.listing(os.environ) if each.name == options.setting]
     if options.as_json:
-        return _print_json(asdict(found))
+        return cli_output.print_json(asdict(found))
     print(_text(found.value))
     return 0
 
@@ -61,7 +61,7 @@ def _changed(options: argparse.Namespace, home: Home, done: str) -> int:
     restart = options.setting not in preferences.AT_ONCE and engine_client.status(home) is not None
     variable = settings.VARIABLES.get(options.setting, "")
     if options.as_json:
-        return _print_json({"name": options.setting, "file": home.config, "restart_engine": restart})
+        return cli_output.print_json({"name": options.setting, "file": home.config, "restart_engine": restart})
     print(records.one_line(done, VALUE_LIMIT))
     if restart:
         print("the engine that runs keeps what it began with; the next one has this: sagaflow engine stop")
@@ -82,8 +82,3 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return records.one_line(value if isinstance(value, str) else json.dumps(value), VALUE_LIMIT)
-
-
-def _print_json(value: object) -> int:
-    print(json.dumps(value, indent=2))
-    return 0

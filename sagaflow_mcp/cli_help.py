@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
-import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sagaflow_mcp.errors import UsageRefusal
@@ -35,9 +33,9 @@ class Parser(argparse.ArgumentParser):
 
 def help(_options: argparse.Namespace) -> int:  # noqa: A001 - the command's name
     """Print the page on JSON; what else there is help for is asked for with --help."""
-    from sagaflow_mcp import json_fields, terminal  # noqa: PLC0415 - nothing else needs it
+    from sagaflow_mcp import cli_output, json_fields  # noqa: PLC0415 - nothing else needs it
 
-    screen = terminal.Screen(sys.stdout, os.environ)
+    screen = cli_output.screen()
     for line in json_fields.page().splitlines():
         screen.show(line)
     return 0

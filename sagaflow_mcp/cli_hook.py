@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import session_hook, terminal
+from sagaflow_mcp import cli_output, session_hook, terminal
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -54,9 +53,9 @@ def hook_status(options: argparse.Namespace) -> int:
 
 def _tell(options: argparse.Namespace, found: Standing, sentence: str, *, changed: bool = False) -> int:
     if options.as_json:
-        print(json.dumps({**asdict(found), "tells": found.tells, "changed": changed}, indent=2))
+        cli_output.print_json({**asdict(found), "tells": found.tells, "changed": changed})
     else:
-        terminal.Screen(sys.stdout, os.environ).show(sentence)
+        cli_output.screen().show(sentence)
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from sagaflow_mcp import following, launch, records, runs, terminal, wording
+from sagaflow_mcp import cli_output, following, launch, records, runs, terminal, wording
 from sagaflow_mcp.errors import Failure, UsageRefusal
 from sagaflow_mcp.reports import result_text
 
@@ -77,7 +76,8 @@ def _ended(found: Run, *, as_json: bool) -> int:
 
 def _print_json(run: Run) -> None:
     about = {"run_id": run.run_id, "state": run.state, "summary": run.summary, "result": run.result}
-    print(json.dumps({**about, "run_dir": run.run_dir, "report_path": run.report_path}))
+    # One line: a script takes the last one, as it does without --json.
+    cli_output.print_json({**about, "run_dir": run.run_dir, "report_path": run.report_path}, indent=None)
 
 
 def _print_result(result: object) -> None:

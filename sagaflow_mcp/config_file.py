@@ -71,6 +71,6 @@ def _changed(home: Home) -> Iterator[TOMLDocument]:
         finally:
             os.close(lock)
     except (UnicodeDecodeError, TOMLKitError) as error:
-        raise Refusal(f"{home.config!r} cannot be read as TOML: {error}; put it right or move it away") from None
+        raise Refusal(settings.unreadable(home.config, error)) from None
     except OSError as error:
         raise Failure(f"{home.config!r} cannot be changed: {error.strerror or error}") from error

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from temporalio.envconfig import ClientConfigProfile, ClientConfigTLS
 
-from sagaflow_mcp import own_temporal, records
+from sagaflow_mcp import own_temporal, paths, records
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _config_file(table: Mapping[str, Any], folder: Path, environ: Mapping[str, s
     """Temporal's own configuration file: the one that is named, else where its `temporal` command has it by default."""
     if "config_file" in table:
         return folder / Path(table["config_file"]).expanduser()
-    home = Path(environ.get("HOME") or Path.home())
+    home = Path(paths.user_folder(environ))
     # Not XDG_CONFIG_HOME, which a project may have set: it would choose the server.
     base = home / "Library/Application Support" if sys.platform == "darwin" else home / ".config"
     return base / "temporalio" / "temporal.toml"

@@ -9,6 +9,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from sagaflow_mcp import paths
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,7 +44,7 @@ def claude_in(environ: Mapping[str, str]) -> dict[str, str]:
     """What leads to the `claude` command of the user of `environ` and to its login; empty when there is none."""
     chosen = environ.get(CLAUDE)
     folders = environ.get("PATH", os.defpath).split(os.pathsep)
-    home = environ.get("HOME") or os.path.expanduser("~")
+    home = paths.user_folder(environ)
     places = [os.path.join(folder, "claude") for folder in folders] + [home + place[1:] for place in CLAUDE_PLACES]
     for path in [chosen] if chosen else places:
         # A relative path would be another file for the worker, whose folder is another one.

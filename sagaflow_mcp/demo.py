@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sagaflow_mcp import engine_client, following, inbox, launch, terminal, wording
+from sagaflow_mcp import cli_output, engine_client, following, inbox, launch, wording
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.settings import Settings, without_ours
 from sagaflow_mcp.testing import OfflineMessagesApi, Rule
@@ -116,14 +116,14 @@ async def _show(settings: Settings, api: OfflineMessagesApi, interrupted: Callab
     calls = len(api.requests)
     say(f"Model calls: {calls}, for 3 steps and 1 kill. The finished step was not called, or paid for, again.")
     say("The inbox, as your next Claude Code session would see it:")
-    screen = terminal.Screen(sys.stdout, os.environ)
+    screen = cli_output.screen()
     for entry in inbox.unread(settings.home):
         screen.show(f"        {wording.entry(entry, screen.paint)}")
 
 
 def _clock() -> Callable[[str], None]:
     began = time.monotonic()
-    screen = terminal.Screen(sys.stdout, os.environ)
+    screen = cli_output.screen()
 
     def say(text: str) -> None:
         screen.show(f"{time.monotonic() - began:5.1f}s  {text}")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sagaflow_mcp import (
     __version__,
-    artifacts,
     catalog,
     claude_settings,
     credentials,
@@ -162,17 +161,18 @@ def _temporal(settings: Settings, _face: Face) -> Iterator[Check]:
 async def _retention(settings: Settings, server: Connection) -> timedelta:
     from sagaflow_mcp import temporal  # noqa: PLC0415 - as above
 
-    return await temporal.retention(await temporal.connect(settings.home, server))
+    return await temporal.retention(await temporal.connect(settings.home, server), server)
 
 
 def _stranded(settings: Settings, server: str) -> Iterator[Check]:
     """The open runs on another server than the one with the label `server`."""
     home = settings.home
-    about = {run_id: artifacts.read_json(Path(home.run(run_id), "run.json")) or {} for run_id in markers.run_ids(home)}
-    elsewhere = sorted(run_id for run_id, each in about.items() if each.get("temporal", server) != server)
+    servers = {run_id: markers.server(home, run_id, otherwise=server) for run_id in sorted(markers.run_ids(home))}
+    elsewhere = {run_id: each for run_id, each in servers.items() if each != server}
     if elsewhere:
-        where = records.one_line(", ".join(sorted({str(about[run_id]["temporal"]) for run_id in elsewhere})), 200)
-        finding = f"{len(elsewhere)} open runs are on another Temporal server ({where}): {', '.join(elsewhere[:5])}"
+        where = records.one_line(", ".join(sorted(set(elsewhere.values()))), 200)
+        named = ", ".join(list(elsewhere)[:5])
+        finding = f"{len(elsewhere)} open runs are on another Temporal server ({where}): {named}"
         yield Check("runs", "warn", finding, f"they go on when {home.config} names that one again")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -178,7 +177,8 @@ def _leave_server(home: Home, server: str, launching: str) -> None:
 
     The run `launching` does not: its launch waits for this.
     """
-    count = sum(_is_on(home, each, server) for each in markers.run_ids(home) - {launching})
+    others = markers.run_ids(home) - {launching}
+    count = sum(markers.server(home, each, otherwise=server) == server for each in others)
     if count:
         runs = "1 open run is" if count == 1 else f"{count} open runs are"
         raise Failure(
@@ -186,16 +186,6 @@ def _leave_server(home: Home, server: str, launching: str) -> None:
             "used once no run is open"
         )
     stop(home, "config.toml names another Temporal server")
-
-
-def _is_on(home: Home, run_id: str, server: str) -> bool:
-    """Whether the run `run_id` was started on `server`, as far as its files tell."""
-    try:
-        with open(os.path.join(home.run(run_id), "run.json"), encoding="utf-8") as file:
-            about = json.load(file)
-    except (OSError, ValueError):
-        return True
-    return not isinstance(about, dict) or about.get("temporal", server) == server
 
 
 def stop(home: Home, reason: str = "asked to") -> bool:

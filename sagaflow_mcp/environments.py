@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import __version__
+from sagaflow_mcp import __version__, paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,7 +137,7 @@ def data_folder(environ: Mapping[str, str]) -> str:
     given = environ.get("CLAUDE_PLUGIN_DATA")
     if given:
         return os.path.abspath(given)
-    home = environ.get("HOME") or os.path.expanduser("~")
+    home = paths.user_folder(environ)
     shared = environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
     return os.path.join(os.path.abspath(shared), "sagaflow")
 

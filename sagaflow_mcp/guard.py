@@ -11,7 +11,7 @@ import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagaflow_mcp import project_env, simple_toml
+from sagaflow_mcp import paths, project_env, simple_toml
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
@@ -120,7 +120,7 @@ def claims(environ: Mapping[str, str], folder: str = "") -> list[Claim]:
     files = _claimed(environ, folder)
     if not files:
         return []
-    user = environ.get("HOME") or os.path.expanduser("~")
+    user = paths.user_folder(environ)
     found: list[Claim] = []
     for each in GUARDED:
         if each.variable in files:

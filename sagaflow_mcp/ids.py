@@ -46,6 +46,12 @@ class SkillQueue(NamedTuple):
         found = re.fullmatch(r"sagaflow\.([0-9a-f]+)\.skill\.([a-z0-9_-]+)\.([0-9a-f]{64})", text)
         return cls(*found.groups()) if found else None
 
+    @classmethod
+    def of_home(cls, home_id: str, text: str) -> SkillQueue | None:
+        """The queue that `text` names; None when it is not one of the home `home_id`."""
+        found = cls.parse(text)
+        return found if found and found.home_id == home_id else None
+
 
 def model_queue(home_id: str) -> str:
     """The task queue of the home's model calls."""

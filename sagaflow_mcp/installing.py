@@ -11,7 +11,7 @@ import re
 import signal
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagaflow_mcp import processes, pythons, records
+from sagaflow_mcp import paths, processes, pythons, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -157,7 +157,7 @@ def reason(said: str, step: str, status: int = 1) -> str:
 
 def _uv(environ: Mapping[str, str]) -> str:
     """The path of the `uv` command; empty when there is none."""
-    home = environ.get("HOME") or os.path.expanduser("~")
+    home = paths.user_folder(environ)
     folders = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
     for folder in [*folders, os.path.join(home, ".local", "bin"), os.path.join(home, ".cargo", "bin")]:
         path = os.path.join(folder, "uv")

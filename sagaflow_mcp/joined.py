@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 
 from sagaflow_mcp import connection, engine_start, ids, models, paths, processes, temporal, unreachable, worker_start
 from sagaflow_mcp.credentials import Credentials
-from sagaflow_mcp.durable import context, recovery, steps
+from sagaflow_mcp.durable import context, steps
 from sagaflow_mcp.durable.attempts import Awake
 from sagaflow_mcp.errors import Failure, Refusal
 from sagaflow_mcp.skill_workers import SkillWorkers
@@ -50,10 +50,7 @@ def run(settings: Settings) -> int:
     """
     server = _server(settings)
     with _only_one(settings.home):
-        logging.getLogger("httpx2").setLevel(logging.WARNING)
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-        )
+        worker_start.begin_log()
         if asyncio.run(_work(settings, server)) == signal.SIGINT:
             raise KeyboardInterrupt("this machine has left; other workers take what it had in hand")
     return 0
@@ -127,10 +124,7 @@ class _Joined:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop, number)
-        given = self._given
-        await recovery.release(
-            recovery.Ours(given.client, given.settings.home, given.home_id, given.lineage, given.identity)
-        )
+        await worker_start.release(self._given)
         print(self._greeting(), file=sys.stderr, flush=True)  # noqa: T201 - a command prints
         try:
             await self._look_until_stopped()
@@ -138,7 +132,7 @@ class _Joined:
             await self._workers.shutdown()
             await self._transport.close()
         if self._failure is not None:
-            raise Failure(unreachable.sentence(given.server, self._failure)) from self._failure
+            raise Failure(unreachable.sentence(self._given.server, self._failure)) from self._failure
         return self._signal
 
     def _greeting(self) -> str:
@@ -173,15 +167,9 @@ class _Joined:
 
     async def _look(self, looks: int) -> None:
         """Take the work of each skill version that an open run has, once its folders are seen to be here."""
-        client, home_id = self._given.client, self._given.home_id
         queues: dict[ids.SkillQueue, None] = {}
         missing = set()
-        async for execution in client.list_workflows(
-            temporal.of_home(home_id, recovery.OPEN), rpc_timeout=temporal.RPC_LIMIT
-        ):
-            queue = ids.SkillQueue.parse(execution.task_queue)
-            if queue is None or queue.home_id != home_id:
-                continue
+        async for execution, queue in temporal.executions(self._given.client, self._given.home_id):
             queues[queue] = None
             if not execution.parent_id and not await asyncio.to_thread(self._services.is_open, execution.id):
                 missing.add(execution.id)

@@ -34,7 +34,6 @@ HOOK = {
     ".changed": "whether this command changed the file",
 }
 
-
 PREFERENCE = {
     ".name": "the setting, as table.name in config.toml",
     ".value": "what counts; null where nobody has chosen one and there is no default",

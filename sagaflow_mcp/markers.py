@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,19 @@ def listing(home: Home) -> list[records.OpenRun]:
     """The open runs' markers, by run id; those removed meanwhile are left out."""
     found = [find(home, run_id) for run_id in sorted(run_ids(home))]
     return [marker for marker in found if marker is not None]
+
+
+def server(home: Home, run_id: str, otherwise: str) -> str:
+    """The label of the Temporal server that the open run was started on; `otherwise` where its files do not say.
+
+    Such a run goes on only there.
+    """
+    try:
+        with open(os.path.join(home.run(run_id), "run.json"), encoding="utf-8") as file:
+            about = json.load(file)
+    except (OSError, ValueError):
+        return otherwise
+    return str(about.get("temporal", otherwise)) if isinstance(about, dict) else otherwise
 
 
 def _path(home: Home, run_id: str) -> str:

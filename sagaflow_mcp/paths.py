@@ -37,9 +37,7 @@ class Home:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Home:
         """The home that `environ` names: `SAGAFLOW_HOME`, else `~/.sagaflow`. Empty means unset."""
-        chosen = environ.get("SAGAFLOW_HOME") or os.path.join(
-            environ.get("HOME") or os.path.expanduser("~"), ".sagaflow"
-        )
+        chosen = environ.get("SAGAFLOW_HOME") or os.path.join(user_folder(environ), ".sagaflow")
         return cls(os.path.abspath(os.path.expanduser(chosen)))
 
     def __repr__(self) -> str:
@@ -170,6 +168,11 @@ def _path_trouble(path: str) -> str:
     except UnicodeEncodeError:
         return "has a path that is not UTF-8, which the database in it cannot have"
     return ""
+
+
+def user_folder(environ: Mapping[str, str]) -> str:
+    """The folder of the user of `environ`, with all that is theirs: `HOME`, else what the system says."""
+    return environ.get("HOME") or os.path.expanduser("~")
 
 
 def file_system(path: str, mounts: str = "/proc/self/mounts") -> str:

@@ -25,7 +25,6 @@ DEFAULTS: Mapping[str, Any] = {
 AT_ONCE = frozenset({each.setting for each in guard.GUARDED})
 """Settings that each launch and each session reads anew; the engine has all others from its start."""
 
-
 SECRET = frozenset({"api_key"})
 """What a setting is called whose value is never shown."""
 

@@ -106,9 +106,12 @@ class Place(NamedTuple):
         return True
 
 
-def acquire(path: str, patience_seconds: float = PATIENCE_SECONDS) -> int | None:
-    """The descriptor of `path`, locked; None when somebody else holds it. OSError if it cannot be opened."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def acquire(path: str, patience_seconds: float = PATIENCE_SECONDS, flags: int = os.O_RDWR | os.O_CREAT) -> int | None:
+    """The descriptor of `path`, locked; None when somebody else holds it. OSError if it cannot be opened.
+
+    It may be a folder, with `flags` that open one.
+    """
+    descriptor = os.open(path, flags, 0o600)
     deadline = time.monotonic() + patience_seconds
     while not _locked(descriptor, fcntl.LOCK_EX):
         if time.monotonic() >= deadline:

@@ -11,6 +11,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sagaflow_mcp import paths
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -26,7 +28,7 @@ WORKTREES = os.path.join("", ".git", "worktrees", "")
 """What lies in a worktree's path to its repository, after the path of the main checkout."""
 
 REPLACED = "\ufffd"
-
+"""What a decoder puts in place of bytes that are no text."""
 
 PLUGIN = "sagaflow"
 OPTION = "CLAUDE_PLUGIN_OPTION_"
@@ -49,7 +51,7 @@ def blocks(environ: Mapping[str, str], folder: str) -> Iterator[Block]:
     Every folder above counts: a command may have been started anywhere in the project. The user's own folder does
     not, except for what says which folder that is: a project may have made itself the user's folder.
     """
-    user = os.path.realpath(environ.get("HOME") or os.path.expanduser("~"))
+    user = os.path.realpath(paths.user_folder(environ))
     for each in _folders(environ.get("CLAUDE_PROJECT_DIR", ""), folder):
         for name in FILES:
             block = _read(os.path.join(each, ".claude", name))

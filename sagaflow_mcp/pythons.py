@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from sagaflow_mcp import paths
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -57,7 +59,7 @@ def _paths(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _candidates(environ: Mapping[str, str]) -> Iterator[str]:
-    home = environ.get("HOME") or os.path.expanduser("~")
+    home = paths.user_folder(environ)
     yield sys.executable
     on_path = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
     for folder in [*on_path, *(each.replace("~", home, 1) for each in MORE_FOLDERS)]:

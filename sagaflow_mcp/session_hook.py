@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import stat
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sagaflow_mcp import claude_settings, paths
+from sagaflow_mcp import claude_settings, paths, processes
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ SCRIPT, NAME = "run.sh", "session-start"
 
 TURN_SECONDS = 5.0
 """How long to wait for another command that changes the file, which takes milliseconds."""
-
-LOOK_SECONDS = 0.01
 
 RENEW = "`sagaflow hook install` puts this installation's in its place, `sagaflow hook uninstall` takes it out"
 
@@ -214,21 +210,11 @@ def _turn(place: Path) -> Iterator[None]:
 
     Failure when it cannot be had within `TURN_SECONDS`.
     """
-    descriptor = os.open(place, os.O_RDONLY)
-    deadline = time.monotonic() + TURN_SECONDS
+    # The folder itself: it is Claude Code's, and no file of ours belongs there.
+    lock = processes.acquire(str(place), TURN_SECONDS, os.O_RDONLY)
+    if lock is None:
+        raise Failure(f"another command has been changing {str(place)!r} for {TURN_SECONDS:g} s; end it")
     try:
-        while not _locked(descriptor):
-            if time.monotonic() > deadline:
-                raise Failure(f"another command has been changing {str(place)!r} for {TURN_SECONDS:g} s; end it")
-            time.sleep(LOOK_SECONDS)
         yield
     finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        os.close(lock)

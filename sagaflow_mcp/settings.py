@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import credentials, guard, own_temporal, records
+from sagaflow_mcp import credentials, guard, own_temporal, paths, records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
@@ -122,8 +122,6 @@ _PATHS = _Rule(
     lambda value: type(value) is str and all(_is_path(each) for each in value.split(os.pathsep)),
     "paths that begin with / or ~/, separated by :",
 )
-
-
 _TABLE = _Rule(lambda value: type(value) is dict, "a table")
 
 _TIERS = ("haiku", "sonnet", "opus")
@@ -183,7 +181,7 @@ def read(home: Home) -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         text = ""
     except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(_unreadable(home.config, error)) from error
+        raise Refusal(unreadable(home.config, error)) from error
     return checked(toml(text, home.config), home.config)
 
 
@@ -204,7 +202,7 @@ def sources(environ: Mapping[str, str], config: Mapping[str, Mapping[str, Any]])
 
 def _completed(environ: Mapping[str, str], config: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """`environ`, with what `config` says in place of guarded variables that are missing or empty."""
-    user = environ.get("HOME") or str(Path.home())
+    user = paths.user_folder(environ)
     found = dict(environ)
     for each in guard.CHOSEN:
         table, _, name = each.setting.partition(".")
@@ -218,10 +216,11 @@ def toml(text: str, path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Refusal(_unreadable(path, error)) from error
+        raise Refusal(unreadable(path, error)) from error
 
 
-def _unreadable(path: str, error: Exception) -> str:
+def unreadable(path: str, error: Exception) -> str:
+    """What a user is told of the file `path`, which `error` says is no TOML."""
     return f"{path!r} cannot be read as TOML: {error}; put it right or move it away"
 
 

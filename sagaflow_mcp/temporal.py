@@ -27,7 +27,7 @@ from sagaflow_mcp.connection import Connection
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from temporalio.converter import PayloadConverter
 
@@ -52,6 +52,9 @@ CONNECT_SECONDS = 10
 
 RPC_LIMIT = timedelta(seconds=10)
 """How long one request to Temporal may take."""
+
+OPEN = "ExecutionStatus = 'Running'"
+"""The condition of a query for open executions."""
 
 
 def header(kind: str, workflow_id: str, value: Mapping[str, Any]) -> Payload:
@@ -112,23 +115,39 @@ async def connect(
             ),
             CONNECT_SECONDS,
         )
-        if server.is_own:
-            await retention(client)  # The first request that names the namespace: without it the answer came late.
     except (RuntimeError, ValueError, RPCError, TimeoutError) as error:
         raise Failure(unreachable.sentence(server, error)) from error
+    if server.is_own:
+        # The first request that names the namespace: a later one would tell too late that it is missing.
+        await retention(client, server)
     return client
 
 
-async def retention(client: temporalio.client.Client) -> timedelta:
-    """How long the server keeps closed runs of the client's namespace. RPCError when there is no answer."""
+async def retention(client: temporalio.client.Client, server: Connection) -> timedelta:
+    """How long `server` keeps closed runs of the client's namespace. Failure when it does not say."""
     request = DescribeNamespaceRequest(namespace=client.namespace)
-    found = await client.workflow_service.describe_namespace(request, timeout=RPC_LIMIT)
+    try:
+        found = await client.workflow_service.describe_namespace(request, timeout=RPC_LIMIT)
+    except RPCError as error:
+        raise Failure(unreachable.sentence(server, error)) from error
     return found.config.workflow_execution_retention_ttl.ToTimedelta()
 
 
-def of_home(home_id: str, condition: str) -> str:
-    """The query for executions of the home `home_id` that meet `condition`: a server may hold those of others too."""
-    return f"TaskQueue STARTS_WITH '{ids.queue_prefix(home_id)}' AND {condition}"
+async def executions(
+    client: temporalio.client.Client, home_id: str, condition: str = OPEN
+) -> AsyncIterator[tuple[temporalio.client.WorkflowExecution, ids.SkillQueue]]:
+    """The executions of the home `home_id` that meet `condition`, each with its task queue.
+
+    A server may hold those of others too.
+
+    Raises:
+        RPCError: there is no answer.
+    """
+    query = f"TaskQueue STARTS_WITH '{ids.queue_prefix(home_id)}' AND {condition}"
+    async for execution in client.list_workflows(query, rpc_timeout=RPC_LIMIT):
+        queue = ids.SkillQueue.of_home(home_id, execution.task_queue)
+        if queue is not None:
+            yield execution, queue
 
 
 def _once() -> dict[str, str]:

@@ -55,7 +55,12 @@ def has_colour(environ: Mapping[str, str], *, on_terminal: bool) -> bool:
         return False
     if any(environ.get(name, "0") not in {"", "0"} for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
         return True
-    return on_terminal and environ.get("TERM", "dumb") not in {"", "dumb"}
+    return on_terminal and _knows_looks(environ)
+
+
+def _knows_looks(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal does more with its escapes than show them."""
+    return environ.get("TERM", "dumb") not in {"", "dumb"}
 
 
 class Screen:
@@ -66,7 +71,7 @@ class Screen:
         self.is_terminal = is_terminal(stream)
         colour = has_colour(environ, on_terminal=self.is_terminal)
         self.paint: Paint = painted if colour else plain
-        self.can_change = self.is_terminal and environ.get("TERM", "dumb") not in {"", "dumb"}
+        self.can_change = self.is_terminal and _knows_looks(environ)
         """Whether a line that was written can be written over."""
 
     def show(self, line: str, end: str = "\n") -> None:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -89,7 +88,7 @@ class RunWorker:
         self._transport.load()
         if not self._given.server.is_own:
             await self._keep_closed_runs()
-        released = await self._release()
+        released = await worker_start.release(self._given)
         self.closer = released.closer
         logger.info("worker %s: %d steps of dead workers released", self._given.identity, released.steps)
         if released.suspects:
@@ -164,11 +163,6 @@ class RunWorker:
     def _is_changed(self) -> bool:
         return connection.own(Settings.load(self._settings.environ)) != self._given.server
 
-    async def _release(self) -> recovery.Released:
-        given = self._given
-        ours = recovery.Ours(given.client, given.settings.home, given.home_id, given.lineage, given.identity)
-        return await recovery.release(ours)
-
     async def _resume_open_runs(self) -> None:
         for queue in await recovery.open_queues(self._client, self._home_id):
             try:
@@ -181,8 +175,8 @@ class RunWorker:
         if environments.is_lost(self._environment):
             return  # That is why; the engine is about to end this process.
         logger.error("skill %s %s cannot be loaded: %s", queue.skill, queue.digest[:12], reason)
-        async for execution in self._client.list_workflows(temporal.of_home(self._home_id, recovery.OPEN)):
-            if execution.task_queue == str(queue) and not execution.parent_id:
+        async for execution, its_queue in temporal.executions(self._client, self._home_id):
+            if its_queue == queue and not execution.parent_id:
                 with suppress(RPCError):
                     handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
                     await handle.terminate(reason=f"{reconciler.UNLOADABLE}{reason}")
@@ -190,7 +184,7 @@ class RunWorker:
     async def _second_look(self) -> None:
         await asyncio.sleep(SECOND_LOOK_SECONDS)
         try:
-            await self._release()
+            await worker_start.release(self._given)
         except RPCError as error:
             # The heartbeat timeout still stands behind this.
             logger.warning("could not look again for steps of dead workers: %s", error)
@@ -243,8 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", required=True)
     parser.add_argument("--address", default="", help="the embedded server; without it, the one in config.toml")
     options = parser.parse_args(arguments)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    worker_start.begin_log()
     asyncio.run(work({**os.environ, "SAGAFLOW_HOME": options.home}, options.address))
     return 0
 

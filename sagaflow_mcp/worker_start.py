@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from sagaflow_mcp import connection, keys, lineage, sealing, temporal, worker_link
+from sagaflow_mcp.durable import recovery
 from sagaflow_mcp.durable.interceptors import refusals
 from sagaflow_mcp.errors import Failure, Refusal, SagaflowError
 from sagaflow_mcp.paths import Home
@@ -27,6 +29,12 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
 """The pause before a server of the user's own, which may be away for hours, is asked again."""
+
+
+def begin_log() -> None:
+    """Log to standard error from now on, without a line for each call of a model."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 
 class Footing(NamedTuple):
@@ -56,6 +64,12 @@ async def footing(settings: Settings, server: Connection) -> Footing:
     )
     refusals.addHandler(log)
     return Footing(settings, server, client, ring.home_id, line, identity, sealing.SealingCodec(ring.keys))
+
+
+async def release(given: Footing) -> recovery.Released:
+    """What dead workers of this home and machine left behind, after it was dealt with; see `recovery.release`."""
+    ours = recovery.Ours(given.client, given.settings.home, given.home_id, given.lineage, given.identity)
+    return await recovery.release(ours)
 
 
 async def of_engine(environ: Mapping[str, str], address: str, credentials: Credentials) -> Footing:

@@ -95,7 +95,7 @@ class OpenRuns:
             if error.status.name != "NOT_FOUND":
                 raise
             return await self._missing(marker, now)
-        if not self._is_of_home(found.task_queue):
+        if ids.SkillQueue.of_home(self._home_id, found.task_queue) is None:
             return await self._missing(marker, now)  # Another home was first to start a run of this id.
         if found.status is not WorkflowExecutionStatus.RUNNING:
             return Overdue(never_started=False, closed=found)
@@ -109,16 +109,11 @@ class OpenRuns:
 
     async def _missing(self, marker: records.OpenRun, now: datetime) -> Overdue | None:
         """What is to be done about a run that the server does not know."""
-        about = await asyncio.to_thread(artifacts.read_json, Path(self._home.run(marker.run_id)) / "run.json") or {}
+        server = await asyncio.to_thread(markers.server, self._home, marker.run_id, self._server)
         # One that was started on another server goes on when config.toml names that again.
-        is_elsewhere = about.get("temporal", self._server) != self._server
-        if is_elsewhere or _age(marker, now) < NEVER_STARTED_AFTER:
+        if server != self._server or _age(marker, now) < NEVER_STARTED_AFTER:
             return None
         return Overdue(never_started=True, closed=None)
-
-    def _is_of_home(self, task_queue: str) -> bool:
-        queue = ids.SkillQueue.parse(task_queue)
-        return queue is not None and queue.home_id == self._home_id
 
     async def _why(self, run: WorkflowExecutionDescription) -> str:
         """Why the run's workflow task does not succeed."""
@@ -149,11 +144,9 @@ class OpenRuns:
             return
         self._adopted_at = now
         marked = await asyncio.to_thread(markers.run_ids, self._home)
-        before = f"StartTime < '{(now - NEVER_STARTED_AFTER).isoformat()}'"
-        query = temporal.of_home(self._home_id, f"ExecutionStatus = 'Running' AND {before}")
-        async for execution in self._client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
-            queue = ids.SkillQueue.parse(execution.task_queue)
-            if queue is None or queue.home_id != self._home_id or execution.parent_id or execution.id in marked:
+        condition = f"{temporal.OPEN} AND StartTime < '{(now - NEVER_STARTED_AFTER).isoformat()}'"
+        async for execution, queue in temporal.executions(self._client, self._home_id, condition):
+            if execution.parent_id or execution.id in marked:
                 continue
             if records.is_run_id(execution.id) and await ours(execution):
                 logger.warning("%s goes on without a marker; it gets one", execution.id)

@@ -137,8 +137,8 @@ class Reconciler:
         """Deliver every ending since the watermark, then settle markers that nothing accounts for."""
         began = datetime.now(UTC)
         since = self._watermark - OVERLAP
-        query = temporal.of_home(self._home_id, f"CloseTime >= '{since.isoformat()}'")
-        async for execution in self._client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
+        closed = temporal.executions(self._client, self._home_id, f"CloseTime >= '{since.isoformat()}'")
+        async for execution, _ in closed:
             await _apart(self._settle(execution))
         for marker in self._open_runs.turn(await asyncio.to_thread(markers.listing, self._home), began):
             await _apart(self._settle_marker(marker, began))
@@ -169,9 +169,9 @@ class Reconciler:
         await asyncio.to_thread(self._deliver, ending)
 
     async def _settle(self, execution: WorkflowExecution) -> None:
-        queue = ids.SkillQueue.parse(execution.task_queue)
+        queue = ids.SkillQueue.of_home(self._home_id, execution.task_queue)
         status = STATUS.get(execution.status) if execution.status else None
-        if queue is None or queue.home_id != self._home_id or status is None or execution.parent_id:
+        if queue is None or status is None or execution.parent_id:
             return
         if inbox.has(self._home, _entry_id(execution.id, execution.run_id)):
             await asyncio.to_thread(markers.remove, self._home, execution.id)

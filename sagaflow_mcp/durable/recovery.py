@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.paths import Home
 
-OPEN = "ExecutionStatus = 'Running'"
-"""The condition of a query for open executions."""
-
 logger = logging.getLogger(__name__)
 
 DEADLY = steps.SUSPICIOUS + 1
@@ -43,13 +40,7 @@ AT_ONCE = timedelta(milliseconds=50)
 
 async def open_queues(client: Client, home_id: str) -> list[ids.SkillQueue]:
     """The task queues that open runs of this home need, each once."""
-    found: dict[ids.SkillQueue, None] = {}
-    query = temporal.of_home(home_id, OPEN)
-    async for execution in client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
-        queue = ids.SkillQueue.parse(execution.task_queue)
-        if queue and queue.home_id == home_id:
-            found[queue] = None
-    return list(found)
+    return list(dict.fromkeys([queue async for _, queue in temporal.executions(client, home_id)]))
 
 
 class Ours(NamedTuple):
@@ -127,11 +118,7 @@ async def release(ours: Ours) -> Released:
 
 async def _left(ours: Ours) -> AsyncIterator[_Run]:
     """The open runs of this home, each free for another worker than the one that had it in memory."""
-    query = temporal.of_home(ours.home_id, OPEN)
-    async for execution in ours.client.list_workflows(query, rpc_timeout=temporal.RPC_LIMIT):
-        queue = ids.SkillQueue.parse(execution.task_queue)
-        if queue is None or queue.home_id != ours.home_id:
-            continue
+    async for execution, _ in temporal.executions(ours.client, ours.home_id):
         try:
             await _unstick(ours.client, execution)
             handle = ours.client.get_workflow_handle(execution.id, run_id=execution.run_id)

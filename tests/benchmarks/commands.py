@@ -32,7 +32,7 @@ SAGAFLOW = str(Path(sysconfig.get_path("scripts"), "sagaflow"))
 
 PROJECT = "/projects/mine"
 
-HOOK_FILES = ("__init__", "errors", "hook", "inbox", "paths", "records")
+HOOK_FILES = ("__init__", "errors", "guard", "hook", "inbox", "paths", "project_env", "records", "simple_toml")
 """Modules of the package that the hook imports."""
 
 

@@ -32,8 +32,8 @@ LAYERS = {
     "use cases": "catalog probe inspection launch runs following doctor preferences waking wording session_hook",
     "edges": """
         __main__ cli cli_parser cli_commands cli_config cli_launch cli_worker cli_hook cli_help cli_completion
-        json_fields server server_views worker worker_start joined engine hook launcher builder self_portrait demo
-        testing.local testing.plugin
+        cli_output json_fields server server_views worker worker_start joined engine hook launcher builder
+        self_portrait demo testing.local testing.plugin
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
