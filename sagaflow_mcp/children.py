@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import own_temporal, processes, temporal_server
+from sagaflow_mcp import own_temporal, processes, supervisor, temporal_server
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.supervisor import Charge, Sign
 
@@ -124,12 +124,17 @@ class Children:
         """State, reason, server and worker, as JSON."""
         with self.changed:
             probe = self._peer.state if self._peer else {}
-            embedded = {**self._server.status(), "address": self.address} if self._server else None
+            told = probe.get("server") or {}
+            process = self._server.status() if self._server else supervisor.NOBODY
             return {
                 "state": self.state(),
                 "reason": self.reason(),
                 "temporal": self._temporal,
-                "server": embedded or probe.get("server") or {},
+                "server": {
+                    **process,
+                    "address": self.address or told.get("address"),
+                    "namespace": told.get("namespace"),
+                },
                 "worker": {
                     **self._worker.status(),
                     "ready": self._worker.ready,

@@ -36,6 +36,10 @@ class Sign(NamedTuple):
     """What is missing when it hangs."""
 
 
+NOBODY: dict[str, Any] = {"pid": None, "started_at": None, "restarts": 0}
+"""The `Charge.status` of a child that there is none of."""
+
+
 class Charge:
     """One child and the thread that keeps it alive.
 

@@ -130,7 +130,7 @@ class RunWorker:
         return {
             "open_runs": self._reconciler.open_runs,
             "last_probe": datetime.now(UTC).isoformat(timespec="seconds"),
-            "server": {"address": server.address, "namespace": server.namespace, "from": server.source},
+            "server": {"address": server.address, "namespace": server.namespace},
             "trouble": self._reconciler.trouble,
         }
 

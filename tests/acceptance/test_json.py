@@ -25,7 +25,7 @@ COMMANDS = [
     "skills list",
     "doctor",
     "config",
-    "config set engine.idle_seconds 900",
+    "config set engine.idle_seconds 600",
     "config get engine.idle_seconds",
     "config unset engine.idle_seconds",
     "engine status",
