@@ -49,7 +49,7 @@ class Worker(Protocol):
         """Keep the model credentials that came with a launch."""
 
     def state(self) -> dict[str, Any]:
-        """`open_runs`, `last_probe`, `server` (the user's own) and `trouble`, as far as there is something to say."""
+        """`open_runs`, `last_probe`, `server` and `trouble`, as far as there is something to say."""
 
 
 async def serve(

@@ -140,7 +140,7 @@ def test_temporals_own_commands_show_a_run_of_the_embedded_server() -> None:
         run = local.wait(local.launch("hello-world", name="alice"))
         environment = {**local.environment(), "PATH": tools.path(), "RUN": run.run_id}
         shown = tools.run("sagaflow engine status", env=environment).stdout
-        (environment["ADDRESS"],) = re.findall(r"^server .*address (\S+)$", shown, re.MULTILINE)
+        (environment["ADDRESS"],) = re.findall(r"^server .*address ([^\s,]+)", shown, re.MULTILINE)
         for command, said in LOOKING.items():
             shown = tools.run(command, env=environment, seconds=COMMAND_SECONDS).stdout
             assert said in shown
