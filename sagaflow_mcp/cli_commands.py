@@ -121,9 +121,9 @@ def skills_list(options: argparse.Namespace) -> int:
 def doctor(options: argparse.Namespace) -> int:
     """Run every check; 1 when one fails."""
     from sagaflow_mcp import doctor as checks
-    from sagaflow_mcp import wording
+    from sagaflow_mcp import faces, wording
 
-    found = checks.examine(os.environ, checks.CLI)
+    found = checks.examine(os.environ, faces.CLI)
     if options.as_json:
         cli_output.print_json([_fields(each) for each in found])
     else:

@@ -18,6 +18,7 @@ from sagaflow_mcp import (
     credentials,
     engine_client,
     engine_start,
+    faces,
     guard,
     inbox,
     keys,
@@ -58,45 +59,7 @@ class Check:
     cure: str = ""
 
 
-@dataclass(frozen=True)
-class Face:
-    """Whom the cures are for: each names what that reader can do."""
-
-    start_engine: str
-    end_engine: str
-    """Ends one that hangs; `{pid}` is its process."""
-    hold_runs: str
-    """Keeps open runs from going on; no cure, but this is where one looks for it."""
-    see_inbox: str
-    set_key: str
-    hook: str
-    """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
-    allow: str = guard.FOR_SHELL
-    """How a value is allowed that a project has set, as in `guard`."""
-
-
-CLI = Face(
-    start_engine="it starts with the next launch; `sagaflow engine logs` shows why it ended",
-    end_engine="`sagaflow engine stop` ends it",
-    hold_runs="they go on by themselves; `sagaflow engine stop` holds them up until the next session or command",
-    see_inbox="`sagaflow inbox`",
-    set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) or log in to Claude Code, and launch again",
-    hook="`sagaflow hook install`",
-)
-MCP = Face(
-    start_engine="it starts with the next launch_workflow",
-    end_engine="end process {pid}: another engine takes its place",
-    hold_runs="they go on without this session, and while the plugin is disabled; "
-    "uninstalling it holds them up until it is installed again",
-    see_inbox="list_inbox",
-    set_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
-    "and start Claude Code again",
-    hook="",
-    allow=guard.FOR_AGENT,
-)
-
-
-def examine(environ: Mapping[str, str], face: Face) -> list[Check]:
+def examine(environ: Mapping[str, str], face: faces.Face) -> list[Check]:
     """Every check in order. What cannot be checked because the home is unfit is left out. Never raises."""
     found = [Check("version", "ok", f"sagaflow-mcp {__version__}, Python {sys.version.split()[0]}")]
     claims = guard.claims(environ)
@@ -114,14 +77,14 @@ def examine(environ: Mapping[str, str], face: Face) -> list[Check]:
     return found
 
 
-def _claim(claim: guard.Claim, face: Face) -> Check:
+def _claim(claim: guard.Claim, face: faces.Face) -> Check:
     if claim.is_allowed:
         finding = f"{claim.variable} comes from {claim.file!r}, which config.toml allows"
         return Check("project settings", "info", finding)
     return Check("project settings", "fail", guard.finding(claim), guard.how_to_allow(claim, face.allow))
 
 
-def _home(settings: Settings, _face: Face) -> Iterator[Check]:
+def _home(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     free = shutil.disk_usage(settings.home.root).free
     finding = f"{settings.home.root}, {free // 1_000_000} MB free"
     if free < LOW_DISK_BYTES:
@@ -132,7 +95,7 @@ def _home(settings: Settings, _face: Face) -> Iterator[Check]:
     yield Check("seal", "ok", f"home {ring.home_id}, {len(ring.keys)} key{'s' if len(ring.keys) != 1 else ''}")
 
 
-def _temporal(settings: Settings, _face: Face) -> Iterator[Check]:
+def _temporal(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     if not settings.temporal:
         kept = f"closed runs are kept for {temporal_server.KEPT_DAYS} days"
         yield Check("temporal", "ok", f"the embedded server, {temporal_server.binary()}; {kept}")
@@ -176,7 +139,7 @@ def _stranded(settings: Settings, server: str) -> Iterator[Check]:
         yield Check("runs", "warn", finding, f"they go on when {home.config} names that one again")
 
 
-def _engine(settings: Settings, face: Face) -> Iterator[Check]:
+def _engine(settings: Settings, face: faces.Face) -> Iterator[Check]:
     joined = engine_start.joining(settings.home)
     if Path(joined.pid_file).exists():
         pid = joined.pid()
@@ -223,7 +186,7 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
     return Check(name, "ok", f"pid {state['pid']}, up {age}, {state.get('restarts', 0)} restarts, {more}")
 
 
-def _models(settings: Settings, face: Face) -> Iterator[Check]:
+def _models(settings: Settings, face: faces.Face) -> Iterator[Check]:
     given = settings.credentials()
     if credentials.CLAUDE in given:
         finding = f"no key: models are asked with {given[credentials.CLAUDE]}, on its own login"
@@ -239,7 +202,7 @@ def _models(settings: Settings, face: Face) -> Iterator[Check]:
         )
 
 
-def _skills(settings: Settings, _face: Face) -> Iterator[Check]:
+def _skills(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     listed = catalog.listing(catalog.roots(settings.environ))
     agents = sum(each.form == "agent" for each in listed)
     yield Check("skills", "ok", f"{sum(each.launchable for each in listed)} can be launched")
@@ -250,14 +213,14 @@ def _skills(settings: Settings, _face: Face) -> Iterator[Check]:
             yield Check(f"skill {each.name}", "warn", each.problem)
 
 
-def _inbox(settings: Settings, face: Face) -> Iterator[Check]:
+def _inbox(settings: Settings, face: faces.Face) -> Iterator[Check]:
     unread = len(inbox.unread(settings.home))
     yield Check("inbox", "ok", f"{unread} unread", face.see_inbox if unread else "")
     for problem in inbox.damaged(settings.home):
         yield Check("inbox", "warn", problem, "read the file, then remove it")
 
 
-def _hook(settings: Settings, face: Face) -> Iterator[Check]:
+def _hook(settings: Settings, face: faces.Face) -> Iterator[Check]:
     if face.hook and claude_settings.folder(settings.environ).is_dir():
         try:
             yield Check("hook", *session_hook.finding(session_hook.standing(settings.environ)))
@@ -265,7 +228,7 @@ def _hook(settings: Settings, face: Face) -> Iterator[Check]:
             yield Check("hook", "warn", str(error))
 
 
-def _refused(settings: Settings, _face: Face) -> Iterator[Check]:
+def _refused(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     found = refused.listing(settings.home)
     if found:
         yield Check(
@@ -277,13 +240,13 @@ def _refused(settings: Settings, _face: Face) -> Iterator[Check]:
         )
 
 
-def _settings(settings: Settings, _face: Face) -> Iterator[Check]:
+def _settings(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     if settings.sources:
         told = ", ".join(f"{name} from {source}" for name, source in sorted(settings.sources.items()))
         yield Check("settings", "info", told)
 
 
-def _environment(settings: Settings, _face: Face) -> Iterator[Check]:
+def _environment(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     # Not used for itself: whoever sets such a variable for a project would have all prompts sent to a server of theirs.
     names = sorted(name for name, value in settings.environ.items() if name.startswith("TEMPORAL_") and value)
     if names:
@@ -297,7 +260,7 @@ def _environment(settings: Settings, _face: Face) -> Iterator[Check]:
         yield Check("environment", "info", f"SAGAFLOW_HOME={settings.home.root}")
 
 
-CHECKS: tuple[Callable[[Settings, Face], Iterator[Check]], ...] = (
+CHECKS: tuple[Callable[[Settings, faces.Face], Iterator[Check]], ...] = (
     _home,
     _temporal,
     _engine,

@@ -19,8 +19,8 @@ from sagaflow_mcp import (
     argument_schema,
     artifacts,
     catalog,
-    doctor,
     engine_client,
+    faces,
     ids,
     keys,
     markers,
@@ -57,7 +57,7 @@ class Request:
     """The folder that the run belongs to."""
     execution_timeout: timedelta | None = None
     """Longest time that the run may take in all; the skill's own where none is given."""
-    face: doctor.Face = doctor.CLI
+    face: faces.Face = faces.CLI
     """Whom a refusal tells what to do."""
 
 

@@ -22,6 +22,7 @@ from sagaflow_mcp import (
     __version__,
     catalog,
     doctor,
+    faces,
     following,
     guard,
     inbox,
@@ -124,7 +125,7 @@ async def launch_workflow(
     with server_views.told():
         settings = await _settings()
         request = launch.Request(
-            skill=skill, arguments=args or {}, run_id=run_id, project_dir=_project_dir(), face=doctor.MCP
+            skill=skill, arguments=args or {}, run_id=run_id, project_dir=_project_dir(), face=faces.MCP
         )
         launched = await launch.launch(settings, request)
         shown = ""
@@ -171,7 +172,7 @@ async def dismiss(run_ids: list[str] | None = None, all: bool = False) -> str:
 async def run_doctor() -> str:
     """Check every part of Sagaflow: each with its finding and its cure."""
     with server_views.told():
-        checks = await anyio.to_thread.run_sync(doctor.examine, dict(os.environ), doctor.MCP)
+        checks = await anyio.to_thread.run_sync(doctor.examine, dict(os.environ), faces.MCP)
         return "\n".join(wording.for_agent(wording.check(each)) for each in checks)
 
 

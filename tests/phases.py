@@ -6,7 +6,6 @@ What is done to them meanwhile must leave each with its whole result, one entry,
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from temporalio.service import RPCError
 from sagaflow_mcp import artifacts, markers, processes, temporal, temporal_server
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests import process_table
 from tests.waiting import LOOK_SECONDS, eventually
 
 if TYPE_CHECKING:
@@ -123,8 +123,7 @@ def left_behind(local: LocalSagaflow) -> list[str]:
 
 
 def _left(home: Home) -> list[str]:
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, encoding="utf-8", check=True)
-    found = [f"process {line.strip()}" for line in listing.stdout.splitlines() if home.root in line]
+    found = [f"process {line}" for line in process_table.naming(home.root)]
     found += [
         f"lock of the {name}" for name in ("engine", "server", "worker") if processes.Place(home.engine, name).alive()
     ]

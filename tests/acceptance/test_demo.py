@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import waiting
+from tests import process_table, waiting
 from tests.acceptance import tools
 
 if TYPE_CHECKING:
@@ -56,10 +56,7 @@ def begin(folder: Path) -> subprocess.Popen[str]:
 def processes_of(folder: Path) -> list[str]:
     """The processes that have `folder` in their command line or, where that can be seen, in their environment."""
     if not Path("/proc/self/environ").exists():
-        listing = subprocess.run(
-            ["ps", "-axww", "-o", "pid=,command="], capture_output=True, encoding="utf-8", check=True
-        )
-        return [line for line in listing.stdout.splitlines() if str(folder) in line]
+        return process_table.naming(str(folder))
     return [each.name for each in Path("/proc").glob("[0-9]*") if str(folder).encode() in words(each)]
 
 

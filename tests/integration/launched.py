@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sagaflow_mcp import wire
-from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,21 +159,3 @@ class Launched:
         assert self.process.stdin is not None
         self.process.stdin.close()
         return self.process.wait(LIMIT)
-
-
-def is_gone(pid: int) -> bool:
-    """Whether no process has that id, or only its parent has not noticed its death."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=False)
-    state = listed.stdout.strip()
-    # With an l, other threads of it are still dying, and hold its files open.
-    return not state or (state.startswith("Z") and "l" not in state)
-
-
-def kill(pid: int) -> None:
-    """End a process with SIGKILL; it is gone afterwards."""
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: is_gone(pid), seconds=LIMIT)

@@ -19,7 +19,7 @@ from sagaflow_mcp import control, engine_client, engine_start, temporal_server
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.processes import Place
-from tests import waiting
+from tests import process_table, waiting
 from tests.integration import stand_in
 
 if TYPE_CHECKING:
@@ -37,19 +37,13 @@ def idle(seconds: float) -> dict[str, str]:
     return {**os.environ, "SAGAFLOW_IDLE_SECONDS": str(seconds)}
 
 
-def processes_of(home: Home) -> list[str]:
-    """The processes whose command line names the home."""
-    listing = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, encoding="utf-8", check=True)
-    return [line for line in listing.stdout.splitlines() if home.root in line]
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """A home of its own, in which nothing runs afterwards."""
     home = Home(str(tmp_path / "home")).prepare()
     yield home
     engine_client.stop(home)
-    waiting.eventually(lambda: not processes_of(home), "no process left")
+    waiting.eventually(lambda: not process_table.naming(home.root), "no process left")
 
 
 def running(home: Home, using: list[str] = REAL) -> Status:
@@ -148,7 +142,9 @@ def test_starters_at_once_make_one_engine(home: Home) -> None:
     assert len(told) == 1
     status = running(home, stand_in.program())
     assert {str(status["pid"])} == {text.strip() for text in told}
-    waiting.eventually(lambda: len(processes_of(home)) == 4, "one keeper, engine, server and worker, and nothing else")
+    waiting.eventually(
+        lambda: len(process_table.naming(home.root)) == 4, "one keeper, engine, server and worker, and nothing else"
+    )
 
 
 def test_a_worker_in_a_crash_loop_is_given_up_with_its_reason(home: Home) -> None:
@@ -211,7 +207,7 @@ def test_ready_reaches_the_worker_with_the_credentials_first(home: Home) -> None
 def test_an_idle_engine_stops_by_itself(home: Home) -> None:
     """With no open run, and leaves no process and no socket."""
     engine_client.ready(home, program=stand_in.program(), environ=idle(0.3))
-    waiting.eventually(lambda: not processes_of(home), "stopped when idle")
+    waiting.eventually(lambda: not process_table.naming(home.root), "stopped when idle")
     assert not Path(control.path(home)).exists()
     assert "idle for 0.3 s" in Path(home.engine, "engine.log").read_text(encoding="utf-8")
 
@@ -244,7 +240,7 @@ def test_stop_leaves_no_process(home: Home) -> None:
     """Also when called twice."""
     running(home)
     assert engine_client.stop(home)
-    waiting.eventually(lambda: not processes_of(home), "stopped")
+    waiting.eventually(lambda: not process_table.naming(home.root), "stopped")
     assert not engine_client.stop(home)
     assert engine_client.status(home) is None
 
@@ -261,7 +257,7 @@ def test_stop_ends_children_whose_engine_and_keeper_are_dead(home: Home) -> None
 def test_sigterm_stops_the_engine_in_order(home: Home) -> None:
     """The keeper does not start it again."""
     os.kill(running(home, stand_in.program())["pid"], signal.SIGTERM)
-    waiting.eventually(lambda: not processes_of(home), "stopped by SIGTERM")
+    waiting.eventually(lambda: not process_table.naming(home.root), "stopped by SIGTERM")
 
 
 def test_the_ports_are_kept_from_one_start_to_the_next(home: Home) -> None:

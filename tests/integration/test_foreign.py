@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailed
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import doctor, engine_client, temporal
+from sagaflow_mcp import doctor, engine_client, faces, temporal
 from sagaflow_mcp.testing import Rule
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_foreign_messages_are_refused_and_reported_and_open_runs_unharmed(local:
     anyio.run(attack)
     assert local.wait(run_id).result == "heard ['HELLO', 'knock', 'enough']"
     assert [entry.run_id for entry in local.inbox()] == [run_id]
-    (told,) = [check for check in doctor.examine(local.environment(), doctor.CLI) if check.name == "foreign messages"]
+    (told,) = [check for check in doctor.examine(local.environment(), faces.CLI) if check.name == "foreign messages"]
     assert told.level == "warn"
     assert told.finding.split()[0] == "6"
 

@@ -17,7 +17,7 @@ import anyio
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import artifacts, doctor, engine_client, inbox, records
+from sagaflow_mcp import artifacts, doctor, engine_client, faces, inbox, records
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import activities, context, notices
 from sagaflow_mcp.durable.attempts import Awake
@@ -163,7 +163,7 @@ def test_a_run_can_be_done_by_the_other_machine_alone(tmp_path: Path) -> None:
             eventually(lambda: '"step_finished"' in folder.joinpath("transcript.jsonl").read_text("utf-8"), "the step")
             with pytest.raises(Failure, match="only joins the work of another machine's"):
                 engine_client.ensure(joined.home)
-            (told,) = [each for each in doctor.examine(joined.environment, doctor.CLI) if each.name == "worker"]
+            (told,) = [each for each in doctor.examine(joined.environment, faces.CLI) if each.name == "worker"]
             assert told.finding.endswith(f"pid {joined.process.pid}")
             joined.process.send_signal(signal.SIGINT)
             assert joined.process.wait(LIMIT) == 130

@@ -15,7 +15,8 @@ import pytest
 
 from sagaflow_mcp import environments, markers, records
 from sagaflow_mcp.paths import Home
-from tests.integration.launched import LEGACY, LIMIT, MODERN, ROOT, Launched, is_gone, kill, small_server
+from tests.integration.launched import LEGACY, LIMIT, MODERN, ROOT, Launched, small_server
+from tests.process_table import is_gone, kill
 from tests.waiting import eventually
 
 if TYPE_CHECKING:

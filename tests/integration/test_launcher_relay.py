@@ -11,7 +11,8 @@ import pytest
 
 from sagaflow_mcp import wire
 from sagaflow_mcp.manifest import Manifest
-from tests.integration.launched import LEGACY, LIMIT, MODERN, Launched, is_gone, kill, small_server
+from tests.integration.launched import LEGACY, LIMIT, MODERN, Launched, small_server
+from tests.process_table import is_gone, kill
 from tests.waiting import eventually
 
 if TYPE_CHECKING:

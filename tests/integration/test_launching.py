@@ -17,6 +17,7 @@ import pytest
 
 from sagaflow_mcp import engine_client, launch, markers, records
 from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests import process_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,10 +84,7 @@ def test_twenty_launches_at_once_on_a_cold_home() -> None:
 
 
 def _processes_of(local: LocalSagaflow, module: str) -> int:
-    listing = subprocess.run(
-        ["ps", "-eww", "-o", "args"], capture_output=True, encoding="utf-8", check=True
-    ).stdout.splitlines()
-    return sum(line.split()[1:3] == ["-m", module] and str(local.folder) in line for line in listing)
+    return sum(line.split()[2:4] == ["-m", module] for line in process_table.naming(str(local.folder)))
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from sagaflow_mcp import (
     connection,
     doctor,
     engine_client,
+    faces,
     keys,
     launch,
     markers,
@@ -115,7 +116,7 @@ def command(local: LocalSagaflow, *words: str) -> subprocess.CompletedProcess[st
 
 def check(local: LocalSagaflow, name: str) -> doctor.Check:
     """What doctor finds under that name."""
-    (found,) = [each for each in doctor.examine(local.environment(), doctor.CLI) if each.name == name]
+    (found,) = [each for each in doctor.examine(local.environment(), faces.CLI) if each.name == name]
     return found
 
 
@@ -285,9 +286,9 @@ def test_two_homes_on_one_server_leave_each_others_runs_alone(server: DevServer)
             two.launch("patient", run_id="same", how="ask")
         assert [entry.run_id for entry in one.inbox()] == ["same"]
         assert sorted(entry.run_id for entry in two.inbox()) == sorted([own, again])
-        assert doctor.examine(one.environment(), doctor.CLI)
+        assert doctor.examine(one.environment(), faces.CLI)
         for local in (one, two):
-            assert not [each for each in doctor.examine(local.environment(), doctor.CLI) if "foreign" in each.name]
+            assert not [each for each in doctor.examine(local.environment(), faces.CLI) if "foreign" in each.name]
 
 
 def test_a_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sagaflow_mcp import doctor, markers, processes, waking
+from sagaflow_mcp import doctor, faces, markers, processes, waking
 from sagaflow_mcp.environments import Environment
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
-from tests.integration.launched import LIMIT, is_gone
+from tests.integration.launched import LIMIT
+from tests.process_table import is_gone
 from tests.waiting import eventually
 
 RUN_ID = "greeting"
@@ -52,7 +53,7 @@ def test_open_runs_wait_until_it_is_installed_again(environment: Environment) ->
         )
         home = local.settings.home
         pids = launched(local, environment)
-        (told,) = [check for check in doctor.examine(local.environment(), doctor.MCP) if check.name == "engine"]
+        (told,) = [check for check in doctor.examine(local.environment(), faces.MCP) if check.name == "engine"]
         assert "uninstalling it holds them up until it is installed again" in told.cure
         shutil.rmtree(environment.path)
         local.model.release("uninstalled")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sagaflow_mcp import doctor, processes
+from sagaflow_mcp import doctor, faces, processes
 from sagaflow_mcp.paths import Home
 
 
@@ -19,12 +19,12 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"HOME": str(tmp_path), "SAGAFLOW_HOME": str(tmp_path / "home")}
 
 
-def named(environ: dict[str, str], name: str, face: doctor.Face = doctor.CLI) -> list[doctor.Check]:
+def named(environ: dict[str, str], name: str, face: faces.Face = faces.CLI) -> list[doctor.Check]:
     """The checks of that name."""
     return [check for check in doctor.examine(environ, face) if check.name == name]
 
 
-@pytest.mark.parametrize("cure", dataclasses.astuple(doctor.MCP))
+@pytest.mark.parametrize("cure", dataclasses.astuple(faces.MCP))
 def test_an_agent_is_told_no_shell_command_of_ours(cure: str) -> None:
     """A plugin-only user has none."""
     assert "`sagaflow " not in cure
@@ -33,13 +33,13 @@ def test_an_agent_is_told_no_shell_command_of_ours(cure: str) -> None:
 @pytest.mark.parametrize(
     ("face", "cure"),
     [
-        (doctor.CLI, "`sagaflow engine stop` ends it"),
-        (doctor.MCP, f"end process {os.getpid()}: another engine takes its place"),
+        (faces.CLI, "`sagaflow engine stop` ends it"),
+        (faces.MCP, f"end process {os.getpid()}: another engine takes its place"),
     ],
     ids=["CLI", "MCP"],
 )
 def test_an_engine_that_hangs_can_be_ended_by_whoever_reads_it(
-    environ: dict[str, str], face: doctor.Face, cure: str
+    environ: dict[str, str], face: faces.Face, cure: str
 ) -> None:
     """It holds its lock and does not answer."""
     home = Home.from_environment(environ).prepare()
@@ -54,12 +54,12 @@ def test_an_engine_that_hangs_can_be_ended_by_whoever_reads_it(
     assert (found.level, found.cure) == ("fail", cure)
 
 
-@pytest.mark.parametrize("face", [doctor.CLI, doctor.MCP], ids=["CLI", "MCP"])
-def test_the_cure_for_a_missing_key_is_the_readers(environ: dict[str, str], face: doctor.Face) -> None:
+@pytest.mark.parametrize("face", [faces.CLI, faces.MCP], ids=["CLI", "MCP"])
+def test_the_cure_for_a_missing_key_is_the_readers(environ: dict[str, str], face: faces.Face) -> None:
     """A session that is running cannot be given one."""
     (found,) = named(environ, "model access", face)
     assert (found.level, found.cure) == ("warn", face.set_key)
-    assert ("launch again" in found.cure) == (face is doctor.CLI)
+    assert ("launch again" in found.cure) == (face is faces.CLI)
 
 
 def test_keys_are_counted_in_good_english(environ: dict[str, str]) -> None:
@@ -84,7 +84,7 @@ def test_the_skills_that_this_version_does_not_run_are_one_count(environ: dict[s
         doctor.Check("skills", "ok", "1 can be launched"),
         doctor.Check("skills", "info", "3 have only a SKILL.md, which this version does not run"),
     ]
-    assert [check for check in doctor.examine(environ, doctor.CLI) if check.name.startswith("skill ")] == []
+    assert [check for check in doctor.examine(environ, faces.CLI) if check.name.startswith("skill ")] == []
     (skills / "pdf" / "__init__.py").write_text("not Python", encoding="utf-8")
     assert [check.level for check in named(environ, "skill pdf")] == ["warn"]
 

@@ -14,8 +14,8 @@ LAYERS = {
     "pure": """
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
         skill_imports load_errors structured_output reports credentials keys failures wire manifest relay
-        plugin_options guard project_env simple_toml json_text claude_settings own_temporal testing._script
-        testing._wire
+        plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces
+        testing._script testing._wire
     """,
     "adapters": """
         artifacts config_file markers inbox notify refused sealing payloads sandbox connection unreachable lineage

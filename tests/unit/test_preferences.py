@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import credentials, doctor, preferences, settings
+from sagaflow_mcp import credentials, doctor, faces, preferences, settings
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.settings import Settings
 
@@ -56,7 +56,7 @@ def test_each_setting_says_where_it_comes_from(environ: dict[str, str]) -> None:
 def test_no_password_is_shown(environ: dict[str, str]) -> None:
     """Neither in the list nor by the doctor, whichever part of an address it is in."""
     assert found(environ)["models.base_url"].value == "http://…@gateway/?…"
-    checks = doctor.examine({**environ, "ANTHROPIC_API_KEY": "planted"}, doctor.CLI)
+    checks = doctor.examine({**environ, "ANTHROPIC_API_KEY": "planted"}, faces.CLI)
     assert any("gateway http://…@gateway/?…" in each.finding for each in checks)
     assert "planted" not in repr(checks)
 
@@ -73,7 +73,7 @@ def test_the_file_counts_where_the_environment_is_silent(environ: dict[str, str]
 def test_the_doctor_says_where_settings_come_from(environ: dict[str, str]) -> None:
     """Those that are not the default."""
     (check,) = [
-        each for each in doctor.examine({**environ, "SAGAFLOW_NOTIFY": "0"}, doctor.CLI) if each.name == "settings"
+        each for each in doctor.examine({**environ, "SAGAFLOW_NOTIFY": "0"}, faces.CLI) if each.name == "settings"
     ]
     assert "inbox.notify from SAGAFLOW_NOTIFY, models.base_url from config.toml" in check.finding
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sagaflow_mcp import claude_settings, doctor, session_hook
+from sagaflow_mcp import claude_settings, doctor, faces, session_hook
 from sagaflow_mcp.errors import Failure, Refusal, SagaflowError
 
 THEIRS = {"type": "command", "command": "sh", "args": ["/home/me/hooks/run.sh", "session-start"]}
@@ -322,18 +322,18 @@ def test_doctor_says_how_the_hook_stands(user: User, tmp_path: Path, case: tuple
     content, level, said, cure = case
     user.writes(content)
     environ = {**user.environ, "SAGAFLOW_HOME": str(tmp_path / "home")}
-    (found,) = [check for check in doctor.examine(environ, doctor.CLI) if check.name == "hook"]
+    (found,) = [check for check in doctor.examine(environ, faces.CLI) if check.name == "hook"]
     assert (found.level, found.cure) == (level, cure)
     assert said in found.finding
     assert session_hook.standing(environ).tells == (level == "ok")
-    assert [check for check in doctor.examine(environ, doctor.MCP) if check.name == "hook"] == []
+    assert [check for check in doctor.examine(environ, faces.MCP) if check.name == "hook"] == []
 
 
 def test_doctor_warns_of_settings_that_cannot_be_understood(user: User, tmp_path: Path) -> None:
     """It is for Claude Code's user to put them right."""
     user.writes("{")
     environ = {**user.environ, "SAGAFLOW_HOME": str(tmp_path / "home")}
-    (found,) = [check for check in doctor.examine(environ, doctor.CLI) if check.name == "hook"]
+    (found,) = [check for check in doctor.examine(environ, faces.CLI) if check.name == "hook"]
     assert found.level == "warn"
     assert "line 1, column 2" in found.finding
 
@@ -342,4 +342,4 @@ def test_doctor_says_nothing_of_a_hook_where_there_is_no_claude_code(user: User,
     """Sagaflow works without."""
     shutil.rmtree(user.folder)
     environ = {**user.environ, "SAGAFLOW_HOME": str(tmp_path / "home")}
-    assert [check for check in doctor.examine(environ, doctor.CLI) if check.name == "hook"] == []
+    assert [check for check in doctor.examine(environ, faces.CLI) if check.name == "hook"] == []
