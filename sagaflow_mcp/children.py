@@ -35,6 +35,9 @@ WAITING_SECONDS = 5.0
 HELLO_SECONDS = 5.0
 """How long a worker's hello waits for its start to be noted."""
 
+NO_SERVER = {"pid": None, "started_at": None, "restarts": None, "address": "", "namespace": "", "from": ""}
+"""What is said of a server of which nothing is known: the same fields whether the engine brings it or the user."""
+
 
 class Commands(NamedTuple):
     """The programs of the two children, to which the engine adds its arguments; no server means the one installed."""
@@ -124,12 +127,11 @@ class Children:
         """State, reason, server and worker, as JSON."""
         with self.changed:
             probe = self._peer.state if self._peer else {}
-            embedded = {**self._server.status(), "address": self.address} if self._server else None
             return {
                 "state": self.state(),
                 "reason": self.reason(),
                 "temporal": self._temporal,
-                "server": embedded or probe.get("server") or {},
+                "server": self._server_status(),
                 "worker": {
                     **self._worker.status(),
                     "ready": self._worker.ready,
@@ -137,6 +139,11 @@ class Children:
                     "open_runs": probe.get("open_runs"),
                 },
             }
+
+    def _server_status(self) -> dict[str, Any]:
+        if self._server is not None:
+            return {**NO_SERVER, **self._server.status(), "address": self.address, "namespace": "default"}
+        return {**NO_SERVER, **((self._peer.state.get("server") or {}) if self._peer else {})}
 
     def state(self) -> str:
         """One of `starting`, `waiting` (for the user's own server), `running`, `failed`, `stopping`."""

@@ -27,6 +27,10 @@ COMMANDS = [
     "engine status",
     "engine logs",
     "worker status",
+    "config",
+    "config set engine.idle_seconds 900",
+    "config get engine.idle_seconds",
+    "config unset engine.idle_seconds",
     "hook status",
     "hook install --yes",
     "hook uninstall --yes",
@@ -68,7 +72,7 @@ def test_the_page_tells_what_is_printed(sagaflow: LocalSagaflow) -> None:
     for command in COMMANDS:
         done = carried_out(sagaflow, command)
         assert done.stderr == "", command
-        name = next(each for each in json_fields.FIELDS if f"{command} ".startswith(f"{each} "))
+        name = max((each for each in json_fields.FIELDS if f"{command} ".startswith(f"{each} ")), key=len)
         assert places(json.loads(done.stdout)) == set(json_fields.FIELDS[name]), command
         told.add(name)
     assert told == json_fields.FIELDS.keys()

@@ -21,6 +21,7 @@ from sagaflow_mcp import (
     connection,
     doctor,
     engine_client,
+    json_fields,
     keys,
     launch,
     markers,
@@ -169,6 +170,8 @@ def works(local: LocalSagaflow, address: str) -> str:
     assert told["state"] == "running"
     assert told["server"]["address"] == address
     assert told["server"]["namespace"] == "default"
+    fields = {place for place in json_fields.FIELDS["engine status"] if place.startswith(".server.")}
+    assert {f".server.{name}" for name in told["server"]} == fields
     assert not processes.Place(local.settings.home.engine, "server").alive()
     assert check(local, "engine").level == check(local, "worker").level == "ok"
     return str(ended["run_id"])
