@@ -140,8 +140,9 @@ _RULES: dict[str, dict[str, _Rule]] = {
     "projects": {"home": _PATHS, "server": _TEXT},
     "skills": {"path": _PATHS},
     "temporal": {
-        **dict.fromkeys(("profile", "config_file", "namespace", "api_key", "api_key_env"), _TEXT),
+        **dict.fromkeys(("profile", "config_file"), _TEXT),
         "address": _SERVER,
+        **dict.fromkeys(("namespace", "api_key", "api_key_env"), _TEXT),
         **dict.fromkeys(("tls", "grpc_meta"), _TABLE),
     },
 }
