@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -93,6 +94,7 @@ def grammar() -> Parser:
         epilog="Try `sagaflow demo` first: it needs no key and leaves nothing behind.",
     )
     parser.add_argument("--version", action="version", version=f"sagaflow {__version__}")
+    parser.set_defaults(as_json=False)
     commands = parser.group("name")
     _launch(commands)
     _reading(commands)
@@ -115,7 +117,12 @@ def _command(
     )
     if as_json:
         command.add_argument(
-            "--json", action="store_true", dest="as_json", help="print JSON; its fields: sagaflow help json"
+            "--json",
+            action="store_true",
+            dest="as_json",
+            # The default is the whole grammar's: that of `config set` would go before what `config --json set` says.
+            default=argparse.SUPPRESS,
+            help="print JSON; its fields: sagaflow help json",
         )
     command.set_defaults(command=_lazily(name, module))
     return command
@@ -231,6 +238,7 @@ def _help(commands: Any) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
+    with contextlib.suppress(ValueError):  # Also of more digits than Python takes.
+        if text.isdigit() and int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a whole number from 1 up")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from temporalio.envconfig import ClientConfigProfile, ClientConfigTLS
 
-from sagaflow_mcp import own_temporal, paths, records
+from sagaflow_mcp import credentials, own_temporal, paths, records
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from temporalio.envconfig import DataSource
 
     from sagaflow_mcp.settings import Settings
-
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):[0-9]{1,5}")
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,9 @@ def own(settings: Settings) -> Connection | None:
         profile = ClientConfigProfile.from_dict({**table, "tls": _tls_table(table)})  # type: ignore[typeddict-item]
         profile = replace(profile, api_key=_api_key(table, settings.environ, source))
     address = (profile.address or "").strip()
-    if not _ADDRESS.fullmatch(address):
-        given = f"the address {records.one_line(address, 100)!r}" if address else "no address"
+    if not own_temporal.ADDRESS.fullmatch(address):
+        shown = records.one_line(credentials.shown_address(address), 100)
+        given = f"the address {shown!r}" if address else "no address"
         raise Refusal(f'{source} has {given}, but must have one of the form address = "host:port"')
     tls = _readable(profile.tls, path.parent, source) if profile.tls else None
     options: dict[str, Any] = {**replace(profile, tls=tls).to_client_connect_config()}

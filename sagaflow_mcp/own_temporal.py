@@ -5,6 +5,7 @@ It holds either the name of a profile in Temporal's own configuration file, or w
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ TLS = ("disabled", "server_name", *(f"{name}_{form}" for name in PEM for form in
 
 ALONE = frozenset({"profile", "config_file"})
 """What names a profile elsewhere, beside which nothing else can stand."""
+
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x1f\x7f/:@\[\]]+):[0-9]{1,5}")
+"""What the address of a server is: `host:port`."""
 
 
 def trouble(table: Mapping[str, Any]) -> str | None:

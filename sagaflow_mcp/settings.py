@@ -117,6 +117,10 @@ _ADDRESS = _Rule(
     lambda value: type(value) is str and re.fullmatch(r"https?://[^/\s]\S*", value) is not None,
     "an http:// or https:// address",
 )
+_SERVER = _Rule(
+    lambda value: type(value) is str and own_temporal.ADDRESS.fullmatch(value.strip()) is not None,
+    "of the form host:port, such as localhost:7233",
+)
 _PATH = _Rule(_is_path, "a path that begins with / or ~/")
 _PATHS = _Rule(
     lambda value: type(value) is str and all(_is_path(each) for each in value.split(os.pathsep)),
@@ -134,7 +138,9 @@ _RULES: dict[str, dict[str, _Rule]] = {
     "projects": {"home": _PATHS, "server": _TEXT},
     "skills": {"path": _PATHS},
     "temporal": {
-        **dict.fromkeys(("profile", "config_file", "address", "namespace", "api_key", "api_key_env"), _TEXT),
+        **dict.fromkeys(("profile", "config_file"), _TEXT),
+        "address": _SERVER,
+        **dict.fromkeys(("namespace", "api_key", "api_key_env"), _TEXT),
         **dict.fromkeys(("tls", "grpc_meta"), _TABLE),
     },
 }
@@ -171,6 +177,8 @@ def parsed(name: str, text: str) -> Any:
         value = known.read(text.strip())
     if not known.fits(value):
         raise Refusal(f"{name} is {_shown(value)}, but must be {known.wanted}")
+    if not text.isascii() and text != text.encode(errors="replace").decode():
+        raise Refusal(f"{name} is {_shown(value)}, which is not valid Unicode; give it in UTF-8")
     return value
 
 
@@ -240,7 +248,7 @@ def _table_trouble(table: str, values: object) -> str | None:
     if known is None:
         return f"there is no setting {table!r}; the tables are {', '.join(_RULES)}"
     if not isinstance(values, dict):
-        return f"{table!r} must be a table, [{table}], not {_shown(values)}"
+        return f"{table!r} must be a table, [{table}]"  # What it is instead may be a key.
     for name, value in values.items():
         if name not in known:
             return f"there is no setting '{table}.{name}'; [{table}] has {', '.join(known)}"
@@ -250,6 +258,8 @@ def _table_trouble(table: str, values: object) -> str | None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, list | dict):
+        return "a table" if isinstance(value, dict) else "a list"  # There may be a key in it.
     text = repr(value)
     # An address may carry a password, and so may a slip in one.
     return "what is not shown here, as it may hold a password" if "@" in text else records.one_line(text, 80)

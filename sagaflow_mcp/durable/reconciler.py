@@ -98,8 +98,8 @@ class Reconciler:
         self._open_runs = OpenRuns(client, self._home, home_id, server.label)
         self._wake = asyncio.Event()
         self._busy = 0
-        self.open_runs = 0
-        """Markers at the last look."""
+        self.open_runs: int | None = None
+        """Markers at the last look; None before that."""
         self.trouble = ""
         """Why the server did not answer at the last look; empty when it did."""
 

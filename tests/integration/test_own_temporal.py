@@ -22,6 +22,7 @@ from sagaflow_mcp import (
     doctor,
     engine_client,
     faces,
+    json_fields,
     keys,
     launch,
     markers,
@@ -170,6 +171,8 @@ def works(local: LocalSagaflow, address: str) -> str:
     assert told["state"] == "running"
     assert told["server"]["address"] == address
     assert told["server"]["namespace"] == "default"
+    fields = {place for place in json_fields.FIELDS["engine status"] if place.startswith(".server.")}
+    assert {f".server.{name}" for name in told["server"]} == fields
     assert not processes.Place(local.settings.home.engine, "server").alive()
     assert check(local, "engine").level == check(local, "worker").level == "ok"
     return str(ended["run_id"])

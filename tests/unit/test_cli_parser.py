@@ -80,6 +80,8 @@ def test_a_slip_in_the_arguments_is_a_sentence(words: list[str], sentence: str) 
         (["inbox", "--al"], "unknown argument '--al'; see: sagaflow inbox --help"),
         (["inbox", "--limit", "0"], "'0' is not a whole number from 1 up"),
         (["engine", "logs", "--lines", "-1"], "'-1' is not a whole number from 1 up"),
+        (["runs", "--limit", "²"], "'²' is not a whole number from 1 up"),
+        (["runs", "--limit", "9" * 5000], "9' is not a whole number from 1 up"),
         (["engine", "logs", "--lines", "many"], "'many' is not a whole number from 1 up"),
     ],
 )
@@ -105,6 +107,21 @@ def test_what_is_not_given_has_its_default() -> None:
     assert options.execution_timeout is None
     options = cli_parser.parse(["launch", "x", "--id", "i", "--await", "--json", "--execution-timeout", "1.5"])
     assert (options.run_id, options.wait, options.as_json, options.execution_timeout) == ("i", True, True, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("line", "as_json"),
+    [
+        ("config", False),
+        ("config --json", True),
+        ("config set a b", False),
+        ("config --json set a b", True),
+        ("config get --json a", True),
+    ],
+)
+def test_json_is_asked_for_before_or_after_what_is_done_with_the_settings(line: str, as_json: bool) -> None:
+    """Both places are an option's."""
+    assert cli_parser.parse(line.split()).as_json is as_json
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def load(home: Home, config: str, **environ: str) -> connection.Connection:
         ("", "temporal names no server"),
         ("namespace = 'n'", "temporal names no server"),
         ("adress = 'h:1'", "there is no setting 'temporal.adress'"),
-        ("address = 7233", "temporal.address is 7233, but must be text"),
+        ("address = 7233", "temporal.address is 7233, but must be of the form host:port"),
         ("tls = true", "temporal.tls is True, but must be a table"),
         ("config_file = 'f'", "name that profile as well"),
         ("profile = 'p'\naddress = 'h:1'", "temporal.address cannot stand beside it"),
@@ -41,8 +41,12 @@ def load(home: Home, config: str, **environ: str) -> connection.Connection:
         ("address = 'h:1'\ntls = {disabled = 'yes'}", "temporal.tls.disabled must be true or false"),
         ("address = 'h:1'\ntls = {client_cert_path = 'c'}", "has only a client_cert"),
         ("address = 'h:1'\ntls = {client_cert_path = 'c', client_cert_data = 'planted'}", "both give a client_cert"),
-        ("address = 'https://h:1'", "must have one of the form"),
-        ("address = 'h'", "must have one of the form"),
+        ("address = 'https://h:1'", "temporal.address is 'https://h:1', but must be of the form host:port"),
+        ("address = 'h'", "must be of the form host:port"),
+        ("address = 'h:1\\n'", "must be of the form host:port"),
+        ("address = 'http://user:planted@h:1'", "must be of the form host:port"),
+        ("address = 'planted@h:1'", "must be of the form host:port"),
+        ("address = 'h:1'\napi_key = ['planted']", "temporal.api_key is a list, but must be text"),
     ],
 )
 def test_what_cannot_be_meant_is_a_sentence_with_the_file(home: Home, table: str, said: str) -> None:
