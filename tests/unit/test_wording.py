@@ -26,7 +26,7 @@ SPEAKS_TO_A_SHELL = {
     "cli_parser",
     "cli_worker",
     "demo",
-    "doctor",
+    "faces",
     "paths",
     "session_hook",
     "wording",
