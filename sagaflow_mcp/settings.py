@@ -91,6 +91,10 @@ class Settings:
         return credentials.found_in(self.environ)
 
 
+MOST = 10_000
+"""The largest count. With more than Temporal can count to, a worker would not start."""
+
+
 class _Rule(NamedTuple):
     """What a value in `config.toml` must be."""
 
@@ -107,7 +111,7 @@ def _is_path(value: Any) -> bool:
 # By type, not isinstance: in Python, but not for a user, true is the number 1.
 _TRUTH = _Rule(lambda value: type(value) is bool, "true or false", lambda text: _WORDS[text.lower()])
 _TEXT = _Rule(lambda value: type(value) is str and value.strip() != "", "text")
-_COUNT = _Rule(lambda value: type(value) is int and value >= 1, "a whole number from 1 up", int)
+_COUNT = _Rule(lambda value: type(value) is int and 1 <= value <= MOST, f"a whole number from 1 to {MOST}", int)
 _SECONDS = _Rule(
     lambda value: type(value) in {int, float} and value > 0,
     "a positive number of seconds",

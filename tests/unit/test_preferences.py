@@ -121,7 +121,8 @@ def test_a_text_becomes_what_the_file_would_have(name: str, text: str, value: ob
     ("name", "text", "told"),
     [
         ("inbox.notify", "perhaps", "inbox.notify is 'perhaps', but must be true or false"),
-        ("models.concurrent_calls", "0", "models.concurrent_calls is 0, but must be a whole number from 1 up"),
+        ("models.concurrent_calls", "0", "models.concurrent_calls is 0, but must be a whole number from 1 to 10000"),
+        ("models.concurrent_calls", "99999999999999999999", "but must be a whole number from 1 to 10000"),
         ("engine.idle_seconds", "soon", "but must be a positive number of seconds"),
         ("models.haiku", "", "models.haiku is '', but must be text"),
         ("models.base_url", "gateway", "but must be an http:// or https:// address"),
