@@ -28,7 +28,7 @@ NOWHERE = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "off
 """With the provider's own address, `claude plugin` would try for a quarter of a minute to reach it."""
 
 LIMIT = 120
-"""Seconds that one `claude` command may take."""
+"""Seconds that one `claude` command may take, where it installs nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class Session:
 class ClaudeCode:
     """Claude Code with a home of its own."""
 
-    def __init__(self, folder: Path, commands: Path, **more: str) -> None:
+    def __init__(self, folder: Path, commands: Path, *, seconds: float = LIMIT, **more: str) -> None:
         self.user = folder
+        self._seconds = seconds
         self.project = folder / "project"
         self.project.mkdir(parents=True)
         self.data = folder / ".claude" / "plugins" / "data" / "sagaflow-sagaflow"
@@ -73,7 +74,7 @@ class ClaudeCode:
     def run(self, *arguments: str, environ: Mapping[str, str] = NOWHERE) -> str:
         """What a `claude` command that succeeds prints."""
         environment = {**self._environment, **environ}
-        return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=LIMIT).stdout
+        return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=self._seconds).stdout
 
     def ours(self, *arguments: str) -> str:
         """What a `sagaflow` command of the same user prints, where it succeeds."""
@@ -209,7 +210,7 @@ def test_the_plugin_from_its_first_use_to_its_last(
     Uninstalled while a run is open it leaves nothing running, and the run where it is.
     """
     pip = {name: value for name, value in tools.pip_environment().items() if name.startswith("PIP_")}
-    fresh = ClaudeCode(tmp_path / "claude", each_claude, SAGAFLOW_SERVER="", **pip)
+    fresh = ClaudeCode(tmp_path / "claude", each_claude, seconds=tools.INSTALL_SECONDS, SAGAFLOW_SERVER="", **pip)
     fresh.run("plugin", "marketplace", "add", str(checkout))
     home = Home(str(sagaflow.folder / "chosen"))
     fresh.run("plugin", "install", PLUGIN, "--config", f"home={home.root}")
