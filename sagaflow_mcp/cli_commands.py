@@ -159,7 +159,7 @@ def engine_stop(options: argparse.Namespace) -> int:
         return cli_output.print_json({"stopped": ran, "open_runs": open_runs})
     print("the engine has stopped" if ran else "no engine was running")
     if open_runs:
-        print(f"{len(open_runs)} open runs go on when it starts again: {', '.join(open_runs[:5])}")
+        print(f"{markers.counted(len(open_runs))}, to go on when it starts again: {', '.join(open_runs[:5])}")
     return 0
 
 

@@ -135,7 +135,7 @@ def _stranded(settings: Settings, server: str) -> Iterator[Check]:
     if elsewhere:
         where = records.one_line(", ".join(sorted(set(elsewhere.values()))), 200)
         named = ", ".join(list(elsewhere)[:5])
-        finding = f"{len(elsewhere)} open runs are on another Temporal server ({where}): {named}"
+        finding = f"{markers.counted(len(elsewhere))} on another Temporal server ({where}): {named}"
         yield Check("runs", "warn", finding, f"they go on when {home.config} names that one again")
 
 
@@ -155,7 +155,9 @@ def _engine(settings: Settings, face: faces.Face) -> Iterator[Check]:
             yield Check("engine", "fail", "it hangs: it is alive, but does not answer", cure)
             return
         level: Level = "warn" if open_runs else "info"
-        yield Check("engine", level, f"not running, {open_runs} open runs", face.start_engine if open_runs else "")
+        yield Check(
+            "engine", level, f"not running, {markers.counted(open_runs)}", face.start_engine if open_runs else ""
+        )
         return
     if status.get("temporal") != own_temporal.label(settings.temporal):
         cure = "the next launch replaces it once no run is open"
@@ -168,7 +170,7 @@ def _engine(settings: Settings, face: faces.Face) -> Iterator[Check]:
         yield Check(
             "engine",
             "ok",
-            f"{status['state']}, pid {status['pid']}, version {status['version']}, {open_runs} open runs",
+            f"{status['state']}, pid {status['pid']}, version {status['version']}, {markers.counted(open_runs)}",
             face.hold_runs if open_runs else "",
         )
     server, worker = status.get("server") or {}, status.get("worker") or {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sagaflow_mcp import __version__, control, environments, own_temporal, processes
 from sagaflow_mcp.children import Children, Commands, Limits
-from sagaflow_mcp.paths import Home, write_atomically
+from sagaflow_mcp.paths import Home, clear_drafts, write_atomically
 from sagaflow_mcp.processes import note
 from sagaflow_mcp.service import Service
 
@@ -69,6 +69,8 @@ class Engine:
             with control.listen(self._home) as listener:
                 note(f"engine {os.getpid()} of version {__version__} serves {self._home.root!r}")
                 self._children.start()
+                # Beside the start, which is not to wait for a walk through all runs.
+                threading.Thread(target=clear_drafts, args=(self._home,), name="drafts", daemon=True).start()
                 self._serve_until_stopped(listener)
                 note(f"stopping: {self._children.stop_reason}")
                 self._end_while_answering(listener)

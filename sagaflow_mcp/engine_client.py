@@ -180,10 +180,9 @@ def _leave_server(home: Home, server: str, launching: str) -> None:
     others = markers.run_ids(home) - {launching}
     count = sum(markers.server(home, each, otherwise=server) == server for each in others)
     if count:
-        runs = "1 open run is" if count == 1 else f"{count} open runs are"
         raise Failure(
-            f"{runs} on the Temporal server that the engine was started with, but {home.config!r} names another: it is "
-            "used once no run is open"
+            f"the engine has {markers.counted(count)} on the Temporal server that it was started with, but "
+            f"{home.config!r} names another: that is used once no run is open"
         )
     stop(home, "config.toml names another Temporal server")
 

@@ -79,6 +79,11 @@ def server(home: Home, run_id: str, otherwise: str) -> str:
     return str(about.get("temporal", otherwise)) if isinstance(about, dict) else otherwise
 
 
+def counted(count: int) -> str:
+    """So many open runs, in words."""
+    return f"{count} open run{'' if count == 1 else 's'}"
+
+
 def _path(home: Home, run_id: str) -> str:
     return os.path.join(home.open_runs, run_id)
 

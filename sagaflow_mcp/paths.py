@@ -6,19 +6,27 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 LAYOUT = 1
 """The version of the home's layout that this code reads and writes."""
 
 NETWORK_FILE_SYSTEMS = frozenset({"9p", "afs", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "smbfs"})
 """File systems on which neither `flock` nor rename-after-fsync keeps its promise between machines."""
+
+DRAFT_SECONDS = 3600.0
+"""Older than this, a draft is none that somebody is writing just now."""
+
+_DRAFT = re.compile(r"\.([0-9]{1,9})\.[0-9a-f]{8}~\Z")
+"""How the name of a draft ends: with the process that writes it, and something random."""
 
 README = """\
 This folder belongs to Sagaflow (the Python package sagaflow-mcp). It holds your runs, their results and the inbox.
@@ -228,3 +236,50 @@ def _make_alike(descriptor: int, like: os.stat_result) -> None:
     except PermissionError:
         pass
     os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+
+
+def clear_drafts(home: Home) -> None:
+    """Remove what a `write_atomically` has left whose process was killed. Never raises: another time tries again."""
+    for folder in (home.root, home.engine, home.open_runs):
+        for path, pid in _drafts([next(os.walk(folder), (folder, [], []))]):
+            if not _lives(pid):
+                _remove(path)
+    # Another machine may share these folders, and its processes are none of this one's: only age tells.
+    for path, _ in _drafts(os.walk(home.runs)):
+        if _age(path) > DRAFT_SECONDS:
+            _remove(path)
+
+
+def _drafts(folders: Iterable[tuple[str, list[str], list[str]]]) -> Iterator[tuple[str, int]]:
+    """The drafts in `folders`, as `os.walk` gives them, each with the process that began it."""
+    for folder, _, names in folders:
+        for name in names:
+            # By the whole form of the name: a skill's own file may well end with a tilde.
+            found = _DRAFT.search(name)
+            if found:
+                yield os.path.join(folder, name), int(found[1])
+
+
+def _age(path: str) -> float:
+    """How many seconds ago `path` was written; none where that cannot be told."""
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _remove(path: str) -> None:
+    try:  # noqa: SIM105 - as in write_atomically
+        os.unlink(path)
+    except OSError:
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from dataclasses import replace
@@ -79,37 +80,41 @@ async def page(client: Client, uri: str) -> str:
 async def test_a_run_is_launched_waited_for_and_dismissed(local: LocalSagaflow, mode: str, tmp_path: Path) -> None:
     """One session from launch to dismissal, with progress while it waits."""
     inbox.dismiss(local.settings.home, None)
-    heard: list[str] = []
+    name, heard = f"bea-{mode}", []
+    reply = f"STRUCTURED_OUTPUT_START\nGREETING|hello, {name}\nSTRUCTURED_OUTPUT_END"
+    local.model.add(Rule(match=f"Please greet {name}", reply=reply, hold=name))
 
     async def hear(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - As it is called.
-        """Keep what a progress bar would show."""
+        """Keep what a progress bar would show, and let the model answer once there is something."""
         heard.append(message or "")
+        local.model.release(name)
 
     with anyio.fail_after(LIMIT):
         async with connection(local, mode, tmp_path) as client:
             launched = await client.call_tool(
                 "launch_workflow",
-                {"skill": "hello-world", "args": {"name": "alice"}, "wait_seconds": 60},
+                {"skill": "hello-world", "args": {"name": name}, "wait_seconds": 60},
                 progress_callback=hear,
             )
             assert launched.structured_content is not None
             run_id = launched.structured_content["run_id"]
             assert launched.structured_content["state"] == "DONE"
-            assert launched.structured_content["detail"] == "hello, alice"
-            assert any("steps done" in message for message in heard)
+            assert launched.structured_content["detail"] == f"hello, {name}"
+            assert all(re.match(r"\d+ steps? done", message) for message in heard)
+            assert heard
 
             found = await answer(client, "get_run", run_id=run_id)
             assert found == launched.structured_content
             listed = await answer(client, "list_inbox")
             assert listed["unread"] == 1
             (entry,) = listed["entries"]
-            assert (entry["run_id"], entry["status"], entry["summary"]) == (run_id, "DONE", "hello, alice")
+            assert (entry["run_id"], entry["status"], entry["summary"]) == (run_id, "DONE", f"hello, {name}")
             assert entry["project"] == str(tmp_path)
             assert run_id in await answer(client, "list_runs", status="done")
             assert run_id not in await answer(client, "list_runs", status="failed")
 
             assert run_id in await page(client, "sagaflow://inbox")
-            assert "hello, alice" in await page(client, f"sagaflow://runs/{run_id}/report")
+            assert f"hello, {name}" in await page(client, f"sagaflow://runs/{run_id}/report")
 
             assert await answer(client, "dismiss", run_ids=[run_id]) == f"dismissed 1: {run_id}"
             assert (await answer(client, "list_inbox"))["unread"] == 0

@@ -103,8 +103,7 @@ def main() -> int:
     for number, name in enumerate(order, 1):
         losses += _once(name, found[name])
         sys.stderr.write(f"{number} of {len(order)}: {name}; {len(losses)} losses\n")
-    for _ in range(options.cycles):
-        losses += _cycle()
+    losses += _cycles(options.cycles)
     sys.stdout.write(_table(found))
     sys.stdout.write(f"\n{len(order)} kills, {options.cycles} cycles, {len(losses)} losses\n")
     sys.stdout.writelines(f"{loss}\n" for loss in losses)
@@ -158,12 +157,15 @@ def _in_session(local: LocalSagaflow, name: str) -> tuple[ThreeRuns, datetime]:
     return runs, began
 
 
-def _cycle() -> list[str]:
-    """Start an engine and kill all of it; what is left behind once it has been stopped."""
+def _cycles(count: int) -> list[str]:
+    """Start the engine of a home and kill all of it, so often; what is left once the last one was stopped in order."""
     with LocalSagaflow() as local:
-        engine_client.ready(local.settings.home, environ=local.settings.for_engine())
-        kill(local, ENGINE)
-        return [f"cycle: {each} is left" for each in left_behind(local)]
+        for number in range(count + 1):
+            engine_client.ready(local.settings.home, environ=local.settings.for_engine())
+            if number < count:
+                kill(local, ENGINE)
+        engine_client.stop(local.settings.home)
+        return [f"cycles: {each} is left" for each in left_behind(local)]
 
 
 def _pids(local: LocalSagaflow, parts: Sequence[str]) -> list[int]:

@@ -348,7 +348,7 @@ def test_another_server_in_the_config_is_used_once_the_engine_is_not_needed_on_t
         run_id = local.launch("patient", how="ask")
         write(local, "")
         local.settings = Settings.load(local.environment())
-        with pytest.raises(Failure, match="1 open run is on the Temporal server that the engine was started with"):
+        with pytest.raises(Failure, match="has 1 open run on the Temporal server that it was started with"):
             local.launch("endings", how="return")
         local.model.wait_for_requests(1, seconds=LIMIT)
 

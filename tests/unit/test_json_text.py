@@ -102,7 +102,7 @@ def test_of_a_name_given_twice_the_last_counts() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{\n  "a": 1,\n}', "line 3, column 1: "),
+        ('{\n  "a": 1\n  "b": 2}', "line 3, column 3: "),
         ('{\n  // why\n  "a": 1}', "line 2, column 3: "),
         ('{"a": "NaN",\n "b": NaN}', "line 2, column 7: JSON has no NaN"),
         ("[-Infinity]", "line 1, column 2: JSON has no NaN"),

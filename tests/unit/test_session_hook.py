@@ -205,7 +205,7 @@ def test_a_script_that_lies_beside_no_sagaflow_is_not_ours(user: User, tmp_path:
 @pytest.mark.parametrize(
     ("before", "sentence"),
     [
-        ('{\n  "model": "opus",\n}', "line 3, column 1: "),
+        ('{\n  "model": "opus"\n  "hooks": {}}', "line 3, column 3: "),
         ('// mine\n{"model": "opus"}', "line 1, column 1: "),
         ("[]", "it holds no JSON object"),
         ('{"hooks": []}', "its 'hooks' is no object"),

@@ -47,7 +47,10 @@ def test_the_file_chooses_and_the_environment_goes_before_it(home: Home) -> None
     [
         ("[models]\nhaiku = 5", "models.haiku is 5, but must be text"),
         ("[models]\nsonnet = ''", "models.sonnet is '', but must be text"),
-        ("[models]\nconcurrent_calls = -3", "models.concurrent_calls is -3, but must be a whole number"),
+        (
+            "[models]\nconcurrent_calls = -3",
+            "models.concurrent_calls is -3, but must be a whole number from 1 to 10000",
+        ),
         ("[models]\nconcurrent_calls = 0", "must be a whole number from 1 to 10000"),
         ("[models]\nconcurrent_calls = true", "must be a whole number from 1 to 10000"),
         ("[models]\nconcurrent_calls = 2.5", "must be a whole number from 1 to 10000"),
