@@ -25,10 +25,13 @@ from typing import TYPE_CHECKING
 sys.path[0] = str(Path(__file__).parents[2])
 
 from sagaflow_mcp import engine_client  # noqa: E402 (found by the line above)
-from sagaflow_mcp.testing import LocalSagaflow  # noqa: E402
+from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse  # noqa: E402
+from tests.acceptance import tools  # noqa: E402
+from tests.acceptance.claude_code import PREFIX, ClaudeCode  # noqa: E402
 from tests.benchmarks.commands import SAGAFLOW  # noqa: E402
 from tests.benchmarks.session import SERVER  # noqa: E402
 from tests.integration.launched import MODERN, Launched  # noqa: E402
+from tests.older_version import OlderVersion  # noqa: E402
 from tests.phases import LIMIT_SECONDS, PHASES, SKILLS, ThreeRuns, left_behind  # noqa: E402
 
 if TYPE_CHECKING:
@@ -83,19 +86,26 @@ DEEDS: dict[str, Callable[[LocalSagaflow], None]] = {
     "sleep and wake": sleep,
 }
 
-SESSIONS = ("launcher", "MCP server", "launcher, MCP server", "launcher, MCP server, engine, server, worker")
+LAUNCHERS = ("launcher", "MCP server", "launcher, MCP server", "launcher, MCP server, engine, server, worker")
 """What a session has of its own, killed with its runs launched over MCP."""
+
+CLAUDE_CODES = ("Claude Code", "Claude Code, engine, server, worker")
+"""The real Claude Code, killed in its session that has launched the runs."""
+
+TAKEOVER = "takeover by a newer version"
+
+NAMES = [*DEEDS, *LAUNCHERS, *CLAUDE_CODES, TAKEOVER]
 
 
 def main() -> int:
     """Kill and print; 1 when anything was lost or left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=10)
-    parser.add_argument("--only", action="append", choices=[*DEEDS, *SESSIONS])
+    parser.add_argument("--only", action="append", choices=NAMES)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--cycles", type=int, default=0)
     options = parser.parse_args()
-    order = (options.only or [*DEEDS, *SESSIONS]) * options.times
+    order = (options.only or NAMES) * options.times
     random.Random(options.seed).shuffle(order)
     sys.stderr.write(f"seed {options.seed}\n")
     found: dict[str, Times] = {name: {phase: [] for phase in PHASES} for name in sorted(set(order), key=order.index)}
@@ -114,7 +124,7 @@ def _once(name: str, times: Times) -> list[str]:
     """Do it once to a new home; what was lost by it or left behind."""
     with LocalSagaflow(skills=[SKILLS]) as local:
         try:
-            runs, began = _in_session(local, name) if name in SESSIONS else _without_session(local, DEEDS[name])
+            runs, began = _done(local, name)
             runs.let_go()
             runs.ends()
         except (AssertionError, TimeoutError) as error:
@@ -126,6 +136,17 @@ def _once(name: str, times: Times) -> list[str]:
         return [f"{name}: {each} is left" for each in left_behind(local)]
 
 
+def _done(local: LocalSagaflow, name: str) -> tuple[ThreeRuns, datetime]:
+    """The runs to which it was done, and when."""
+    if name in LAUNCHERS:
+        return _to_a_launcher(local, name.split(", "))
+    if name in CLAUDE_CODES:
+        return _to_claude_code(local, name.split(", "))
+    if name == TAKEOVER:
+        return _takeover(local)
+    return _without_session(local, DEEDS[name])
+
+
 def _without_session(local: LocalSagaflow, deed: Callable[[LocalSagaflow], None]) -> tuple[ThreeRuns, datetime]:
     runs = ThreeRuns(local)
     runs.wait_until_halted()
@@ -134,8 +155,46 @@ def _without_session(local: LocalSagaflow, deed: Callable[[LocalSagaflow], None]
     return runs, datetime.now(UTC) if deed is sleep else began
 
 
-def _in_session(local: LocalSagaflow, name: str) -> tuple[ThreeRuns, datetime]:
-    parts = name.split(", ")
+def _takeover(local: LocalSagaflow) -> tuple[ThreeRuns, datetime]:
+    older = OlderVersion(local.folder)
+    runs = ThreeRuns(local, lambda where, gate: older.launch(local, "phases", where=where, gate=gate))
+    runs.wait_until_halted()
+    began = datetime.now(UTC)
+    local.launch("phases", where="newer")
+    return runs, began
+
+
+def _to_claude_code(local: LocalSagaflow, parts: Sequence[str]) -> tuple[ThreeRuns, datetime]:
+    commands = tools.npm_package(tools.CLAUDE_CODE) / "node_modules" / ".bin"
+    claude = ClaudeCode(local.folder / "claude", commands)
+    sessions = []
+
+    def launch(where: str, gate: str) -> str:
+        """Have Claude launch it, in a session that goes on."""
+        run_id = f"{where}-by-claude"
+        call = {"skill": "phases", "args": {"where": where, "gate": gate}, "run_id": run_id}
+        local.model.add(
+            Rule(match=f"Begin {where}", tools=(ToolUse(name=f"{PREFIX}launch_workflow", input=call),), times=1),
+            Rule(match=run_id, reply="understood", hold="session"),
+        )
+        sessions.append(claude.begin(f"Begin {where}", local, "--plugin-dir", str(tools.ROOT)))
+        return run_id
+
+    runs = ThreeRuns(local, launch)
+    try:
+        runs.wait_until_halted()
+        pids = [*(each.pid for each in sessions), *_pids(local, parts[1:])]
+        began = datetime.now(UTC)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        for each in sessions:
+            each.kill()
+            each.wait()
+    return runs, began
+
+
+def _to_a_launcher(local: LocalSagaflow, parts: Sequence[str]) -> tuple[ThreeRuns, datetime]:
     environ = {**local.environment(), "SAGAFLOW_SERVER": shlex.quote(SERVER)}
     with Launched(MODERN, environ) as session:
         session.begin()

@@ -46,13 +46,14 @@ def free_port() -> int:
 
 
 class DevServer:
-    """`temporal server start-dev`, as somebody starts it in a shell, with its database in `folder`.
+    """`temporal server start-dev` with further `options`, as somebody starts it in a shell.
 
-    It can be stopped and started again. Leaving the context ends it.
+    Its database is in `folder`. It can be stopped and started again. Leaving the context ends it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._folder = folder
+        self._options = options
         self._ports = [free_port() for _ in range(3)]
         self.address = f"127.0.0.1:{self._ports[0]}"
 
@@ -72,6 +73,7 @@ class DevServer:
                     *(temporal_server.binary(), "server", "start-dev", "--headless", "--port", grpc),
                     *("--http-port", http, "--metrics-port", metrics),
                     *("--db-filename", str(self._folder / "server.db"), "--log-level", "error"),
+                    *self._options,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,0 +1,101 @@
+"""The real Claude Code with a home of its own, and the offline model in place of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.acceptance import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sagaflow_mcp.testing import LocalSagaflow
+
+PLUGIN = "sagaflow@sagaflow"
+SERVER = "plugin:sagaflow:sagaflow"
+PREFIX = "mcp__plugin_sagaflow_sagaflow__"
+TOOLS = {"launch_workflow", "list_inbox", "dismiss", "doctor", "get_run", "list_skills", "list_runs"}
+NOWHERE = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "offline"}
+"""With the provider's own address, `claude plugin` would try for a quarter of a minute to reach it."""
+
+FORM = [
+    *("--output-format", "stream-json", "--verbose"),
+    *("--allowedTools", ",".join(sorted(PREFIX + name for name in TOOLS))),
+]
+"""How a session reports, and what it may call without a question."""
+
+LIMIT = 120
+"""Seconds that one `claude` command may take, where it installs nothing."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One headless session that has ended."""
+
+    events: list[dict[str, Any]]
+
+    def event(self, **wanted: str) -> dict[str, Any]:
+        """The first event with these values."""
+        return next(each for each in self.events if wanted.items() <= each.items())
+
+    @property
+    def session_id(self) -> str:
+        """The id that `--resume` takes."""
+        return str(self.event(type="result")["session_id"])
+
+
+class ClaudeCode:
+    """Claude Code with a home of its own."""
+
+    def __init__(self, folder: Path, commands: Path, *, seconds: float = LIMIT, **more: str) -> None:
+        self.user = folder
+        self._seconds = seconds
+        self.project = folder / "project"
+        self.project.mkdir(parents=True)
+        self.data = folder / ".claude" / "plugins" / "data" / "sagaflow-sagaflow"
+        self._environment = {
+            "PATH": tools.path(commands),
+            "HOME": str(folder),
+            "CLAUDE_CONFIG_DIR": str(folder / ".claude"),
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            # The server's tools are there, with their schemas, in the first request to the model.
+            "ENABLE_TOOL_SEARCH": "false",
+            "MCP_CONNECTION_NONBLOCKING": "0",
+            "MCP_CONNECT_TIMEOUT_MS": "60000",
+            **tools.INSTALLED,
+            **more,
+        }
+
+    def run(self, *arguments: str, environ: Mapping[str, str] = NOWHERE) -> str:
+        """What a `claude` command that succeeds prints."""
+        environment = {**self._environment, **environ}
+        return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=self._seconds).stdout
+
+    def ours(self, *arguments: str) -> str:
+        """What a `sagaflow` command of the same user prints, where it succeeds."""
+        return tools.run(["sagaflow", *arguments], env=self._environment, cwd=self.project).stdout
+
+    def session(self, prompt: str, local: LocalSagaflow, *options: str) -> Session:
+        """A session with one prompt, with `local` as its model and as the user's Sagaflow."""
+        out = self.run("-p", prompt, *FORM, *options, environ=_ours(local))
+        return Session([json.loads(line) for line in out.splitlines() if line.startswith("{")])
+
+    def begin(self, prompt: str, local: LocalSagaflow, *options: str) -> subprocess.Popen[bytes]:
+        """The same, not waited for."""
+        return subprocess.Popen(
+            ["claude", "-p", prompt, *FORM, *options],
+            env={**self._environment, **_ours(local)},
+            cwd=self.project,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def _ours(local: LocalSagaflow) -> dict[str, str]:
+    return {name: value for name, value in local.environment().items() if name.startswith(("ANTHROPIC_", "SAGAFLOW_"))}
