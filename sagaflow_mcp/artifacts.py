@@ -20,7 +20,10 @@ NAME_LIMIT = 200
 TRANSCRIPT = "transcript.jsonl"
 """The file of what happened in a run, an event a line; it is begun with the first step."""
 
-RESERVED = frozenset({"run.json", "ending.json", "finding.json", TRANSCRIPT, "journal"})
+PROGRESS = "progress.json"
+"""The file of how far a run said that it has come."""
+
+RESERVED = frozenset({"run.json", "ending.json", "finding.json", TRANSCRIPT, PROGRESS, "journal", "questions"})
 """Names in a run's folder that belong to Sagaflow."""
 
 PASSING = frozenset({errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC})

@@ -128,8 +128,9 @@ def _source(root: Root, name: str) -> Source:
 
 def _form(path: Path) -> Literal["workflow", "agent"] | None:
     """How the skill in `path` is written; None when there is no skill."""
-    if os.path.isfile(path / "__init__.py"):  # noqa: PTH113 - Path.is_file raises where a folder may not be searched
-        return "workflow"
+    for file in ("__init__.py", "workflow.py"):
+        if os.path.isfile(path / file):  # noqa: PTH113 - Path.is_file raises where a folder may not be searched
+            return "workflow"
     return "agent" if os.path.isfile(path / "SKILL.md") else None  # noqa: PTH113 - as above
 
 
@@ -172,7 +173,9 @@ def _problem(source: Source) -> str | None:
         names = syntax.check(source.name, source.path)
     except Refusal as error:
         return str(error)
-    return None if "register" in names else f"{str(source.path / '__init__.py')!r} has no register(registry)"
+    if names & {"register", syntax.FUNCTION}:
+        return None
+    return f"{str(source.path)!r} has neither a register(registry) in __init__.py nor a function with @skill"
 
 
 def _description(path: Path) -> str:

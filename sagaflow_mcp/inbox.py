@@ -79,6 +79,15 @@ def dismiss(home: Home, run_ids: Iterable[str] | None) -> list[str]:
     return sorted(dismissed)
 
 
+def close(home: Home, entry_id: str) -> None:
+    """Dismiss a question that needs no answer any more. Failure if the inbox could not be changed."""
+    name = entry_id + _SUFFIX
+    with _writing(home), suppress(FileNotFoundError):
+        os.rename(_path(home, "new", name), _path(home, "cur", name))
+        _sync_folder(_path(home, "cur"))
+        _sync_folder(_path(home, "new"))
+
+
 def unread(home: Home, limit: int | None = None) -> list[Entry]:
     """The unread entries, newest first; with `limit`, that many of those delivered last. OSError if unreadable.
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sagaflow_mcp.pinning import Pinned
     from sagaflow_mcp.registry import SkillSpec
 
-MODEL_ACTIVITY = "spawn_subagent"
-"""The activity that needs access to a model."""
+MODEL_ACTIVITIES = {"spawn_subagent", "prompt_model"}
+"""The activities that need access to a model."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -73,7 +73,7 @@ def _needs(spec: SkillSpec) -> dict[str, Any]:
     timeout = spec.execution_timeout
     return {
         "ok": True,
-        "needs_model": MODEL_ACTIVITY in skill_check.activity_names(spec),
+        "needs_model": bool(MODEL_ACTIVITIES & {*skill_check.activity_names(spec)}),
         "workflow_type": skill_check.workflow_name(spec.workflow_cls),
         "arguments": contract.schema(spec),
         "execution_timeout_seconds": timeout.total_seconds() if timeout else None,

@@ -192,7 +192,7 @@ def _modules(pinned: Pinned, path: str) -> dict[str, Module]:
     *folders, file = path.removesuffix(".py").split("/")
     found = {
         ".".join((pinned.package, *folders[:depth])): Module(pinned, None, is_package=True)
-        for depth in range(1, len(folders) + 1)
+        for depth in range(len(folders) + 1)
         if not (pinned.code.joinpath(*folders[:depth], "__init__.py")).is_file()
     }
     parts = folders if file == "__init__" else [*folders, file]
@@ -206,9 +206,7 @@ def _belongs(name: str, pinned: Pinned) -> bool:
 
 def _registered(pinned: Pinned) -> SkillSpec:
     """What the skill registers; Refusal when that is not one skill of its own name that a worker can run."""
-    register: Any = getattr(importlib.import_module(pinned.package), "register", None)
-    if not callable(register):
-        raise Refusal("its __init__.py has no register(registry)")
+    register = _register(pinned)
     registry = SkillRegistry()
     register(registry)
     if len(registry.specs) != 1:
@@ -219,3 +217,30 @@ def _registered(pinned: Pinned) -> SkillSpec:
         raise Refusal(trouble)
     contract.schema(spec)
     return spec
+
+
+def _register(pinned: Pinned) -> Any:
+    """The skill's `register(registry)`, or that of its one function with `@skill`; Refusal when there is none."""
+    top = importlib.import_module(pinned.package)
+    own: Any = getattr(top, "register", None)
+    if callable(own):
+        return own
+    places = [top]
+    if (pinned.code / "workflow.py").is_file():
+        places.append(importlib.import_module(f"{pinned.package}.workflow"))
+    found = {id(each): each for place in places for each in vars(place).values() if _is_function(each)}
+    if not found:
+        raise Refusal(
+            "it has neither a register(registry) in its __init__.py nor a function with @skill in workflow.py"
+        )
+    if len(found) > 1:
+        names = " and ".join(each.function.__name__ for each in found.values())
+        raise Refusal(f"it has {len(found)} functions with @skill, {names}; a folder is one skill")
+    (own,) = (each.register for each in found.values())
+    return own
+
+
+def _is_function(value: object) -> bool:
+    """Whether `value` is a skill made of one function. Not by its class, whose import others need not pay for."""
+    functions = sys.modules.get("sagaflow_mcp.durable.functions")
+    return functions is not None and isinstance(value, functions.FunctionSkill)

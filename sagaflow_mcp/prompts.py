@@ -36,7 +36,22 @@ def load_prompt(file: str, name: str, substitutions: Mapping[str, object] | None
         folder = Path(file).resolve().parent / "prompts"
         path = _confined(folder, name)
         text = _read(folder, path, name).removesuffix("\n")
-        return text if substitutions is None else _substitute(text, substitutions, path)
+    return text if substitutions is None else _substitute(text, substitutions, path)
+
+
+def exists(file: str, name: str) -> bool:
+    """Whether there is a prompt `name` beside `file`, the calling module's `__file__`."""
+    with _file_access():
+        return _confined(Path(file).resolve().parent / "prompts", name).is_file()
+
+
+def render(file: str, name: str, text: str, substitutions: Mapping[str, object]) -> str:
+    """The `text` of the prompt `name`, which `load_prompt` has read, with its variables replaced as that does.
+
+    Raises:
+        Refusal: a variable has no value.
+    """
+    return _substitute(text, substitutions, Path(file).parent / "prompts" / f"{name}.md")
 
 
 def _file_access() -> AbstractContextManager[None]:

@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.registry import SkillSpec
 
-OWN_ACTIVITIES = frozenset({"emit_finding", "sagaflow_build_input", "spawn_subagent", "write_artifact"})
-"""The names of Sagaflow's own activities, which every worker has."""
+OWN_MODULES = ("sagaflow_mcp.durable.activities", "sagaflow_mcp.durable.function_activities")
+
+OWN_ACTIVITIES = frozenset(
+    {
+        *("emit_finding", "sagaflow_build_input", "spawn_subagent", "write_artifact"),
+        *("close_question", "note_progress", "prompt_model", "put_question", "run_function"),
+    }
+)
+"""The names of Sagaflow's own activities."""
 
 
 def trouble(spec: SkillSpec, name: str, workflows: Sequence[type]) -> str | None:
@@ -79,7 +86,7 @@ def _activity_trouble(spec: SkillSpec) -> str | None:
 
 def _is_own(function: object, name: str) -> bool:
     """Whether `function` is Sagaflow's own activity `name`; a skill that lists it has imported it."""
-    return function is getattr(sys.modules.get("sagaflow_mcp.durable.activities"), name, None)
+    return any(function is getattr(sys.modules.get(module), name, None) for module in OWN_MODULES)
 
 
 def _build_input_trouble(spec: SkillSpec) -> str | None:

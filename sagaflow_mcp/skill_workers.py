@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.worker import Worker
 
 from sagaflow_mcp import contract, ids, loader, pinning
-from sagaflow_mcp.durable import activities, interceptors
+from sagaflow_mcp.durable import activities, function_activities, interceptors
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class SkillWorkers:
         self._model = self._started(
             self._worker(
                 ids.model_queue(self._home_id),
-                activities=[activities.spawn_subagent],
+                activities=[activities.spawn_subagent, function_activities.prompt_model],
                 max_concurrent_activities=self._services.settings.concurrent_model_calls,
             )
         )
@@ -178,5 +178,6 @@ def _activities(spec: SkillSpec, services: Services, threads: concurrent.futures
             raise interceptors.refused(str(error)) from None
 
     built_in = {activities.write_artifact, activities.emit_finding}
-    own = [each for each in spec.activities if each not in built_in and each is not activities.spawn_subagent]
+    elsewhere = {activities.spawn_subagent, function_activities.prompt_model}
+    own = [each for each in spec.activities if each not in built_in | elsewhere]
     return [*own, *built_in, build_input]

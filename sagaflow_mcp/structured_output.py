@@ -49,6 +49,11 @@ def parse(text: str) -> Parsed:
     return Parsed(fields, has_block=True) if fields else Parsed({RESPONSE: text}, has_block=False)
 
 
+def json_text(text: str) -> str:
+    """The JSON that a reply consists of, without the code fence that it may stand in."""
+    return _unfenced(text.replace("\r\n", "\n"))
+
+
 def _fields(block: str) -> dict[str, str]:
     """The fields of one block, as JSON or as `KEY|value` lines; the last of two that share a key."""
     body = _unfenced(block)

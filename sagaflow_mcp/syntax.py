@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+FUNCTION = "@skill"
+"""Stands among the names for a function that is the skill."""
+
+
 def check(name: str, folder: Path) -> set[str]:
-    """The names that the skill's `__init__.py` binds, as far as that shows without running it.
+    """The names that the skill's `__init__.py` binds, as far as that shows without running it, and perhaps `FUNCTION`.
 
     Raises:
         Refusal: one of the skill's modules is not Python. It names the file, the author's own where this is a pinned
@@ -23,7 +27,9 @@ def check(name: str, folder: Path) -> set[str]:
     """
     trees = {path.relative_to(folder): _parsed(name, path) for path in _modules(folder)}
     top = trees.get(Path("__init__.py"))
-    return _names(top) if top else set()
+    names = _names(top) if top else set()
+    places = [tree for path, tree in trees.items() if path.name in {"__init__.py", "workflow.py"}]
+    return names | {FUNCTION for tree in places if _imports_skill(tree)}
 
 
 def _modules(folder: Path) -> Iterator[Path]:
@@ -32,7 +38,8 @@ def _modules(folder: Path) -> Iterator[Path]:
     packages = {path.parent for path in listed if path.name == "__init__.py"}
     for path in listed:
         # Other folders may hold templates and broken examples that nobody imports.
-        if path.suffix == ".py" and all(parent in packages for parent in path.parents):
+        # The skill's own directory is a package also without an `__init__.py`.
+        if path.suffix == ".py" and all(parent in packages or parent == Path() for parent in path.parents):
             yield folder / path
 
 
@@ -51,6 +58,17 @@ def _parsed(name: str, path: Path) -> ast.Module:
         raise Refusal(f"skill {name!r} has a file that is not Python, {where}: {error}") from None
     except OSError as error:
         raise Refusal(f"skill {name!r} has a file that cannot be read, {path}: {error.strerror}") from None
+
+
+def _imports_skill(tree: ast.Module) -> bool:
+    """Whether a module imports Sagaflow's decorator, or Sagaflow itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in {"sagaflow", "sagaflow_mcp"}:
+            if any(alias.name == "skill" for alias in node.names):
+                return True
+        elif isinstance(node, ast.Import) and any(alias.name in {"sagaflow", "sagaflow_mcp"} for alias in node.names):
+            return True
+    return False
 
 
 def _names(tree: ast.Module) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING
 from temporalio.exceptions import ApplicationError
 
 from sagaflow_mcp import artifacts, markers
+from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sagaflow_mcp.credentials import Credentials
     from sagaflow_mcp.durable.attempts import Awake
     from sagaflow_mcp.environments import Environment
@@ -108,3 +112,12 @@ def current() -> StepContext:
         return _STEP.get()
     except LookupError:
         raise ApplicationError("this activity runs only inside a Sagaflow worker", non_retryable=True) from None
+
+
+@contextlib.contextmanager
+def refusals_end_the_step() -> Iterator[None]:
+    """Turn a refusal into an error that is not retried: the same input would be refused again."""
+    try:
+        yield
+    except Refusal as error:
+        raise ApplicationError(str(error), type="Refused", non_retryable=True) from error

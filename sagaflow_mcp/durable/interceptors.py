@@ -32,7 +32,9 @@ from temporalio.worker import (
 )
 
 from sagaflow_mcp import temporal
-from sagaflow_mcp.durable import journal
+from sagaflow_mcp.durable import answers, journal, run_state
+from sagaflow_mcp.durable.answers import Questions
+from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.failures import carriable
 
 if TYPE_CHECKING:
@@ -40,10 +42,10 @@ if TYPE_CHECKING:
 
     from temporalio.api.common.v1 import Payload
 
-LOCAL = frozenset({"write_artifact", "emit_finding"})
+LOCAL = frozenset({"write_artifact", "emit_finding", "note_progress", "put_question", "close_question"})
 """Steps that run inside the workflow task: idempotent work of milliseconds, since they can run again after a kill."""
 
-MODEL = frozenset({"spawn_subagent"})
+MODEL = frozenset({"spawn_subagent", "prompt_model"})
 """Steps that go to the home's queue for model calls."""
 
 MODEL_HEARTBEAT_TIMEOUT = timedelta(seconds=12)
@@ -100,7 +102,9 @@ class RunInbound(WorkflowInboundInterceptor):
         super().init(RunOutbound(outbound, self._envelope or {}))
         self._verdict: str | None = None
         self._unanswered = 0
+        self._questions = Questions()
         workflow.set_update_handler(temporal.ACCEPT, self._accept)
+        workflow.set_update_handler(answers.ANSWER, self._answer)
 
     async def _accept(self) -> str:
         self._unanswered += 1
@@ -112,6 +116,13 @@ class RunInbound(WorkflowInboundInterceptor):
         finally:
             self._unanswered -= 1
 
+    async def _answer(self, text: str, question_id: str = "") -> str:
+        """The id of the question that `text` is the answer to."""
+        try:
+            return self._questions.take(text, question_id).id
+        except Refusal as error:
+            raise refused(str(error)) from None
+
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
         """The skill's own result, known to be serialisable."""
         if self._envelope is None:
@@ -120,6 +131,7 @@ class RunInbound(WorkflowInboundInterceptor):
         envelope = self._envelope
         built = await self._built_input(input, envelope) if "arguments" in envelope else input.args
         self._verdict = ""
+        run_state.enter(run_state.RunState(envelope, self._questions))
         result = await _contained(super().execute_workflow(dataclasses.replace(input, args=built)))
         try:
             workflow.payload_converter().to_payloads([result])

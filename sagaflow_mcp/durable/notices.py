@@ -11,8 +11,22 @@ from typing import TYPE_CHECKING
 from sagaflow_mcp import artifacts, inbox, notify, records
 
 if TYPE_CHECKING:
-    from sagaflow_mcp.durable.context import Services
+    from sagaflow_mcp.durable.context import Services, StepContext
     from sagaflow_mcp.settings import Settings
+
+
+def entry(step: StepContext, tail: str, status: str, summary: str) -> records.Entry:
+    """An entry about the run of `step`; `tail` is what its id ends with."""
+    return records.Entry(
+        entry_id=f"{step.run_id}~{tail}",
+        run_id=step.run_id,
+        skill=step.skill,
+        status=status,
+        summary=summary,
+        created_at=records.now(),
+        report_path="",
+        project_dir=step.project_dir,
+    )
 
 
 def tell(services: Services, entry: records.Entry, *, show: bool) -> None:

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import credentials as credential_names
 from sagaflow_mcp import records
-from sagaflow_mcp.models._types import DEFAULT_MODELS, CommandError, IncompleteReply, ModelReply, ModelRequest, model_id
+from sagaflow_mcp.models._types import (
+    DEFAULT_MODELS,
+    CommandError,
+    IncompleteReply,
+    ModelReply,
+    ModelRequest,
+    in_words,
+    model_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -100,6 +108,7 @@ class ClaudeCommand:
             CommandError: the command cannot be run, or reports a failure.
             IncompleteReply: it ended or fell silent before the reply was complete.
         """
+        request = in_words(request)
         program = credentials[credential_names.CLAUDE]
         options = [*OPTIONS, "--model", model_id(request, self._models)]
         if request.system:

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import anthropic
 
 from sagaflow_mcp.errors import Refusal
-from sagaflow_mcp.models._types import DEFAULT_MODELS, IncompleteReply, ModelReply, ModelRequest, model_id
+from sagaflow_mcp.models._types import DEFAULT_MODELS, IncompleteReply, ModelReply, ModelRequest, in_words, model_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from anthropic.types import Message
+    from anthropic.types import Message, OutputConfigParam
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 """Where the API is unless `ANTHROPIC_BASE_URL` says otherwise."""
@@ -62,6 +62,15 @@ class MessagesApi:
             anthropic.AnthropicError: the provider refused the call or could not be reached.
             httpx2.TransportError: the connection broke while the reply came in.
         """
+        try:
+            return await self._complete(request, credentials)
+        except anthropic.BadRequestError as error:
+            # Some gateways and older models know no structured output.
+            if request.schema is None or not _is_about_the_schema(error):
+                raise
+            return await self._complete(in_words(request), credentials)
+
+    async def _complete(self, request: ModelRequest, credentials: Mapping[str, str]) -> ModelReply:
         model = model_id(request, self._models)
         async with (
             self._client(_access(credentials)) as client,
@@ -70,6 +79,7 @@ class MessagesApi:
                 max_tokens=request.max_tokens,
                 system=request.system or anthropic.omit,
                 messages=[{"role": "user", "content": request.user}],
+                output_config=_output_config(request),
             ) as stream,
         ):
             return _reply(await _received(stream))
@@ -132,6 +142,18 @@ def _new_client(access: _Access) -> anthropic.AsyncAnthropic:
     # turns that off.
     client._custom_headers = {}  # noqa: SLF001
     return client
+
+
+def _output_config(request: ModelRequest) -> OutputConfigParam | anthropic.Omit:
+    """What asks for a reply that fits the schema; the provider takes some of JSON schema's keywords only in words."""
+    if request.schema is None:
+        return anthropic.omit
+    return {"format": {"type": "json_schema", "schema": anthropic.transform_schema(dict(request.schema))}}
+
+
+def _is_about_the_schema(error: anthropic.BadRequestError) -> bool:
+    """Whether the provider refused the call for how the reply was to look."""
+    return any(word in str(error) for word in ("output_config", "output_format", "json_schema", "schema"))
 
 
 async def _received(stream: anthropic.AsyncMessageStream[None]) -> Message:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sagaflow_mcp.errors import Failure, Refusal
 
@@ -38,6 +39,8 @@ class ModelRequest:
     """Empty for none."""
     user: str
     max_tokens: int
+    schema: Mapping[str, Any] | None = None
+    """The JSON schema of the object to reply with; None for a text."""
     session: str = ""
     """A UUID of the step, the same in each attempt, by which a transport that has sessions goes on with one."""
     folder: str = "/"
@@ -106,3 +109,11 @@ def model_id(request: ModelRequest, models: Mapping[str, str] = DEFAULT_MODELS) 
         return models[request.tier.upper()]
     except KeyError:
         raise Refusal(f"model tier {request.tier!r} is not one of {', '.join(models)}") from None
+
+
+def in_words(request: ModelRequest) -> ModelRequest:
+    """`request` with its schema asked for in the prompt, for where the provider takes none."""
+    if request.schema is None:
+        return request
+    wanted = f"Reply with nothing but one JSON object that fits this schema: {json.dumps(request.schema)}"
+    return replace(request, user=f"{request.user}\n\n{wanted}", schema=None)

@@ -154,7 +154,16 @@ def test_python_that_nobody_imports_may_be_broken(tmp_path: Path) -> None:
 def test_a_skill_without_register_is_a_problem(tmp_path: Path) -> None:
     """It shows without running the skill."""
     add(tmp_path, "x", __init__="")
-    assert "has no register(registry)" in (catalog.listing(only(tmp_path))[0].problem or "")
+    assert "has neither a register(registry) in __init__.py nor a function with @skill" in (
+        catalog.listing(only(tmp_path))[0].problem or ""
+    )
+
+
+@pytest.mark.parametrize("file", ["__init__", "workflow"])
+def test_a_function_with_skill_is_enough(tmp_path: Path, file: str) -> None:
+    """In either of the two files."""
+    add(tmp_path, "x", **{file: "from sagaflow_mcp import skill\n"})
+    assert catalog.listing(only(tmp_path))[0].problem is None
 
 
 def test_a_badly_named_folder_is_listed_with_the_rule(tmp_path: Path) -> None:

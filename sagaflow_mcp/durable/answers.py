@@ -1,0 +1,89 @@
+"""The questions that a run asks people, and their answers: the first that fits is taken, later ones are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from temporalio import workflow
+
+from sagaflow_mcp import records
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sagaflow_mcp.questions import Question
+
+ANSWER = "sagaflow_answer"
+"""The update that brings an answer."""
+
+SHOWN = 80
+"""How much of a text a refusal repeats, in characters."""
+
+
+class Questions:
+    """Those of one run."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Question] = {}
+        self._answers: dict[str, str] = {}
+
+    def put(self, question: Question) -> None:
+        """Ask `question` from now on."""
+        self._open[question.id] = question
+
+    def close(self, question: Question) -> None:
+        """Ask it no more."""
+        self._open.pop(question.id, None)
+
+    async def answer(self, question: Question, limit: timedelta) -> str | None:
+        """The answer to `question`; None when there is none within `limit`."""
+        try:
+            await workflow.wait_condition(lambda: question.id in self._answers, timeout=limit)
+        except TimeoutError:
+            return None
+        return self._answers[question.id]
+
+    def take(self, text: str, question_id: str = "") -> Question:
+        """The question that `text` is now the answer to: the only open one, unless `question_id` names it.
+
+        Raises:
+            Refusal: there is none, it has been answered, or does not take that answer.
+        """
+        if question_id in self._answers:
+            raise Refusal(f"this question has already been answered: {_short(self._answers[question_id])}")
+        question = self._chosen(question_id)
+        chosen = _option(question, text)
+        self._answers[question.id] = chosen
+        # At once, so that of two answers at the same moment the second finds none open.
+        self.close(question)
+        return question
+
+    def _chosen(self, question_id: str) -> Question:
+        if question_id:
+            if question_id not in self._open:
+                raise Refusal(f"the run asks no question {_short(question_id)}")
+            return self._open[question_id]
+        if not self._open:
+            last = next(reversed(self._answers.values()), None)
+            told = "" if last is None else f"; its last question has already been answered: {_short(last)}"
+            raise Refusal(f"the run asks nothing now{told}")
+        if len(self._open) > 1:
+            asked = "; ".join(f"{each.id}: {_short(each.question)}" for each in self._open.values())
+            raise Refusal(f"the run asks {len(self._open)} questions; name the one that you answer: {asked}")
+        (question,) = self._open.values()
+        return question
+
+
+def _option(question: Question, text: str) -> str:
+    """The answer that `text` stands for; Refusal when the question does not take it."""
+    if not question.options:
+        return text
+    for option in question.options:
+        if option.casefold() == text.strip().casefold():
+            return option
+    raise Refusal(f"answer {_short(text)} is not one of {', '.join(map(_short, question.options))}")
+
+
+def _short(text: str) -> str:
+    return repr(records.one_line(text, SHOWN))

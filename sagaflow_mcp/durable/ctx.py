@@ -1,0 +1,260 @@
+"""`ctx`: what a skill that is one function does its work with. Each call is a checkpoint that survives any crash."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import typing
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from sagaflow_mcp.durable import asking, lanes, memory, run_state
+from sagaflow_mcp.durable.activities import WriteArtifactInput
+from sagaflow_mcp.durable.function_activities import RunFunctionInput, reference
+from sagaflow_mcp.durable.prompting import Prompter
+from sagaflow_mcp.typed import as_type
+
+if TYPE_CHECKING:
+    import random
+    import uuid
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from pydantic import BaseModel
+
+    from sagaflow_mcp.durable.lanes import Results
+    from sagaflow_mcp.durable.memory import Memory
+    from sagaflow_mcp.durable.progress_notes import ProgressNotes
+    from sagaflow_mcp.durable.prompting import Reply
+
+T = TypeVar("T")
+S = TypeVar("S")
+M = TypeVar("M", bound="BaseModel")
+
+STEP_TIMEOUT = timedelta(minutes=10)
+"""How long one attempt at a `step` may take, unless its caller says otherwise."""
+
+FILE_TIMEOUT = timedelta(seconds=60)
+"""How long writing a file or an entry may take."""
+
+STEP_POLICY = RetryPolicy(
+    initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1), maximum_attempts=3
+)
+"""A `step` is tried three times, unless its caller says otherwise."""
+
+NOTHING: Any = object()
+"""Stands for a default that was not given."""
+
+
+class Context:
+    """Handed to the function as its first parameter."""
+
+    def __init__(self, file: str, remembered: Memory, notes: ProgressNotes) -> None:
+        self._memory = remembered
+        self._prompter = Prompter(file, remembered)
+        self._progress = notes
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return str(run_state.current().envelope.get("run_id", ""))
+
+    @property
+    def project_dir(self) -> str:
+        """The folder that the run was launched from; empty where there was none."""
+        return str(run_state.current().envelope.get("project_dir", ""))
+
+    @overload
+    async def prompt(
+        self, role: str, *, tier: str = ..., output: None = ..., max_tokens: int = ..., **vars: object
+    ) -> Reply: ...
+
+    @overload
+    async def prompt(
+        self, role: str, *, tier: str = ..., output: type[M], max_tokens: int = ..., **vars: object
+    ) -> M: ...
+
+    async def prompt(
+        self, role: str, *, tier: str = "SONNET", output: type[M] | None = None, max_tokens: int = 4096, **vars: object
+    ) -> Reply | M:
+        """The model's reply to `prompts/<role>.user.md`, with `prompts/<role>.system.md` where there is one.
+
+        Args:
+            role: the prompts' name, and what the step is called.
+            tier: `HAIKU`, `SONNET` or `OPUS`.
+            output: a Pydantic model to have an instance of, instead of the fields of the structured block.
+            max_tokens: the longest reply.
+            vars: the values of the prompts' `$variables`.
+
+        Raises:
+            StepFailedError: the model refused, was cut off, could not be reached, or its reply does not fit `output`,
+                also when asked again.
+            Refusal: there is no such prompt, or a variable in it has no value.
+        """
+        given = self._prompter.rendered(role, tier, max_tokens, vars)
+        return await (self._prompter.fields(given) if output is None else self._prompter.instance(given, output))
+
+    @overload
+    async def step(
+        self,
+        function: Callable[..., Awaitable[T]],
+        *args: object,
+        timeout: timedelta | float = ...,
+        retry: RetryPolicy | int = ...,
+    ) -> T: ...
+
+    @overload
+    async def step(
+        self,
+        function: Callable[..., T],
+        *args: object,
+        timeout: timedelta | float = ...,
+        retry: RetryPolicy | int = ...,
+    ) -> T: ...
+
+    async def step(
+        self,
+        function: Callable[..., Any],
+        *args: object,
+        timeout: timedelta | float = STEP_TIMEOUT,
+        retry: RetryPolicy | int = STEP_POLICY,
+    ) -> Any:
+        """What `function` returns, called outside the workflow: it may read the clock, files and the network.
+
+        Args:
+            function: a plain or `async` function at the top of a module. A plain one gets a thread of its own.
+            args: its arguments; they and the result must be of types that Pydantic can write as JSON.
+            timeout: how long one attempt may take, a `timedelta` or seconds.
+            retry: a policy, or how often it is tried at most.
+
+        Raises:
+            StepFailedError: every attempt has failed; the message is the last one's.
+            Refusal: it is no such function.
+        """
+        policy = RetryPolicy(maximum_attempts=retry) if isinstance(retry, int) else retry
+        given = RunFunctionInput(function.__name__, reference(function), list(args))
+        value = await self._memory.once(
+            self._memory.key("step", [given.function, list(args)]),
+            lambda: workflow.execute_activity(
+                "run_function", given, start_to_close_timeout=_delta(timeout), retry_policy=policy
+            ),
+        )
+        return as_type(typing.get_type_hints(function).get("return"), value)
+
+    async def map(
+        self, function: Callable[[S], Awaitable[T]], items: Iterable[S], *, limit: int = lanes.LIMIT
+    ) -> Results[T]:
+        """What `function` returns for each of `items`, in their order, at most `limit` at a time.
+
+        Raises:
+            PartialFailureError: it failed for some, which it names; `error.results` has those of the others.
+        """
+        given = list(items)
+        works = [functools.partial(function, item) for item in given]
+        return await lanes.run(self._memory.lane("map"), works, given, limit)
+
+    async def parallel(self, awaitables: Iterable[Awaitable[T]], *, limit: int = lanes.LIMIT) -> Results[T]:
+        """What `awaitables` return, in their order, at most `limit` at a time.
+
+        Raises:
+            PartialFailureError: some failed, which it names; `error.results` has those of the others.
+        """
+        works = [functools.partial(_itself, each) for each in awaitables]
+        return await lanes.run(self._memory.lane("parallel"), works, None, limit)
+
+    async def artifact(self, name: str, content: str) -> str:
+        """The path of the file `name` in the run's folder, which now holds `content`, whole.
+
+        Raises:
+            StepFailedError: the name leads out of the run's folder, is too long, or is one of Sagaflow's own.
+        """
+        path: str = await self._memory.once(
+            self._memory.key("artifact", [name, content]),
+            lambda: workflow.execute_activity(
+                "write_artifact",
+                WriteArtifactInput(path=name, content=content),
+                start_to_close_timeout=FILE_TIMEOUT,
+                result_type=str,
+            ),
+        )
+        return path
+
+    async def report(self, markdown: str) -> str:
+        """The path of the run's report, which is now `markdown`: it is what the inbox entry of the ending leads to."""
+        return await self.artifact("report.md", markdown)
+
+    def phase(self, name: str) -> None:
+        """Say what the run is at from now on."""
+        self._progress.phase(name)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say how far it has come in its phase: `done` of `total`."""
+        self._progress.progress(done, total, note)
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        options: Sequence[str] = (),
+        timeout: timedelta | float | None = None,
+        default: Any = NOTHING,
+    ) -> str:
+        """What a person answers, however long that takes: the question is an entry in the inbox.
+
+        Args:
+            question: one line.
+            options: the answers that are taken; none for any text.
+            timeout: how long to wait, a `timedelta` or seconds; None for ever.
+            default: what is returned when nobody has answered by then.
+
+        Raises:
+            TimeoutError: nobody has answered, and there is no `default`.
+        """
+        found = await asking.answer(
+            self._memory, question, tuple(options), None if timeout is None else _delta(timeout)
+        )
+        if found is not None:
+            return found
+        if default is NOTHING:
+            raise TimeoutError(f"nobody has answered in time: {question}")
+        answer: str = default
+        return answer
+
+    async def sleep(
+        self, duration: timedelta | float = 0, *, days: float = 0, hours: float = 0, minutes: float = 0
+    ) -> None:
+        """Wait so long, also while the machine is off.
+
+        Args:
+            duration: a `timedelta` or seconds, to which the others add.
+            days: of 24 hours.
+            hours: of 60 minutes.
+            minutes: of 60 seconds.
+        """
+        limit = _delta(duration) + timedelta(days=days, hours=hours, minutes=minutes)
+        key = self._memory.key("sleep", limit.total_seconds())
+        left = self._memory.deadline(key, limit)
+        await self._memory.once(key, lambda: asyncio.sleep(left.total_seconds()), is_waiting=True)
+
+    def now(self) -> datetime:
+        """The time, in UTC: the same on every replay."""
+        told = self._memory.recall(self._memory.key("now", ""), lambda: workflow.now().isoformat())
+        return datetime.fromisoformat(told)
+
+    def random(self) -> random.Random:
+        """A source of random numbers, the same on every replay."""
+        return self._memory.random()
+
+    def uuid(self) -> uuid.UUID:
+        """A random UUID, the same on every replay."""
+        return memory.uuid_of(self._memory.random())
+
+
+def _delta(given: timedelta | float) -> timedelta:
+    return given if isinstance(given, timedelta) else timedelta(seconds=given)
+
+
+def _itself(awaitable: Awaitable[T]) -> Awaitable[T]:
+    return awaitable

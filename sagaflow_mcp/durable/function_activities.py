@@ -1,0 +1,151 @@
+"""The activities behind `ctx`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib
+import inspect
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from temporalio import activity
+
+from sagaflow_mcp import artifacts, inbox, models, questions, records
+from sagaflow_mcp.durable import context, model_calls, notices
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.typed import as_json, as_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class PromptInput:
+    """One model call, with the prompts' whole text."""
+
+    role: str
+    tier: str
+    system: str
+    user: str
+    max_tokens: int
+    schema: dict[str, Any] | None = None
+    """Of the JSON object to reply with; None for a text."""
+
+
+@dataclass(frozen=True)
+class RunFunctionInput:
+    """A function of the skill, or of a module that it imports, and its arguments."""
+
+    role: str
+    """What the step is called in progress and transcript."""
+    function: str
+    """`module:name`."""
+    args: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class NoteProgressInput:
+    """How far the run has come."""
+
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PutQuestionInput:
+    """A question to a person."""
+
+    id: str
+    question: str
+    options: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CloseQuestionInput:
+    """A question that needs no answer any more."""
+
+    id: str
+
+
+def reference(function: Callable[..., Any]) -> str:
+    """How `function` is found again in another process; Refusal when it cannot be."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<lambda>")
+    if not module or "<" in name:
+        raise Refusal(
+            f"ctx.step was given {name}; it takes a function at the top of a module, with its arguments after it"
+        )
+    return f"{module}:{name}"
+
+
+@activity.defn
+async def prompt_model(given: PromptInput) -> str:
+    """The text of the model's reply.
+
+    Raises:
+        ApplicationError: the provider failed; retryable or not, as `models.verdict` says.
+    """
+    request = models.ModelRequest(
+        tier=given.tier, system=given.system, user=given.user, max_tokens=given.max_tokens, schema=given.schema
+    )
+    with context.refusals_end_the_step():
+        reply = await model_calls.complete(context.current(), given.role, request)
+    return reply.text
+
+
+@activity.defn
+async def run_function(given: RunFunctionInput) -> Any:
+    """What the function returns, as JSON holds it."""
+    with context.refusals_end_the_step():
+        function, args = _resolved(given)
+        if inspect.iscoroutinefunction(function):
+            result = await function(*args)
+        else:
+            result = await asyncio.to_thread(function, *args)
+        return as_json(f"step {given.role!r} returned", result)
+
+
+def _resolved(given: RunFunctionInput) -> tuple[Callable[..., Any], list[Any]]:
+    """The function and its arguments, each of the type that it declares."""
+    module, _, name = given.function.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    try:
+        parameters = list(inspect.signature(found).parameters)
+    except ValueError:  # Some functions written in C do not say.
+        return found, given.args
+    hints = typing.get_type_hints(found)
+    names = [*parameters, *[""] * len(given.args)]
+    return found, [as_type(hints.get(name), value) for name, value in zip(names, given.args, strict=False)]
+
+
+@activity.defn
+async def note_progress(given: NoteProgressInput) -> None:
+    """Write down how far the run has come; what is written last holds."""
+    step = context.current()
+    about = dataclasses.asdict(given) | {"at": records.now()}
+    await asyncio.to_thread(artifacts.write_json, Path(step.run_dir) / artifacts.PROGRESS, about)
+
+
+@activity.defn
+async def put_question(given: PutQuestionInput) -> None:
+    """Show a question: as an entry in the inbox, and in what is told of the run."""
+    step = context.current()
+    asked = questions.Question(given.id, records.one_line(given.question), tuple(given.options), records.now())
+    await asyncio.to_thread(questions.put, Path(step.run_dir), asked)
+    entry = notices.entry(step, given.id, "NEEDS_INPUT", questions.summary(asked))
+    await asyncio.to_thread(notices.tell, step.services, entry, show=True)
+
+
+@activity.defn
+async def close_question(given: CloseQuestionInput) -> None:
+    """Show it no more: it was answered, or nobody waits any longer."""
+    step = context.current()
+    await asyncio.to_thread(questions.remove, Path(step.run_dir), given.id)
+    if not step.services.joined:
+        await asyncio.to_thread(inbox.close, step.services.home, f"{step.run_id}~{given.id}")

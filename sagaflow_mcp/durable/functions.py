@@ -1,0 +1,209 @@
+"""Skills that are one function: `@skill(name)` makes a workflow, its arguments and its registration of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, create_model
+from pydantic.errors import PydanticUserError
+from temporalio import workflow
+
+from sagaflow_mcp import docstrings, records
+from sagaflow_mcp.durable import activities, function_activities
+from sagaflow_mcp.durable.ctx import Context
+from sagaflow_mcp.durable.memory import Memory
+from sagaflow_mcp.durable.progress_notes import ProgressNotes
+from sagaflow_mcp.durable.prompting import Reply
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.registry import SkillRegistry, SkillSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pydantic import BaseModel
+
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ACTIVITIES = (
+    activities.write_artifact,
+    activities.emit_finding,
+    function_activities.run_function,
+    function_activities.note_progress,
+    function_activities.put_question,
+    function_activities.close_question,
+)
+"""What any of these workflows may run."""
+
+
+@dataclass(frozen=True)
+class FunctionInput:
+    """What a workflow made of a function is started with, and goes on with when it continues as new."""
+
+    arguments: dict[str, Any]
+    """The function's arguments as JSON holds them."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What executions before this one have done."""
+
+
+def skill(name: str) -> Callable[[Callable[P, Awaitable[T]]], FunctionSkill[P, T]]:
+    """Make a skill of an `async` function whose first parameter is the `Context`; the others are its arguments.
+
+    Args:
+        name: the name of the skill's folder.
+
+    Raises:
+        Refusal: the function cannot be one: it is not `async`, has no `ctx`, or a parameter that takes no name.
+    """
+
+    def decorate(function: Callable[P, Awaitable[T]]) -> FunctionSkill[P, T]:
+        """The skill that `function` is."""
+        return FunctionSkill(name, function)
+
+    return decorate
+
+
+class FunctionSkill(Generic[P, T]):
+    """A skill that is one function; called, it is that function."""
+
+    def __init__(self, name: str, function: Callable[P, Awaitable[T]]) -> None:
+        self.name = name
+        self.function = function
+        self._parameters = _parameters(function)
+        self.workflow_cls = _workflow_class(name, function)
+        # Temporal's sandbox looks a workflow class up in its module, and so does the search for children.
+        function.__globals__[self.workflow_cls.__name__] = self.workflow_cls
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """Call the function itself, as another skill function may."""
+        return self.function(*args, **kwargs)
+
+    def register(self, registry: SkillRegistry) -> None:
+        """Declare the skill, as a `register(registry)` of one's own does."""
+        registry.register(
+            SkillSpec(
+                name=self.name,
+                workflow_cls=self.workflow_cls,
+                activities=[*ACTIVITIES, *_model_activities(self.function)],
+                build_input=_build_input,
+                arguments=_model(self.function, self._parameters),
+            )
+        )
+
+
+def _build_input(*, run_id: str, run_dir: str, inbox_path: str, cli_args: dict[str, Any]) -> FunctionInput:
+    """The arguments as they were given; each is known to be of its type."""
+    del run_id, run_dir, inbox_path
+    return FunctionInput(cli_args)
+
+
+def _model_activities(function: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """What the function needs a model for: without prompts of its own it can ask none."""
+    folder = Path(function.__globals__.get("__file__", "")).parent / "prompts"
+    return [function_activities.prompt_model] if any(folder.glob("*.user.md")) else []
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of `function` that are arguments of the skill; Refusal when it cannot be a skill."""
+    name = getattr(function, "__qualname__", repr(function))
+    if not inspect.iscoroutinefunction(function):
+        raise Refusal(f"@skill stands before {name}, which is not an async function; write: async def {name}(ctx, …)")
+    if "<locals>" in name:
+        raise Refusal(f"@skill stands before {name}, which lies inside a function; move it to the top of the module")
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters or parameters[0].kind not in POSITIONAL:
+        raise Refusal(f"{name} takes no context; its first parameter must be ctx: async def {name}(ctx, …)")
+    for each in parameters[1:]:
+        if each.kind not in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}:
+            raise Refusal(f"parameter {each} of {name} cannot be given by name; arguments of a skill are named")
+    return {each.name: each for each in parameters[1:]}
+
+
+def _hints(function: Callable[..., Any], parameters: dict[str, inspect.Parameter]) -> dict[str, Any]:
+    """The type of each parameter; of one without annotation, that of its default."""
+    annotated = typing.get_type_hints(function, include_extras=True)
+    return {name: annotated.get(name, _type_of_default(each)) for name, each in parameters.items()}
+
+
+def _type_of_default(parameter: inspect.Parameter) -> Any:
+    has_none = parameter.default is None or parameter.default is parameter.empty
+    return Any if has_none else type(parameter.default)
+
+
+def _model(function: Callable[..., Any], parameters: dict[str, inspect.Parameter]) -> type[BaseModel]:
+    """The Pydantic model of the arguments, described as the docstring does; Refusal when one has no schema."""
+    texts = docstrings.parameters(inspect.getdoc(function) or "")
+    fields: Any = {
+        name: (
+            hint,
+            Field(
+                ... if parameters[name].default is inspect.Parameter.empty else parameters[name].default,
+                description=texts.get(name),
+            ),
+        )
+        for name, hint in _hints(function, parameters).items()
+    }
+    config = ConfigDict(extra="forbid", protected_namespaces=())
+    try:
+        found: type[BaseModel] = create_model("Arguments", __config__=config, **fields)
+    except (PydanticUserError, NameError) as error:
+        raise Refusal(
+            f"the parameters of {function.__qualname__} have no schema: {records.one_line(str(error))}"
+        ) from error
+    return found
+
+
+def _workflow_class(name: str, function: Callable[..., Any]) -> type:
+    """The class that Temporal runs for `function`."""
+    parameters = _parameters(function)
+
+    async def run(self: object, given: FunctionInput) -> Any:
+        """Run the function, in as many executions as it needs."""
+        del self
+        memory, notes = Memory(given.memory), ProgressNotes()
+        context = Context(function.__globals__.get("__file__", ""), memory, notes)
+        work = asyncio.ensure_future(function(context, **_typed(function, parameters, given.arguments)))
+        full = asyncio.ensure_future(memory.full())
+        try:
+            await workflow.wait([work, full], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            work.cancel()
+            await workflow.wait([work])
+            raise
+        finally:
+            full.cancel()
+        if not work.done():
+            workflow.continue_as_new(FunctionInput(given.arguments, memory.carried()))
+        result = work.result()
+        await notes.settled()
+        return _result(function, result)
+
+    del run.__annotations__["self"]  # Whoever asks for the type of a workflow's input takes the first annotation.
+    cls_name = f"{function.__name__}_workflow"
+    # As of a method: Temporal refuses what was defined inside a function, since it could not find it again.
+    run.__qualname__ = f"{cls_name}.run"
+    run.__module__ = function.__module__
+    cls = type(cls_name, (), {"run": workflow.run(run), "__module__": function.__module__, "__qualname__": cls_name})
+    return workflow.defn(name=name)(cls)
+
+
+def _typed(
+    function: Callable[..., Any], parameters: dict[str, inspect.Parameter], given: dict[str, Any]
+) -> dict[str, Any]:
+    """The arguments with the types that the function declares."""
+    hints = _hints(function, parameters)
+    return {name: TypeAdapter(hints[name]).validate_python(value) for name, value in given.items()}
+
+
+def _result(function: Callable[..., Any], result: object) -> object:
+    """The run's result; a reply of one field is its text where the function promises text."""
+    if isinstance(result, Reply) and len(result) == 1 and typing.get_type_hints(function).get("return") is str:
+        (result,) = result.values()
+    return result

@@ -1,0 +1,96 @@
+"""Model calls of steps: they report that they are alive, stop when cancelled, and count only when whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from sagaflow_mcp import models, structured_output
+from sagaflow_mcp.durable import context, notices
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HEARTBEAT_INTERVAL = timedelta(seconds=2)
+"""How often a model call reports that it is alive; well under half its heartbeat timeout of 12 s."""
+
+NO_CREDENTIALS_DELAY = timedelta(seconds=5)
+"""How long a model call waits before it looks again for credentials that a restart has lost."""
+
+SESSIONS = uuid.UUID("6f1f3c5a-5d0e-5f7e-9d39-0c6c1f0f9b52")
+"""The namespace of the session ids that are made from a run and a step."""
+
+WITHOUT_CREDENTIALS = "no model credentials since everything was restarted; the next launch with a key brings them"
+"""Why a run is paused when whoever held its credentials was killed."""
+
+
+async def complete(step: context.StepContext, role: str, request: models.ModelRequest) -> models.ModelReply:
+    """The model's whole reply to the request of a step that is called `role`; its tokens are the step's.
+
+    Raises:
+        ApplicationError: the provider failed, retryable or not as `models.verdict` says, or the reply is not whole.
+    """
+    session = str(uuid.uuid5(SESSIONS, f"{step.run_id}/{step.key}"))
+    reply = await _answered(step, dataclasses.replace(request, session=session, folder=step.run_dir))
+    step.replies.append(reply)
+    _check_whole(role, request, reply)
+    return reply
+
+
+def _check_whole(role: str, request: models.ModelRequest, reply: models.ModelReply) -> None:
+    """Return when the model said all that it had to say; half an answer is never taken for one."""
+    if reply.stop_reason == "max_tokens" and structured_output.END not in reply.text:
+        raise ApplicationError(
+            f"the reply to {role!r} was cut off at max_tokens={request.max_tokens}; give it more",
+            type="CutOff",
+            non_retryable=True,
+        )
+    if reply.stop_reason == "refusal":
+        raise ApplicationError(f"the model declined to answer {role!r}", type="Declined", non_retryable=True)
+
+
+async def _answered(step: context.StepContext, request: models.ModelRequest) -> models.ModelReply:
+    credentials = step.services.credentials.of(step.run_id)
+    if not credentials:
+        await asyncio.to_thread(_tell_of_missing_credentials, step)
+        raise ApplicationError(WITHOUT_CREDENTIALS, type=context.NO_CREDENTIALS, next_retry_delay=NO_CREDENTIALS_DELAY)
+    try:
+        async with _heartbeats():
+            return await step.services.transport.complete(request, credentials=credentials)
+    except Exception as error:  # noqa: BLE001 - the verdict is the one place that knows what it may be
+        verdict = models.verdict(error)
+        raise ApplicationError(
+            verdict.sentence,
+            type=verdict.type,
+            non_retryable=not verdict.retryable,
+            next_retry_delay=verdict.retry_after,
+        ) from None  # Not `from error`: its text is the provider's, and may quote what was sent.
+
+
+def _tell_of_missing_credentials(step: context.StepContext) -> None:
+    notices.tell(step.services, notices.entry(step, "nocredentials", "PAUSED", WITHOUT_CREDENTIALS), show=True)
+
+
+@contextlib.asynccontextmanager
+async def _heartbeats() -> AsyncIterator[None]:
+    """Heartbeat while the body runs; they are also how a cancellation reaches it."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_INTERVAL.total_seconds())
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

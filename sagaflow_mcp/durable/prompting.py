@@ -1,0 +1,100 @@
+"""A skill's prompts, put to a model as steps of a run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from temporalio import workflow
+
+from sagaflow_mcp import prompts, structured_output
+from sagaflow_mcp.durable import memory, typed_output
+from sagaflow_mcp.durable.function_activities import PromptInput
+from sagaflow_mcp.durable.retry_policies import HAIKU_POLICY, OPUS_POLICY, SONNET_POLICY
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+    from sagaflow_mcp.durable.memory import Memory
+
+M = TypeVar("M", bound="BaseModel")
+
+TIMEOUT = timedelta(minutes=15)
+"""How long one attempt at a model call may take; its heartbeats tell much sooner that its worker is gone."""
+
+POLICIES = {"HAIKU": HAIKU_POLICY, "SONNET": SONNET_POLICY, "OPUS": OPUS_POLICY}
+
+
+class Reply(dict[str, str]):
+    """The fields of a model's structured block; `{"RESPONSE": text}` where the reply has none."""
+
+
+class Prompter:
+    """Puts the prompts beside `file`, a module's `__file__`, to models, as the steps that a memory remembers."""
+
+    def __init__(self, file: str, remembered: Memory) -> None:
+        self._file = file
+        self._memory = remembered
+        self._templates: dict[str, str] = {}
+        self._schemas: dict[type, dict[str, object]] = {}
+
+    def rendered(self, role: str, tier: str, max_tokens: int, variables: Mapping[str, object]) -> PromptInput:
+        """The request that the prompts of `role` make with these variables.
+
+        Raises:
+            Refusal: there is no such prompt, a variable has no value, or the tier is none.
+        """
+        if tier.upper() not in POLICIES:
+            raise Refusal(f"model tier {tier!r} is not one of {', '.join(POLICIES)}")
+        system = self._text_of(f"{role}.system", variables, is_needed=False)
+        return PromptInput(role, tier, system, self._text_of(f"{role}.user", variables, is_needed=True), max_tokens)
+
+    def _text_of(self, name: str, variables: Mapping[str, object], *, is_needed: bool) -> str:
+        if name not in self._templates:
+            there = is_needed or prompts.exists(self._file, name)
+            self._templates[name] = prompts.load_prompt(self._file, name) if there else ""
+        return prompts.render(self._file, name, self._templates[name], variables)
+
+    async def fields(self, given: PromptInput) -> Reply:
+        """The fields of the reply's structured block. StepFailedError when there is no whole reply."""
+        return Reply(structured_output.parse(await self._reply(given)).fields)
+
+    async def instance(self, given: PromptInput, output: type[M]) -> M:
+        """The reply as an instance of `output`; a reply that is none is asked for once more.
+
+        Raises:
+            StepFailedError: there is no whole reply, or none that fits.
+            Refusal: `output` is no Pydantic model.
+        """
+        if output not in self._schemas:
+            self._schemas[output] = typed_output.schema(output)
+        first = typed_output.wanting(given, self._schemas[output])
+        text = await self._reply(first)
+        try:
+            return typed_output.parse(output, text)
+        except typed_output.MisfitError as misfit:
+            again = typed_output.repair(first, text, misfit)
+        try:
+            return typed_output.parse(output, await self._reply(again))
+        except typed_output.MisfitError as misfit:
+            raise memory.StepFailedError(
+                f"the reply to {given.role!r} does not fit {output.__name__}, also when asked again: {misfit}",
+                type="Misfit",
+                non_retryable=True,
+            ) from None
+
+    async def _reply(self, given: PromptInput) -> str:
+        text: str = await self._memory.once(
+            self._memory.key("prompt", [given.role, given.tier, given.system, given.user, given.max_tokens]),
+            lambda: workflow.execute_activity(
+                "prompt_model",
+                given,
+                start_to_close_timeout=TIMEOUT,
+                retry_policy=POLICIES[given.tier.upper()],
+                result_type=str,
+            ),
+        )
+        return text

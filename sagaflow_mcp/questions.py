@@ -1,0 +1,52 @@
+"""The questions that a run asks people now, as files in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from sagaflow_mcp import artifacts, records
+
+FOLDER = "questions"
+
+
+class Question(NamedTuple):
+    """What is asked."""
+
+    id: str
+    """1 to 20 of a-z and 0-9; it also ends the id of the question's inbox entry."""
+    question: str
+    options: tuple[str, ...] = ()
+    """The answers that are taken; none for any text."""
+    asked_at: str = ""
+    """UTC, ISO 8601; empty while it is not asked yet."""
+
+
+def put(run_dir: Path, question: Question) -> None:
+    """Ask it from now on. OSError if that cannot be written."""
+    folder = run_dir / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    artifacts.write_json(folder / f"{question.id}.json", question._asdict())
+
+
+def remove(run_dir: Path, question_id: str) -> None:
+    """Ask it no more."""
+    Path(run_dir, FOLDER, f"{question_id}.json").unlink(missing_ok=True)
+
+
+def listing(run_dir: Path) -> list[Question]:
+    """What is asked now, oldest first; damaged files are left out."""
+    found = []
+    for path in Path(run_dir, FOLDER).glob("*.json"):
+        about = artifacts.read_json(path) or {}
+        options = about.get("options")
+        if about.get("id") == path.stem and isinstance(options, list):
+            texts = (str(about.get("question", "")), tuple(map(str, options)), str(about.get("asked_at", "")))
+            found.append(Question(path.stem, *texts))
+    return sorted(found, key=lambda question: question.asked_at)
+
+
+def summary(question: Question) -> str:
+    """The question and what it takes, in a line."""
+    options = f" ({' / '.join(question.options)})" if question.options else ""
+    return records.one_line(f"{question.question}{options}", records.SENTENCE_LIMIT)

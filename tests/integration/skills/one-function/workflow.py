@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from sagaflow_mcp import Context, PartialFailureError, skill
+
+
+class Color(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class City(BaseModel):
+    name: str
+    people: int
+
+
+class Wish(BaseModel):
+    color: Color = Color.RED
+    tags: list[str] = []
+
+
+WISH = Wish()
+
+
+def pid(folder: Path) -> str:
+    return f"{folder.name} {os.getpid()}"
+
+
+async def grown(city: City) -> City:
+    return City(name=city.name, people=city.people + 1)
+
+
+def picky(number: int) -> int:
+    if number == 3:
+        raise ValueError(f"not {number}")
+    return 2 * number
+
+
+@skill("one-function")
+async def one_function(
+    ctx: Context,
+    what: str,
+    count: int = 10,
+    wish: Wish = WISH,
+    where: Path = Path("here"),
+    colors: list[Color] | None = None,
+    name: str = "out.txt",
+) -> object:
+    """Do one of many things.
+
+    Args:
+        what: which of them.
+        count: how many,
+            or how long.
+    """
+    return await globals()[f"do_{what}"](ctx=ctx, count=count, wish=wish, where=where, colors=colors, name=name)
+
+
+async def do_map(ctx: Context, count: int, **_: object) -> object:
+    ctx.phase("asking")
+    found = await ctx.map(lambda item: ctx.prompt("one", tier="haiku", item=item), range(count))
+    ctx.progress(count, count, "all of them")
+    return [reply["RESPONSE"] for reply in found]
+
+
+async def do_types(wish: Wish, where: Path, colors: list[Color], **_: object) -> object:
+    return [wish.color is Color.BLUE, wish.tags, str(where), [color.name for color in colors or []]]
+
+
+async def do_steps(ctx: Context, where: Path, **_: object) -> object:
+    city = await ctx.step(grown, City(name="Oslo", people=1))
+    return [city.people, (await ctx.step(pid, where)).split()[0]]
+
+
+async def do_failures(ctx: Context, count: int, **_: object) -> object:
+    try:
+        await ctx.map(lambda number: ctx.step(picky, number, retry=1), range(count))
+    except PartialFailureError as error:
+        return [error.message, error.results, error.results.failures, error.results.succeeded]
+    return "nothing failed"
+
+
+async def do_failing(ctx: Context, **_: object) -> object:
+    return await ctx.parallel(ctx.step(picky, number, retry=1) for number in (2, 3))
+
+
+async def do_output(ctx: Context, **_: object) -> object:
+    city = await ctx.prompt("one", item="city", output=City)
+    return [type(city).__name__, city.name, city.people]
+
+
+async def do_unknown_prompt(ctx: Context, **_: object) -> object:
+    return await ctx.prompt("nothing")
+
+
+async def do_artifact(ctx: Context, name: str, **_: object) -> object:
+    return await ctx.artifact(name, "content")
+
+
+async def do_report(ctx: Context, **_: object) -> object:
+    return await ctx.report("# All is well")
+
+
+async def do_repeatable(ctx: Context, **_: object) -> object:
+    before = ctx.now()
+    await ctx.sleep(0.2)
+    first, second = ctx.random().random(), ctx.random().random()
+    return [ctx.now() > before, first != second, ctx.uuid().version]
+
+
+async def do_ask(ctx: Context, count: int, **_: object) -> object:
+    return await ctx.ask("Shall it be done?", options=["Yes", "No"], timeout=count)
+
+
+async def do_ask_twice(ctx: Context, **_: object) -> object:
+    return await ctx.parallel([ctx.ask("First?"), ctx.ask("Second?")])

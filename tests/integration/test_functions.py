@@ -1,0 +1,137 @@
+"""Skills that are one function: real runs of every call of `ctx`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sagaflow_mcp import artifacts, launch
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.testing import Error, Rule
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.runs import Run
+    from sagaflow_mcp.testing import LocalSagaflow
+
+
+@pytest.fixture(autouse=True)
+def _model(local: LocalSagaflow) -> None:
+    local.model.add(Rule(match=r"Item (\d+)", reply="got ${1}"))
+
+
+def do(local: LocalSagaflow, what: str, **arguments: Any) -> Run:
+    """The run, once it has ended."""
+    return local.wait(local.launch("one-function", what=what, **arguments))
+
+
+def test_the_signature_is_the_schema(local: LocalSagaflow) -> None:
+    """Types, defaults and the docstring."""
+    _, verdict = launch.inspect(local.settings, "one-function")
+    assert verdict.needs_model
+    assert verdict.arguments is not None
+    properties = verdict.arguments["properties"]
+    assert verdict.arguments["required"] == ["what"]
+    assert properties["count"] == {
+        "default": 10,
+        "description": "how many, or how long.",
+        "title": "Count",
+        "type": "integer",
+    }
+    assert properties["where"]["format"] == "path"
+
+
+def test_arguments_have_their_types(local: LocalSagaflow) -> None:
+    """Nested models, enums, lists and paths, from what JSON has."""
+    run = do(local, "types", wish={"color": "blue", "tags": ["a"]}, where="/some/where", colors=["red", "blue"])
+    assert run.result == [True, ["a"], "/some/where", ["RED", "BLUE"]]
+    assert do(local, "types").result == [False, [], "here", []]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"what": "map", "count": "many"}, "argument 'count' of skill 'one-function' is 'many'"),
+        ({"what": "map", "wish": {"color": "green"}}, "argument 'wish'"),
+        ({}, "missing argument 'what' (string)"),
+        ({"what": "map", "cuont": 1}, "did you mean 'count'?"),
+    ],
+)
+def test_a_wrong_argument_is_refused(local: LocalSagaflow, given: dict[str, Any], words: str) -> None:
+    """At launch, in a sentence."""
+    with pytest.raises(Refusal) as refused:
+        local.launch("one-function", **given)
+    assert words in str(refused.value)
+
+
+def test_a_map_keeps_the_order(local: LocalSagaflow) -> None:
+    """And its progress is written down."""
+    run = do(local, "map", count=30)
+    assert run.result == [f"got {number}" for number in range(30)]
+    noted = artifacts.read_json(Path(run.run_dir, artifacts.PROGRESS)) or {}
+    assert (noted["phase"], noted["done"], noted["total"], noted["note"]) == ("asking", 30, 30, "all of them")
+
+
+def test_steps_run_outside_the_workflow(local: LocalSagaflow) -> None:
+    """With arguments and results of the author's types."""
+    assert do(local, "steps", where="/a/b").result == [2, "b"]
+
+
+def test_what_fails_in_a_map_is_named_and_the_rest_kept(local: LocalSagaflow) -> None:
+    """An author who does not look at it has a run that failed."""
+    message, results, failures, succeeded = do(local, "failures", count=5).result
+    assert message == "1 of 5 failed: 3 (3): not 3"
+    assert results == [0, 2, 4, None, 8]
+    assert failures == {"3": "not 3"}
+    assert succeeded == [0, 2, 4, 8]
+    assert do(local, "failures", count=3).result == "nothing failed"
+    run = do(local, "failing")
+    assert (run.state, run.summary) == ("FAILED", "1 of 2 failed: 1: not 3")
+
+
+def test_a_reply_that_does_not_fit_is_asked_for_once_more(local: LocalSagaflow) -> None:
+    """In the provider's structured output, or in words where it has none; then it is an error that says why."""
+    model = local.model
+    before = len(model.requests)
+    oslo, wrong = json.dumps({"name": "Oslo", "people": 7}), json.dumps({"name": "Oslo", "people": "seven"})
+    model.add(Rule(match="Item city", reply=wrong, times=1), Rule(match="Item city", reply=oslo, times=1))
+    assert do(local, "output").result == ["City", "Oslo", 7]
+    first, second = (each.body for each in model.requests[before:])
+    assert first["output_config"]["format"]["schema"]["required"] == ["name", "people"]
+    assert "people: Input should be a valid integer" in second["messages"][0]["content"]
+
+    model.add(Rule(match="Item city", reply=wrong, times=2))
+    run = do(local, "output")
+    assert run.state == "FAILED"
+    assert "the reply to 'one' does not fit City, also when asked again: people: Input should be" in run.summary
+
+    unknown = Error(status=400, type="invalid_request_error", message="output_config: Extra inputs are not permitted")
+    model.add(Rule(match="Item city", error=unknown, times=1), Rule(match="fits this schema", reply=oslo))
+    assert do(local, "output").result == ["City", "Oslo", 7]
+    assert "output_config" not in model.requests[-1].body
+
+
+def test_a_prompt_that_is_not_there_ends_the_run(local: LocalSagaflow) -> None:
+    """With the names of those that are."""
+    run = do(local, "unknown_prompt")
+    assert run.state == "FAILED"
+    assert "there is no prompt 'nothing.user'" in run.summary
+    assert "one.user" in run.summary
+
+
+def test_a_file_stays_in_the_runs_folder(local: LocalSagaflow) -> None:
+    """Other names are refused with a sentence."""
+    run = do(local, "artifact", name="notes/one.txt")
+    assert Path(str(run.result)).read_text(encoding="utf-8") == "content"
+    outside = do(local, "artifact", name="../one.txt")
+    assert outside.state == "FAILED"
+    assert "lies outside the run's folder" in outside.summary
+    reported = do(local, "report")
+    assert Path(reported.report_path).read_text(encoding="utf-8") == "# All is well"
+
+
+def test_time_and_chance_are_repeatable(local: LocalSagaflow) -> None:
+    """And differ from call to call."""
+    assert do(local, "repeatable").result == [True, True, 4]
