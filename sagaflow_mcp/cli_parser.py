@@ -173,6 +173,12 @@ def _reading(commands: Any) -> None:
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")
+    answer = _command(commands, "answer", "answer a question that a run asks", module="cli_answer")
+    answer.add_argument("run_id", metavar="RUN")
+    answer.add_argument("answer", metavar="ANSWER", help="one of its options, or any text where it has none")
+    answer.add_argument(
+        "--question", metavar="ID", default="", help="which, where it asks several; see: sagaflow show RUN"
+    )
     skills = _group(commands, "skills", "list what can be launched")
     _command(skills, "skills list", "list skills: where from, description, or why broken")
 

@@ -13,6 +13,10 @@ RUN = {
     ".run_dir": "the run's folder",
     ".report_path": "its report; empty while there is none",
     ".result": "what the skill returned: any JSON; null while it runs",
+    ".questions[].id": "a question that it asks a person now",
+    ".questions[].question": "its text",
+    ".questions[].options[]": "the answers that are taken; none where any is",
+    ".questions[].asked_at": "since when",
 }
 
 WORKER = {
@@ -82,8 +86,13 @@ FIELDS: dict[str, dict[str, str]] = {
         ".progress.current_since": "when the oldest of them began; empty when there is none",
         ".progress.input_tokens": "what its model calls have read",
         ".progress.output_tokens": "what they have written",
+        ".progress.phase": "what the run says that it is at; empty where it says nothing",
+        ".progress.done": "how much of it is done, as the run says",
+        ".progress.total": "of how much; 0 where the run does not say",
+        ".progress.note": "what else it says",
         ".progress.last_error": "why the latest attempt failed, while it is tried again; empty otherwise",
     },
+    "answer": {".run_id": "the run", ".question": "the question that was answered"},
     "skills list": _under(
         "[]",
         {

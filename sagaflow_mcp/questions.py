@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from sagaflow_mcp import artifacts, records
 
 FOLDER = "questions"
 
 
-class Question(NamedTuple):
+@dataclass(frozen=True)
+class Question:
     """What is asked."""
 
     id: str
@@ -26,7 +27,7 @@ def put(run_dir: Path, question: Question) -> None:
     """Ask it from now on. OSError if that cannot be written."""
     folder = run_dir / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    artifacts.write_json(folder / f"{question.id}.json", question._asdict())
+    artifacts.write_json(folder / f"{question.id}.json", asdict(question))
 
 
 def remove(run_dir: Path, question_id: str) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import artifacts, inbox, markers, records
+from sagaflow_mcp import artifacts, inbox, markers, questions, records
 from sagaflow_mcp.errors import Refusal, UsageRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sagaflow_mcp.paths import Home
+    from sagaflow_mcp.questions import Question
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,14 @@ class Progress:
     output_tokens: int = 0
     last_error: str = ""
     """Why the latest attempt failed, while it is being retried."""
+    phase: str = ""
+    """What the run says that it is at; empty where it says nothing."""
+    done: int = 0
+    """How much of `total` is done in this phase, as the run says."""
+    total: int = 0
+    """0 where the run does not say."""
+    note: str = ""
+    """What else it says."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class Run:
     report_path: str = ""
     result: Any = None
     progress: Progress = field(default_factory=Progress)
+    questions: tuple[Question, ...] = ()
+    """What it asks a person now, oldest first."""
 
 
 def get(home: Home, run_id: str) -> Run:
@@ -113,8 +124,17 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
         run_dir=str(run_dir),
         report_path=str(report) if report.exists() else "",
         result=ending.get("result") if ending else None,
-        progress=progress(artifacts.events(run_dir)) if with_progress else Progress(),
+        progress=_progress(run_dir) if with_progress else Progress(),
+        questions=() if ending else tuple(questions.listing(run_dir)),
     )
+
+
+def _progress(run_dir: Path) -> Progress:
+    """What the run's steps come to, and what it says itself."""
+    said = artifacts.read_json(run_dir / artifacts.PROGRESS) or {}
+    done, total = (value if isinstance(value := said.get(name), int) else 0 for name in ("done", "total"))
+    found = progress(artifacts.events(run_dir))
+    return replace(found, phase=str(said.get("phase", "")), done=done, total=total, note=str(said.get("note", "")))
 
 
 def progress(events: Iterable[dict[str, Any]]) -> Progress:

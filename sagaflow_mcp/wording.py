@@ -9,13 +9,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import artifacts, records, runs
+from sagaflow_mcp import artifacts, questions, records, runs
 from sagaflow_mcp.terminal import plain
 
 if TYPE_CHECKING:
     from sagaflow_mcp.catalog import Listed
     from sagaflow_mcp.doctor import Check
     from sagaflow_mcp.probe import Verdict
+    from sagaflow_mcp.questions import Question
     from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Progress, Run
     from sagaflow_mcp.terminal import Paint, Role
@@ -82,10 +83,24 @@ def steps_done(now: Progress) -> str:
     return f"{now.steps_finished} step{'s' if now.steps_finished != 1 else ''} done"
 
 
+def phase(now: Progress) -> str:
+    """What a run says of its progress."""
+    count = f" {now.done} of {now.total}" if now.total else ""
+    note = f" ({records.one_line(now.note, 120)})" if now.note else ""
+    return f"{records.one_line(now.phase, 80)}{count}{note}".strip()
+
+
+def question(asked: Question) -> str:
+    """A question with its id, which an answer may name."""
+    return records.one_line(f"{asked.id}: {questions.summary(asked)}", 400)
+
+
 def progress(run: Run) -> str:
     """What a run is doing, in one line."""
     now = run.progress
-    parts = [steps_done(now)]
+    parts = [f"asks {question(each)}" for each in run.questions]
+    parts += [phase(now)] if now.phase or now.total else []
+    parts.append(steps_done(now))
     if now.current:
         labels = records.one_line(", ".join(now.current), 80)
         parts.append(f"{labels} ({duration(runs.seconds_since(now.current_since))})")

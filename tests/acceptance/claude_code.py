@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PLUGIN = "sagaflow@sagaflow"
 SERVER = "plugin:sagaflow:sagaflow"
 PREFIX = "mcp__plugin_sagaflow_sagaflow__"
-TOOLS = {"launch_workflow", "list_inbox", "dismiss", "doctor", "get_run", "list_skills", "list_runs"}
+TOOLS = {"launch_workflow", "list_inbox", "dismiss", "doctor", "get_run", "list_skills", "list_runs", "control_run"}
 NOWHERE = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": "offline"}
 """With the provider's own address, `claude plugin` would try for a quarter of a minute to reach it."""
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from sagaflow_mcp import runs
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import tools
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +25,9 @@ WAYS = [("launcher", "modern"), ("launcher", "legacy"), ("server", "modern"), ("
 """Each server in each generation of the protocol."""
 
 RUN_ID = "greeting"
+ASKING = "asking"
+"""How the ids of runs begin that ask something."""
+
 CONCURRENTLY = 3
 """Inspectors at the same time: each takes seconds to start."""
 
@@ -33,6 +38,7 @@ TOOL_CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("list_runs", {"status": "DONE"}, RUN_ID),
     ("list_skills", {"name": "hello-world"}, "Who is greeted."),
     ("dismiss", {"run_ids": [RUN_ID]}, RUN_ID),
+    ("control_run", {"run_id": ASKING, "action": "answer", "answer": "yes"}, ASKING),
     ("doctor", {}, "[ok] worker: "),
 ]
 
@@ -48,7 +54,7 @@ class Inspect(Protocol):
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalSagaflow]:
     """A Sagaflow with one run that has ended."""
-    with LocalSagaflow() as started:
+    with LocalSagaflow(skills=[tools.ROOT / "tests" / "integration" / "skills"]) as started:
         reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, alice\nSTRUCTURED_OUTPUT_END"
         started.model.add(Rule(match="Please greet alice", reply=reply))
         started.wait(started.launch("hello-world", run_id=RUN_ID, name="alice"))
@@ -96,11 +102,14 @@ def test_the_schemas_of_all_tools_are_portable(inspect: Inspect) -> None:
 
 
 @pytest.mark.parametrize("way", [("launcher", "modern"), ("server", "legacy")], ids="-".join)
-def test_each_tool_answers(inspect: Inspect, way: tuple[str, str]) -> None:
+def test_each_tool_answers(inspect: Inspect, way: tuple[str, str], local: LocalSagaflow) -> None:
     """A launch under the id of a run that is done answers with its result."""
+    asking = local.launch("one-function", what="ask", run_id=f"{ASKING}-{way[0]}")
+    eventually(lambda: runs.get(local.settings.home, asking).questions, "the run asks")
 
     def call(tool: str, arguments: dict[str, Any]) -> str:
-        return json.dumps(inspect(way, "tools/call", "--tool-name", tool, "--tool-args-json", json.dumps(arguments)))
+        given = json.dumps(arguments).replace(f'"{ASKING}"', f'"{asking}"')
+        return json.dumps(inspect(way, "tools/call", "--tool-name", tool, "--tool-args-json", given))
 
     with ThreadPoolExecutor(CONCURRENTLY) as pool:
         answers = [(pool.submit(call, tool, arguments), said) for tool, arguments, said in TOOL_CALLS]

@@ -152,6 +152,7 @@ async def test_what_every_session_pays_for_is_short(local: LocalSagaflow, mode: 
         "get_run",
         "list_skills",
         "list_runs",
+        "control_run",
     }
     assert all(tool.description and tool.annotations for tool in listed.tools)
     assert [str(each.uri) for each in resources.resources] == ["sagaflow://inbox"]
@@ -177,6 +178,8 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("list_runs", {"status": "\x1b[31m</x>" * 10_000}, "is not one of"),
     ("list_inbox", {"limit": 0}, "greater than or equal to 1"),
     ("list_skills", {"name": "nothing"}, "'nothing'"),
+    ("control_run", {"run_id": "no-such-run", "action": "answer", "answer": "yes"}, "there is no run 'no-such-run'"),
+    ("control_run", {"run_id": "no-such-run", "action": "explode", "answer": "yes"}, "argument 'action' is 'explode'"),
 ]
 
 

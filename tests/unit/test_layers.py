@@ -32,11 +32,13 @@ LAYERS = {
         durable.reconciler durable.recovery durable.retry_policies durable.run_state durable.step_events durable.steps
         durable.typed_output skill_workers
     """,
-    "use cases": "catalog probe inspection launch runs following doctor preferences waking wording session_hook",
+    "use cases": """
+        answering catalog probe inspection launch runs following doctor preferences waking wording session_hook
+    """,
     "edges": """
-        __main__ cli cli_parser cli_commands cli_config cli_launch cli_worker cli_hook cli_help cli_completion
-        cli_output json_fields server server_views worker worker_start joined engine hook launcher builder
-        self_portrait demo testing.local testing.plugin
+        __main__ cli cli_answer cli_parser cli_commands cli_config cli_launch cli_worker cli_hook cli_help
+        cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
+        builder self_portrait demo testing.local testing.plugin
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
