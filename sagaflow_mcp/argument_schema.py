@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagaflow_mcp import records
 from sagaflow_mcp.errors import Refusal
@@ -29,6 +29,44 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 
 ANNOTATIONS = frozenset({"default", "description", "examples", "title", "type"})
 """Keywords of a JSON schema that constrain nothing, and `type`."""
+
+
+class Parameter(NamedTuple):
+    """An argument as a command line takes it."""
+
+    name: str
+    kind: str
+    """What its value looks like: `TEXT`, `INTEGER`, `NUMBER`, `true|false`, `a|b`, `PATH` or `JSON`."""
+    default: str | None
+    """As JSON; None for one that must be given."""
+    description: str
+
+
+def parameters(schema: Mapping[str, Any]) -> list[Parameter]:
+    """What `schema` says of each argument, in its order; every text harmless."""
+    declared = whole(schema)
+    required = declared.get("required", [])
+    return [
+        Parameter(
+            records.one_line(name, 80),
+            records.one_line(_kind(schema, member), 80),
+            None if name in required else records.one_line(json.dumps(member.get("default")), 80),
+            str(member.get("description", "")),
+        )
+        for name, member in declared.get("properties", {}).items()
+    ]
+
+
+def _kind(schema: Mapping[str, Any], member: Mapping[str, Any]) -> str:
+    """What a value of `member` looks like on a command line."""
+    resolved = _resolved(schema, member)
+    if options := resolved.get("enum"):
+        return "|".join(str(option) for option in options)
+    if resolved.get("format") == "path":
+        return "PATH"
+    kinds = _types(schema, member) - {"null"}
+    words = {"string": "TEXT", "integer": "INTEGER", "number": "NUMBER", "boolean": "true|false"}
+    return "VALUE" if not kinds else "TEXT" if "string" in kinds else words.get("".join(kinds), "JSON")
 
 
 def coerce(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

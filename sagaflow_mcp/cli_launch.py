@@ -13,12 +13,12 @@ import anyio
 from sagaflow_mcp import cli_output, following, launch, records, runs, terminal, wording
 from sagaflow_mcp.errors import Failure, UsageRefusal
 from sagaflow_mcp.reports import result_text
+from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
 
     from sagaflow_mcp.runs import Run
-    from sagaflow_mcp.settings import Settings
 
 
 MIN_SECONDS, MAX_SECONDS = 0.001, 1e9
@@ -40,6 +40,14 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
     )
     return anyio.run(_launch, settings, request, options.wait, options.as_json)
+
+
+def show_parameters(name: str) -> None:
+    """Print what the skill `name` takes. Refusal when it cannot be launched."""
+    listed, verdict = launch.inspect(Settings.of_user(os.environ), name)
+    screen = cli_output.screen()
+    for line in wording.usage(listed, verdict):
+        screen.show(line)
 
 
 async def _launch(settings: Settings, request: launch.Request, wait: bool, as_json: bool) -> int:

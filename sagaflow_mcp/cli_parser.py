@@ -145,7 +145,8 @@ def _lazily(name: str, module: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _launch(commands: Any) -> None:
-    launch = _command(commands, "launch", "start a durable run of a skill", usage=LAUNCH_USAGE)
+    launch = _command(commands, "launch", "start a durable run of a skill", usage=LAUNCH_USAGE, add_help=False)
+    launch.add_argument("-h", "--help", action=_Help, nargs=0, help="show this; after SKILL, what that takes")
     launch.add_argument("skill", metavar="SKILL", help="its name; see: sagaflow skills list")
     launch.add_argument("--arg", action="append", metavar="K=V", help="an argument, also one named like an option here")
     launch.add_argument("--args-json", metavar="JSON", help="arguments as one JSON object")
@@ -159,6 +160,19 @@ def _launch(commands: Any) -> None:
     launch.add_argument(
         "--execution-timeout", type=float, metavar="SECONDS", help="longest time the run may take in all"
     )
+
+
+class _Help(argparse.Action):
+    """Help for `launch` itself, or for the skill that stands before it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object) -> None:
+        if name := getattr(namespace, "skill", None):
+            from sagaflow_mcp import cli_launch  # noqa: PLC0415 - only this looks at a skill
+
+            cli_launch.show_parameters(name)
+        else:
+            parser.print_help()
+        parser.exit()
 
 
 def _reading(commands: Any) -> None:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import artifacts, questions, records, runs
+from sagaflow_mcp import argument_schema, artifacts, questions, records, runs
 from sagaflow_mcp.terminal import plain
 
 if TYPE_CHECKING:
@@ -138,6 +138,20 @@ def skill_details(listed: Listed, verdict: Verdict) -> str:
     arguments = json.dumps(verdict.arguments) if verdict.arguments else undeclared
     model = "calls a model" if verdict.needs_model else "calls no model"
     return f"{skill(listed)}\n{model}\narguments: {records.block(arguments, 8000)}"
+
+
+def usage(listed: Listed, verdict: Verdict) -> list[str]:
+    """How a skill is launched from a shell: what it is for, and a line for each parameter."""
+    lines = [skill(listed), f"usage: sagaflow launch {listed.name} [--parameter VALUE ...] [--await] [--id ID]"]
+    if verdict.arguments is None:
+        return [*lines, "its parameters are not declared; a launch refuses one that it does not know"]
+    found = argument_schema.parameters(verdict.arguments)
+    width = max((len(f"--{each.name} {each.kind}") for each in found), default=0) + 2
+    for each in found:
+        default = "required" if each.default is None else f"default: {each.default}"
+        about = " ".join(filter(None, [records.one_line(each.description, 400), f"({default})"]))
+        lines.append(f"  {f'--{each.name} {each.kind}':<{width}}{about}")
+    return lines if found else [*lines, "it takes no parameters"]
 
 
 def check(found: Check, paint: Paint = plain) -> str:

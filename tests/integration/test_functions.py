@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,23 @@ def test_the_signature_is_the_schema(local: LocalSagaflow) -> None:
         "type": "integer",
     }
     assert properties["where"]["format"] == "path"
+
+
+def test_help_shows_what_a_skill_takes(local: LocalSagaflow) -> None:
+    """Beside the skill's name; nothing is launched."""
+    command = [sys.executable, "-m", "sagaflow_mcp", "launch", "one-function", "--help"]
+    shown = subprocess.run(
+        command, env=local.environment(), stdout=subprocess.PIPE, encoding="utf-8", check=True, timeout=60
+    ).stdout
+    assert shown.splitlines()[1:] == [
+        "usage: sagaflow launch one-function [--parameter VALUE ...] [--await] [--id ID]",
+        "  --what TEXT      which of them. (required)",
+        "  --count INTEGER  how many, or how long. (default: 10)",
+        '  --wish JSON      (default: {"color": "red", "tags": []})',
+        '  --where PATH     (default: "here")',
+        "  --colors JSON    (default: null)",
+        '  --name TEXT      (default: "out.txt")',
+    ]
 
 
 def test_arguments_have_their_types(local: LocalSagaflow) -> None:
