@@ -36,10 +36,12 @@ async def answer(settings: Settings, run_id: str, text: str, question_id: str = 
     run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
     if run.state != "RUNNING":
         raise Refusal(f"run {run_id!r} asks nothing any more: it has ended ({run.state})")
+    asked = [each.workflow_id for each in run.questions if question_id in {"", each.id}]
     client = await _connected(settings)
     try:
         with anyio.fail_after(ANSWER_SECONDS):
-            return await _sent(client, run_id, text, question_id)
+            # A child's question goes to the child. Where it is not clear which is meant, the run says so.
+            return await _sent(client, asked[0] if len(asked) == 1 else run_id, text, question_id)
     except TimeoutError:
         raise Failure(
             f"the answer was sent, but run {run_id!r} did not confirm it within {ANSWER_SECONDS} s; "
@@ -57,7 +59,7 @@ async def _connected(settings: Settings) -> Client:
     return await temporal.connect(settings.home, connection.own(settings) or address)
 
 
-async def _sent(client: Client, run_id: str, text: str, question_id: str) -> str:
+async def _sent(client: Client, workflow_id: str, text: str, question_id: str) -> str:
     from temporalio.client import WorkflowUpdateFailedError  # noqa: PLC0415 - as above
     from temporalio.exceptions import ApplicationError  # noqa: PLC0415 - as above
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
@@ -65,7 +67,7 @@ async def _sent(client: Client, run_id: str, text: str, question_id: str) -> str
     from sagaflow_mcp.durable import answers  # noqa: PLC0415 - as above
 
     try:
-        handle = client.get_workflow_handle(run_id)
+        handle = client.get_workflow_handle(workflow_id)
         return str(await handle.execute_update(answers.ANSWER, args=[text, question_id]))
     except WorkflowUpdateFailedError as error:
         cause = error.cause
@@ -73,5 +75,5 @@ async def _sent(client: Client, run_id: str, text: str, question_id: str) -> str
         raise Refusal(records.one_line(said, records.SENTENCE_LIMIT)) from None
     except RPCError as error:
         if error.status.name == "NOT_FOUND":
-            raise Refusal(f"run {run_id!r} asks nothing any more: it has ended") from None
+            raise Refusal("nobody asks this any more: it has ended meanwhile") from None
         raise Failure(f"Temporal does not take the answer: {records.one_line(error.message)}") from error

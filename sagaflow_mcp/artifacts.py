@@ -23,7 +23,12 @@ TRANSCRIPT = "transcript.jsonl"
 PROGRESS = "progress.json"
 """The file of how far a run said that it has come."""
 
-RESERVED = frozenset({"run.json", "ending.json", "finding.json", TRANSCRIPT, PROGRESS, "journal", "questions"})
+CHILDREN = "child-runs"
+"""The folder with the files of a run's children, a folder each."""
+
+RESERVED = frozenset(
+    {"run.json", "ending.json", "finding.json", TRANSCRIPT, PROGRESS, CHILDREN, "journal", "questions"}
+)
 """Names in a run's folder that belong to Sagaflow."""
 
 PASSING = frozenset({errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC})

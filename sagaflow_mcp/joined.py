@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from temporalio.service import RPCError
 
 from sagaflow_mcp import connection, engine_start, ids, models, paths, processes, temporal, unreachable, worker_start
+from sagaflow_mcp.child_runs import ChildRuns
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, steps
 from sagaflow_mcp.durable.attempts import Awake
@@ -105,6 +106,7 @@ class _Joined:
             credentials=self._credentials,
             identity=given.identity,
             awake=Awake(),
+            child=ChildRuns(given.settings, given.home_id, self._credentials, self._take_version).ready,
             joined=True,
         )
         around = steps.SagaflowInterceptor(services, given.codec, lambda: None)
@@ -134,6 +136,9 @@ class _Joined:
         if self._failure is not None:
             raise Failure(unreachable.sentence(self._given.server, self._failure)) from self._failure
         return self._signal
+
+    async def _take_version(self, name: str, digest: str) -> None:
+        await self._workers.ensure(name, digest)
 
     def _greeting(self) -> str:
         calls = (

@@ -16,6 +16,7 @@ RUN = {
     ".questions[].id": "a question that it asks a person now",
     ".questions[].question": "its text",
     ".questions[].options[]": "the answers that are taken; none where any is",
+    ".questions[].workflow_id": "the Temporal workflow that asks: the run's, or that of a child of it",
     ".questions[].asked_at": "since when",
 }
 

@@ -19,6 +19,8 @@ class Question:
     question: str
     options: tuple[str, ...] = ()
     """The answers that are taken; none for any text."""
+    workflow_id: str = ""
+    """The Temporal workflow that asks: the run's own, or that of a child; empty while it is not asked yet."""
     asked_at: str = ""
     """UTC, ISO 8601; empty while it is not asked yet."""
 
@@ -42,8 +44,10 @@ def listing(run_dir: Path) -> list[Question]:
         about = artifacts.read_json(path) or {}
         options = about.get("options")
         if about.get("id") == path.stem and isinstance(options, list):
-            texts = (str(about.get("question", "")), tuple(map(str, options)), str(about.get("asked_at", "")))
-            found.append(Question(path.stem, *texts))
+            question, workflow_id, asked_at = (
+                str(about.get(name, "")) for name in ("question", "workflow_id", "asked_at")
+            )
+            found.append(Question(path.stem, question, tuple(map(str, options)), workflow_id, asked_at))
     return sorted(found, key=lambda question: question.asked_at)
 
 

@@ -28,6 +28,7 @@ from sagaflow_mcp import (
     worker_link,
     worker_start,
 )
+from sagaflow_mcp.child_runs import ChildRuns
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, reconciler, recovery, steps
 from sagaflow_mcp.durable.attempts import Awake
@@ -74,6 +75,7 @@ class RunWorker:
             identity=given.identity,
             awake=Awake(),
             environment=environments.own(),
+            child=ChildRuns(given.settings, given.home_id, held, self._take).ready,
         )
         self._environment = services.environment
         self._reconciler = reconciler.Reconciler(given.client, services, given.home_id, given.server)
@@ -117,8 +119,11 @@ class RunWorker:
 
     async def run_skill(self, name: str, digest: str) -> None:
         """Take the work of one skill version; Refusal when it cannot be loaded."""
-        await self._workers.ensure(name, digest)
+        await self._take(name, digest)
         self._nudge()
+
+    async def _take(self, name: str, digest: str) -> None:
+        await self._workers.ensure(name, digest)
 
     def remember(self, run_id: str, values: dict[str, str]) -> None:
         """Keep the model credentials that came with a launch."""

@@ -74,7 +74,7 @@ async def write_artifact(given: WriteArtifactInput) -> str:
     step = context.current()
     with context.refusals_end_the_step():
         path = await asyncio.to_thread(step.path_here, given.path)
-        written = await asyncio.to_thread(artifacts.write, Path(step.run_dir), path, given.content)
+        written = await asyncio.to_thread(artifacts.write, step.files, path, given.content)
         return await asyncio.to_thread(step.path_for_all, written)
 
 
@@ -88,6 +88,8 @@ async def emit_finding(given: EmitFindingInput) -> None:
         raise ApplicationError(f"status {given.status!r} is not one of {known}", non_retryable=True)
     summary = records.one_line(given.summary)
     if status in records.ENDINGS:
+        if step.folder:
+            return  # A child's ending is not its run's.
         await asyncio.to_thread(artifacts.stage_ending, Path(step.run_dir), status, summary)
         return
     # From the step's key, so that a repeated attempt delivers the same entry and not a second one.
@@ -122,4 +124,4 @@ async def spawn_subagent(given: SpawnSubagentInput) -> dict[str, str]:
 
 
 def _prompt(step: context.StepContext, path: str) -> str:
-    return artifacts.read(Path(step.run_dir), step.path_here(path))
+    return artifacts.read(step.files, step.path_here(path))

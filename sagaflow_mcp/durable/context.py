@@ -6,7 +6,7 @@ import contextlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from temporalio.exceptions import ApplicationError
 
@@ -14,7 +14,7 @@ from sagaflow_mcp import artifacts, markers
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from sagaflow_mcp.credentials import Credentials
     from sagaflow_mcp.durable.attempts import Awake
@@ -39,6 +39,8 @@ class Services:
     awake: Awake
     environment: Environment | None = None
     """What the worker runs in, where that is an environment of the plugin."""
+    child: Callable[[str, str, Mapping[str, Any]], Awaitable[Any]] | None = None
+    """Makes a skill ready to be started as a child: given the run's id, the skill's name and its arguments."""
     joined: bool = False
     """Whether the worker is another machine's than the one that launches: its home has neither markers nor inbox."""
 
@@ -64,6 +66,8 @@ class StepContext:
     skill: str
     project_dir: str
     key: str
+    folder: str = ""
+    """Where in the run's folder its files are: that of a child, whose files must not meet its parent's."""
     replies: list[ModelReply] = field(default_factory=list)
     """The model's replies during this attempt; their tokens go into the transcript."""
     warnings: list[str] = field(default_factory=list)
@@ -74,11 +78,16 @@ class StepContext:
         """The run's folder."""
         return self.services.home.run(self.run_id)
 
+    @property
+    def files(self) -> Path:
+        """The folder that the step's artifacts and prompts are confined to."""
+        return Path(self.run_dir, self.folder)
+
     def path_here(self, path: str) -> str:
         """`path`, which may lie in the run's folder as another machine knows it, for this one."""
         for folder in self._folders():
             if path.startswith(f"{folder}/"):
-                return path[len(folder) + 1 :]
+                return str(Path(self.run_dir).resolve() / path[len(folder) + 1 :])
         return path
 
     def path_for_all(self, path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from sagaflow_mcp.durable import asking, lanes, memory, run_state
+from sagaflow_mcp.durable import asking, children, lanes, memory, run_state
 from sagaflow_mcp.durable.activities import WriteArtifactInput
 from sagaflow_mcp.durable.function_activities import RunFunctionInput, reference
 from sagaflow_mcp.durable.prompting import Prompter
@@ -163,6 +163,14 @@ class Context:
         """
         works = [functools.partial(_itself, each) for each in awaitables]
         return await lanes.run(self._memory.lane("parallel"), works, None, limit)
+
+    async def child(self, skill: str, /, **arguments: object) -> Any:
+        """What another skill returns, run as a part of this run: its files lie in `child-runs` in the run's folder.
+
+        Raises:
+            StepFailedError: it has failed, there is no such skill, or it does not take these arguments.
+        """
+        return await children.run(self._memory, skill, arguments)
 
     async def artifact(self, name: str, content: str) -> str:
         """The path of the file `name` in the run's folder, which now holds `content`, whole.

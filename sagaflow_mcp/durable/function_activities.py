@@ -72,6 +72,33 @@ class CloseQuestionInput:
     id: str
 
 
+@dataclass(frozen=True)
+class PrepareChildInput:
+    """A skill to start as a child, and its arguments."""
+
+    skill: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def role(self) -> str:
+        """What the step is called in progress and transcript."""
+        return f"child {self.skill}"
+
+
+@dataclass(frozen=True)
+class PreparedChild:
+    """What a child workflow is started with."""
+
+    skill: str
+    digest: str
+    workflow_type: str
+    task_queue: str
+    arguments: dict[str, Any]
+    """With the types of its schema."""
+    run_dir: str
+    """The folder of the run that it belongs to."""
+
+
 def reference(function: Callable[..., Any]) -> str:
     """How `function` is found again in another process; Refusal when it cannot be."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<lambda>")
@@ -125,6 +152,19 @@ def _resolved(given: RunFunctionInput) -> tuple[Callable[..., Any], list[Any]]:
 
 
 @activity.defn
+async def prepare_child(given: PrepareChildInput) -> PreparedChild:
+    """A skill as a worker is ready to run it."""
+    step = context.current()
+    with context.refusals_end_the_step():
+        if step.services.child is None:
+            raise Refusal("skills cannot be started as children here")
+        ready = await step.services.child(step.run_id, given.skill, given.arguments)
+        return PreparedChild(
+            ready.skill, ready.digest, ready.workflow_type, ready.task_queue, ready.arguments, step.run_dir
+        )
+
+
+@activity.defn
 async def note_progress(given: NoteProgressInput) -> None:
     """Write down how far the run has come; what is written last holds."""
     step = context.current()
@@ -136,7 +176,13 @@ async def note_progress(given: NoteProgressInput) -> None:
 async def put_question(given: PutQuestionInput) -> None:
     """Show a question: as an entry in the inbox, and in what is told of the run."""
     step = context.current()
-    asked = questions.Question(given.id, records.one_line(given.question), tuple(given.options), records.now())
+    asked = questions.Question(
+        given.id,
+        records.one_line(given.question),
+        tuple(given.options),
+        activity.info().workflow_id or "",
+        records.now(),
+    )
     await asyncio.to_thread(questions.put, Path(step.run_dir), asked)
     entry = notices.entry(step, given.id, "NEEDS_INPUT", questions.summary(asked))
     await asyncio.to_thread(notices.tell, step.services, entry, show=True)

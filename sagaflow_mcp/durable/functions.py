@@ -36,6 +36,7 @@ ACTIVITIES = (
     activities.write_artifact,
     activities.emit_finding,
     function_activities.run_function,
+    function_activities.prepare_child,
     function_activities.note_progress,
     function_activities.put_question,
     function_activities.close_question,

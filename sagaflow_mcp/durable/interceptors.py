@@ -232,6 +232,8 @@ class RunOutbound(WorkflowOutboundInterceptor):
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
         """Start a child that belongs to the same run."""
         envelope = {name: value for name, value in self._envelope.items() if name not in {"arguments", "nonces"}}
+        # Set where the child is another skill, which has files of its own and builds its own input.
+        envelope |= run_state.child_envelope()
         stamp = temporal.header("start", input.id, {**envelope, "scope": input.id, "link": 0})
         input.headers = {**input.headers, temporal.HEADER: stamp}
         return await super().start_child_workflow(input)
@@ -270,6 +272,7 @@ class RunOutbound(WorkflowOutboundInterceptor):
             "run_id": self._envelope.get("run_id", ""),
             "skill": self._envelope.get("skill", ""),
             "project_dir": self._envelope.get("project_dir", ""),
+            "folder": self._envelope.get("folder", ""),
             "attempts": attempts,
             "label": str(getattr(input.args[0], "role", "") if input.args else "") or input.activity,
         }

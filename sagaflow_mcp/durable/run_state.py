@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sagaflow_mcp.durable.answers import Questions
 
@@ -22,6 +23,7 @@ class RunState:
     """What it asks people."""
 
 
+_CHILD: ContextVar[Mapping[str, Any] | None] = ContextVar("sagaflow_child", default=None)
 _STATE: ContextVar[RunState] = ContextVar("sagaflow_run_state")
 
 
@@ -33,3 +35,18 @@ def enter(state: RunState) -> None:
 def current() -> RunState:
     """The state of the run that the caller is part of."""
     return _STATE.get()
+
+
+@contextmanager
+def starting_child(envelope: Mapping[str, Any]) -> Iterator[None]:
+    """A child that the body starts gets what `envelope` has, in place of what its parent has."""
+    token = _CHILD.set(envelope)
+    try:
+        yield
+    finally:
+        _CHILD.reset(token)
+
+
+def child_envelope() -> Mapping[str, Any]:
+    """What the child that is being started has of its own; empty for one of the parent's own skill."""
+    return _CHILD.get() or {}

@@ -129,6 +129,7 @@ class _StepInbound(ActivityInboundInterceptor):
             skill=head["skill"],
             project_dir=head["project_dir"],
             key=head["key"],
+            folder=head.get("folder", ""),
         )
         context.enter(step)
         try:

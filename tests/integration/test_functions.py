@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
-from sagaflow_mcp import artifacts, launch
+from sagaflow_mcp import answering, artifacts, launch, runs
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, Rule
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from sagaflow_mcp.runs import Run
@@ -154,3 +156,31 @@ def test_a_file_stays_in_the_runs_folder(local: LocalSagaflow) -> None:
 def test_time_and_chance_are_repeatable(local: LocalSagaflow) -> None:
     """And differ from call to call."""
     assert do(local, "repeatable").result == [True, True, 4]
+
+
+def test_another_skill_is_a_child(local: LocalSagaflow) -> None:
+    """Of the same run: one ending, files apart from its parent's, its questions answered as the run's own."""
+    run = do(local, "child", name="report")
+    assert run.result == str(next(Path(run.run_dir).resolve().glob("child-runs/one-function-*/report.md")))
+    assert run.report_path == str(Path(run.run_dir, "report.md"))
+    assert [entry.status for entry in local.inbox(run.run_id)] == ["DONE"]
+    assert do(local, "child", name="map", count=3).result == ["got 0", "got 1", "got 2"]
+
+    asking = local.launch("one-function", what="child", name="ask", count=3600)
+    eventually(lambda: runs.get(local.settings.home, asking).questions, "the child asks")
+    anyio.run(answering.answer, local.settings, asking, "no")
+    assert local.wait(asking).result == "No"
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("missing_child", "there is no skill 'one-functoin'; did you mean 'one-function'?"),
+        ("endless", "would be the 9th inside others; at most 8 may start each other"),
+    ],
+)
+def test_a_child_that_cannot_be_ends_its_parent(local: LocalSagaflow, what: str, words: str) -> None:
+    """With the reason."""
+    run = do(local, what)
+    assert run.state == "FAILED"
+    assert words in run.summary

@@ -329,7 +329,7 @@ def test_a_skill_that_cannot_be_loaded_is_refused_in_a_sentence(author: Author, 
 def test_the_names_that_are_sagaflows_own_are_those_of_its_activities() -> None:
     """One that a version adds must be added there, or a skill's own of that name would be started in its place."""
     routed = {interceptors.BUILD_INPUT, *interceptors.LOCAL, *interceptors.MODEL}
-    assert routed | {"run_function"} == skill_check.OWN_ACTIVITIES
+    assert routed | {"prepare_child", "run_function"} == skill_check.OWN_ACTIVITIES
 
 
 def test_a_skill_may_have_children_and_steps_of_any_other_name(author: Author, loaded: list[Pinned]) -> None:

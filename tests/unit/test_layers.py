@@ -26,14 +26,15 @@ LAYERS = {
         testing._http testing.messages_api streams real_server environments pythons installing supply terminal
     """,
     "durable": """
-        durable durable.activities durable.answers durable.asking durable.attempts durable.context durable.ctx
-        durable.function_activities durable.functions durable.interceptors durable.journal durable.lanes durable.memory
-        durable.model_calls durable.notices durable.open_runs durable.progress_notes durable.prompting
+        durable durable.activities durable.answers durable.asking durable.attempts durable.children durable.context
+        durable.ctx durable.function_activities durable.functions durable.interceptors durable.journal durable.lanes
+        durable.memory durable.model_calls durable.notices durable.open_runs durable.progress_notes durable.prompting
         durable.reconciler durable.recovery durable.retry_policies durable.run_state durable.step_events durable.steps
         durable.typed_output skill_workers
     """,
     "use cases": """
-        answering catalog probe inspection launch runs following doctor preferences waking wording session_hook
+        answering catalog child_runs probe inspection launch runs following doctor preferences waking wording
+        session_hook
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_launch cli_worker cli_hook cli_help

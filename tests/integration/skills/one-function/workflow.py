@@ -119,3 +119,15 @@ async def do_ask(ctx: Context, count: int, **_: object) -> object:
 
 async def do_ask_twice(ctx: Context, **_: object) -> object:
     return await ctx.parallel([ctx.ask("First?"), ctx.ask("Second?")])
+
+
+async def do_child(ctx: Context, name: str, count: int, **_: object) -> object:
+    return await ctx.child("one-function", what=name, count=count)
+
+
+async def do_missing_child(ctx: Context, **_: object) -> object:
+    return await ctx.child("one-functoin")
+
+
+async def do_endless(ctx: Context, **_: object) -> object:
+    return await ctx.child("one-function", what="endless")
