@@ -5,6 +5,7 @@ from enum import Enum
 from pathlib import Path
 
 from pydantic import BaseModel
+from temporalio import workflow
 
 from sagaflow_mcp import Context, PartialFailureError, skill
 
@@ -131,3 +132,17 @@ async def do_missing_child(ctx: Context, **_: object) -> object:
 
 async def do_endless(ctx: Context, **_: object) -> object:
     return await ctx.child("one-function", what="endless")
+
+
+async def do_long(ctx: Context, count: int, **_: object) -> object:
+    seed, begun = ctx.random().random(), ctx.now()
+    first = await ctx.step(noted, "first")
+    answer = await ctx.ask("Go on?")
+    replies = await ctx.map(lambda item: ctx.prompt("one", item=item), range(count), limit=10)
+    await ctx.sleep(0.1)
+    same = [reply["RESPONSE"] for reply in replies] == [f"got {number}" for number in range(count)]
+    return [first, answer, same, seed == ctx.random().random(), ctx.now() > begun, workflow.info().continued_run_id]
+
+
+def noted(word: str) -> str:
+    return word
