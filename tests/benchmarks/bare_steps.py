@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from temporalio import activity, workflow
@@ -10,6 +11,22 @@ from temporalio import activity, workflow
 @activity.defn
 async def nothing() -> None:
     """A step without work."""
+
+
+@workflow.defn
+class BareLanes:
+    """Takes empty steps, so many at a time."""
+
+    @workflow.run
+    async def run(self, queue: str, count: int, lanes: int) -> None:
+        """Take `count` steps on `queue` in `lanes` lanes."""
+        numbers = iter(range(count))
+
+        async def lane() -> None:
+            for _ in numbers:
+                await workflow.execute_activity(nothing, task_queue=queue, start_to_close_timeout=timedelta(seconds=10))
+
+        await asyncio.gather(*(lane() for _ in range(lanes)))
 
 
 @workflow.defn

@@ -1,7 +1,8 @@
 """The other side of each comparison of steps: a bare Temporal worker and a bare model client, in a process of its own.
 
-`python -m tests.benchmarks.counterpart ADDRESS` answers each line `same N`, `other N` or `model N` on standard input
-with the seconds that one of `N` took: a step on the workflow's own queue, one on another queue, a model call.
+`python -m tests.benchmarks.counterpart ADDRESS` answers each line `same N`, `other N`, `lanes N` or `model N` on its
+standard input with the seconds that one of `N` took: a step on the workflow's own queue, one on another queue, one of
+those in `LANES` lanes, a model call.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from tests.benchmarks.bare_steps import BareSteps, nothing
+from tests.benchmarks.bare_steps import BareLanes, BareSteps, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from temporalio.client import WorkflowHandle
+
 ROOT = Path(__file__).parents[2]
+
+LANES = 50
+"""How many steps are in flight in a fan-out."""
 
 OWN, OTHER = "bench-own", "bench-other"
 """The queues of the workflow and of a second worker."""
@@ -64,7 +70,7 @@ class Counterpart:
 
 async def _serve(address: str) -> None:
     client = await Client.connect(address)
-    own = Worker(client, task_queue=OWN, workflows=[BareSteps], activities=[nothing])
+    own = Worker(client, task_queue=OWN, workflows=[BareSteps, BareLanes], activities=[nothing])
     other = Worker(client, task_queue=OTHER, activities=[nothing])
     async with own, other:
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -75,7 +81,10 @@ async def _serve(address: str) -> None:
 
 async def _steps(client: Client, kind: str, count: int) -> float:
     queue = OWN if kind == "same" else OTHER
-    handle = await client.start_workflow(BareSteps.run, args=[queue, count], id=f"bench-{uuid.uuid4()}", task_queue=OWN)
+    run, args = (BareLanes.run, [queue, count, LANES]) if kind == "lanes" else (BareSteps.run, [queue, count])
+    handle: WorkflowHandle[Any, None] = await client.start_workflow(
+        run, args=args, id=f"bench-{uuid.uuid4()}", task_queue=OWN
+    )
     await handle.result()
     found = await handle.describe()
     assert found.close_time is not None

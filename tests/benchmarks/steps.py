@@ -23,7 +23,7 @@ CALLS = 30
 
 def artifact(local: LocalSagaflow, rounds: int) -> list[Figure]:
     """A step of `write_artifact` against a bare activity on the workflow's own queue."""
-    with Counterpart(_address(local), local.environment()) as bare:
+    with Counterpart(address(local), local.environment()) as bare:
         found = in_turns(
             rounds,
             ours=partial(_step, local, ARTIFACTS, artifacts=ARTIFACTS),
@@ -35,7 +35,7 @@ def artifact(local: LocalSagaflow, rounds: int) -> list[Figure]:
 
 def model(local: LocalSagaflow, rounds: int) -> list[Figure]:
     """A step of `spawn_subagent`, less a model call's own time, against a bare activity on another queue."""
-    with Counterpart(_address(local), local.environment()) as bare:
+    with Counterpart(address(local), local.environment()) as bare:
         found = in_turns(
             rounds,
             ours=partial(_step, local, CALLS, calls=CALLS),
@@ -62,17 +62,19 @@ def _step(local: LocalSagaflow, count: int, **arguments: Any) -> float:
     run = local.wait(run_id)
     if run.state != "DONE":
         raise RuntimeError(f"the measured run ended {run.state}: {run.summary}")
-    return anyio.run(_seconds, local, run_id) / count
+    return anyio.run(run_seconds, local, run_id) / count
 
 
-async def _seconds(local: LocalSagaflow, run_id: str) -> float:
-    client = await temporal.connect(local.settings.home, _address(local))
+async def run_seconds(local: LocalSagaflow, run_id: str) -> float:
+    """How long a run took, as the server tells."""
+    client = await temporal.connect(local.settings.home, address(local))
     found = await client.get_workflow_handle(run_id).describe()
     assert found.close_time is not None
     return (found.close_time - found.start_time).total_seconds()
 
 
-def _address(local: LocalSagaflow) -> str:
+def address(local: LocalSagaflow) -> str:
+    """Where its Temporal server is."""
     return engine_client.ready(local.settings.home, environ=local.settings.for_engine())
 
 
