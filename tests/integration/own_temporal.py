@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sagaflow_mcp import temporal_server
+from sagaflow_mcp.testing import LocalSagaflow
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -43,6 +44,19 @@ def free_port() -> int:
     with socket.socket() as attempt:
         attempt.bind(("127.0.0.1", 0))
         return int(attempt.getsockname()[1])
+
+
+FEW_EVENTS = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100")
+"""Has a server ask runs to continue as new after so many events, in place of some 4,000."""
+
+
+def own_server(address: str, *skills: Path) -> LocalSagaflow:
+    """A Sagaflow, not yet entered, whose home names the server at `address`."""
+    local = LocalSagaflow(skills=skills)
+    home = local.folder / "home"
+    home.mkdir(mode=0o700)
+    home.joinpath("config.toml").write_text(f'[temporal]\naddress = "{address}"\n', encoding="utf-8")
+    return local
 
 
 class DevServer:

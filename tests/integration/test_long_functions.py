@@ -12,7 +12,7 @@ import pytest
 
 from sagaflow_mcp import answering, artifacts, engine_client, runs
 from sagaflow_mcp.testing import LocalSagaflow, Rule
-from tests.integration.own_temporal import DevServer
+from tests.integration.own_temporal import FEW_EVENTS, DevServer, own_server
 from tests.phases import SKILLS
 from tests.waiting import eventually
 
@@ -22,22 +22,15 @@ if TYPE_CHECKING:
 COUNT = 60
 """Prompts of a run: more than fit into two executions of a server that takes 100 events for many."""
 
-FEW_EVENTS = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=100")
-
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSagaflow]:
     """A Sagaflow with a Temporal server that soon asks runs to continue as new."""
-    with DevServer(tmp_path_factory.mktemp("server"), *FEW_EVENTS) as server:
-        local = LocalSagaflow(skills=[SKILLS])
-        home = local.folder / "home"
-        home.mkdir(mode=0o700)
-        home.joinpath("config.toml").write_text(f'[temporal]\naddress = "{server.address}"\n', encoding="utf-8")
-        with local:
-            local.model.add(
-                Rule(match="Item 30", reply="got 30", hold="middle"), Rule(match=r"Item (\d+)", reply="got ${1}")
-            )
-            yield local
+    folder = tmp_path_factory.mktemp("server")
+    with DevServer(folder, *FEW_EVENTS) as server, own_server(server.address, SKILLS) as local:
+        middle = Rule(match="Item 30", reply="got 30", hold="middle")
+        local.model.add(middle, Rule(match=r"Item (\d+)", reply="got ${1}"))
+        yield local
 
 
 def begun(local: LocalSagaflow) -> str:

@@ -17,7 +17,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, De
 from sagaflow_mcp import engine_client, markers
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.integration.clients import with_client
-from tests.integration.own_temporal import DevServer, temporal_command
+from tests.integration.own_temporal import DevServer, own_server, temporal_command
 from tests.phases import SKILLS
 from tests.waiting import eventually
 
@@ -84,14 +84,10 @@ def test_endings_are_told_while_temporal_still_has_them(tmp_path: Path) -> None:
         for setting in ('system.namespaceMinRetentionLocal="1s"', 'history.retentionTimerJitterDuration="1s"')
         for word in ("--dynamic-config-value", setting)
     ]
-    local = LocalSagaflow(skills=[SKILLS])
     with DevServer(tmp_path, *options) as server:
         shortened = ("operator", "namespace", "update", "--namespace", "default", "--retention", f"{KEPT_SECONDS}s")
         assert temporal_command(server.address, *shortened).returncode == 0
-        home = local.folder / "home"
-        home.mkdir(mode=0o700)
-        home.joinpath("config.toml").write_text(f'[temporal]\naddress = "{server.address}"\n', encoding="utf-8")
-        with local:
+        with own_server(server.address, SKILLS) as local:
             local.model.add(Rule(match="planted-prompt-word", reply="still here", hold="answer"))
             due = time.time() + TIMEOUT.total_seconds()
             late = local.launch("endings", how="wait", timeout=TIMEOUT)

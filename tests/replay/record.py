@@ -1,20 +1,27 @@
 """Record the histories of this version: `python tests/replay/record.py`, before a release that commands something new.
 
-Each part of the skill `recorded` is run for real; its histories go to `histories/<version>/`, with the key that opens
-them. Histories of former versions stay as they are: runs that were open then must replay with today's code.
+Each part of the skills `recorded` and `recorded-function` is run for real; their histories go to
+`histories/<version>/`, with the key that opens them. Histories of former versions stay as they are: runs that were open
+then must replay with today's code.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
-from sagaflow_mcp import __version__, engine_client, temporal
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+sys.path[0] = str(Path(__file__).parents[2])
+
+from sagaflow_mcp import __version__, answering, runs, temporal  # noqa: E402 (found by the line above)
+from sagaflow_mcp.testing import LocalSagaflow, Rule  # noqa: E402
+from tests.integration.own_temporal import FEW_EVENTS, DevServer, own_server  # noqa: E402
+from tests.waiting import eventually  # noqa: E402
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -28,16 +35,29 @@ def main() -> None:
     folder = HERE / "histories" / __version__
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with LocalSagaflow(skills=[HERE / "skills"]) as local:
-        local.model.add(Rule(match="say something", reply="something"))
-        for part in PARTS:
-            local.launch("recorded", run_id=f"recorded-{part}", part=part)
-        anyio.run(_write, local, folder)
-        shutil.copy(local.settings.home.key, folder / "key")
+    with tempfile.TemporaryDirectory() as database, DevServer(Path(database), *FEW_EVENTS) as server:
+        local = own_server(server.address, HERE / "skills")
+        with local:
+            local.model.add(Rule(match="say something", reply="something"))
+            for part in PARTS:
+                local.launch("recorded", run_id=f"recorded-{part}", part=part)
+            _functions(local)
+            anyio.run(_write, local, server.address, folder)
+            shutil.copy(local.settings.home.key, folder / "key")
 
 
-async def _write(local: LocalSagaflow, folder: Path) -> None:
-    client = await temporal.connect(local.settings.home, engine_client.ready(local.settings.home))
+def _functions(local: LocalSagaflow) -> None:
+    """Run what a function can do, and one that is so long that it is continued as new."""
+    whole = local.launch("recorded-function", run_id="function-all")
+    eventually(lambda: runs.get(local.settings.home, whole).questions, "the run asks")
+    anyio.run(answering.answer, local.settings, whole, "yes")
+    many = local.launch("recorded-function", run_id="function-many", part="many", count=60)
+    for run_id in (whole, many):
+        print(run_id, local.wait(run_id).result)  # noqa: T201 - shown to the recorder
+
+
+async def _write(local: LocalSagaflow, address: str, folder: Path) -> None:
+    client = await temporal.connect(local.settings.home, address)
     await client.get_workflow_handle("recorded-signals").signal("say", "hello")
     await client.get_workflow_handle("recorded-signals").signal("say", "enough")
     for part in PARTS:
@@ -50,7 +70,7 @@ async def _fetch(client: Client, folder: Path) -> None:
     async for execution in client.list_workflows():
         history = await client.get_workflow_handle(execution.id, run_id=execution.run_id).fetch_history()
         content = {"workflow_id": execution.id, "history": history.to_json_dict()}
-        path = folder / f"{execution.id}.{number}.json"
+        path = folder / f"{execution.id.replace('/', '-')}.{number}.json"
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         number += 1
 

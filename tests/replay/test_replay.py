@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
 
 HISTORIES = Path(__file__).parent / "histories"
-SKILL = Path(__file__).parent / "skills" / "recorded"
+SKILLS = Path(__file__).parent / "skills"
 REPLAY_SECONDS = 30
 """A replay that commands something else can wait for ever for what never comes."""
 
@@ -34,7 +34,11 @@ RECORDED = sorted(HISTORIES.glob("*/*.json"))
 def test_this_version_is_recorded() -> None:
     """Every release leaves its histories: each part of the machinery, and each link of a continued run."""
     names = [path.name.partition(".")[0] for path in RECORDED if path.parent.name == __version__]
-    assert sorted(set(names)) == [
+    children = {name for name in names if name.startswith("function-all-recorded-function-")}
+    assert len(children) == 1
+    assert sorted(set(names) - children) == [
+        "function-all",
+        "function-many",
         "recorded-child",
         "recorded-child-child",
         "recorded-continue",
@@ -43,6 +47,7 @@ def test_this_version_is_recorded() -> None:
         "recorded-steps",
     ]
     assert names.count("recorded-continue") == 3
+    assert names.count("function-many") > 1
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -65,7 +70,8 @@ async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
         awake=Awake(),
     )
     recorded = read(path)
-    pinned = pinning.pin(home, pinning.Source("recorded", SKILL, "path", "workflow"))
+    skill = "recorded-function" if path.name.startswith("function") else "recorded"
+    pinned = pinning.pin(home, pinning.Source(skill, SKILLS / skill, "path", "workflow"))
     try:
         replayer = Replayer(
             workflows=loader.workflows(loader.load(pinned)),

@@ -1,0 +1,25 @@
+"""A function that goes through every part of `ctx`."""
+
+from sagaflow_mcp import Context, skill
+
+
+def double(number: int) -> int:
+    """A step in a thread."""
+    return 2 * number
+
+
+@skill("recorded-function")
+async def function(ctx: Context, part: str = "all", count: int = 4) -> str:
+    """Go through all of it, or through many prompts alone."""
+    if part == "many":
+        return str(len(await ctx.map(lambda item: ctx.prompt("one", item=item), range(count), limit=10)))
+    ctx.phase("asking")
+    answer = await ctx.ask("Go on?", options=["yes", "no"], timeout=3600)
+    late = await ctx.ask("Anybody there?", timeout=0.1, default="nobody")
+    doubled = await ctx.parallel([ctx.step(double, number) for number in range(3)])
+    ctx.progress(1, 2)
+    before = ctx.now()
+    await ctx.sleep(0.1)
+    drawn = ctx.random().random() + ctx.uuid().int
+    await ctx.report(f"{answer} {late} {doubled} {ctx.now() > before} {drawn}")
+    return str(await ctx.child("recorded-function", part="many"))
