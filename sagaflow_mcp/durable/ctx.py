@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import typing
 from datetime import datetime, timedelta
@@ -132,8 +133,11 @@ class Context:
         Raises:
             StepFailedError: every attempt has failed; the message is the last one's.
             Refusal: it is no such function.
+            ValueError: `retry` is less than 1.
         """
-        policy = RetryPolicy(maximum_attempts=retry) if isinstance(retry, int) else retry
+        if isinstance(retry, int) and retry < 1:
+            raise ValueError(f"retry is {retry}; it must be at least 1, for one attempt, or a RetryPolicy")
+        policy = dataclasses.replace(STEP_POLICY, maximum_attempts=retry) if isinstance(retry, int) else retry
         given = RunFunctionInput(function.__name__, reference(function), list(args))
         value = await self._memory.once(
             self._memory.key("step", [given.function, list(args)]),

@@ -31,6 +31,20 @@ POLICIES = {"HAIKU": HAIKU_POLICY, "SONNET": SONNET_POLICY, "OPUS": OPUS_POLICY}
 class Reply(dict[str, str]):
     """The fields of a model's structured block; `{"RESPONSE": text}` where the reply has none."""
 
+    def __missing__(self, key: str) -> str:
+        raise MissingFieldError(key, list(self))
+
+
+class MissingFieldError(KeyError):
+    """A field was asked for that the reply has not."""
+
+    def __init__(self, key: str, known: list[str]) -> None:
+        super().__init__(key)
+        self._known = known
+
+    def __str__(self) -> str:
+        return f"the model's reply has no field {self.args[0]!r}; it has {', '.join(self._known)}"
+
 
 class Prompter:
     """Puts the prompts beside `file`, a module's `__file__`, to models, as the steps that a memory remembers."""

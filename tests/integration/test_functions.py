@@ -134,12 +134,22 @@ def test_a_reply_that_does_not_fit_is_asked_for_once_more(local: LocalSagaflow) 
     assert "output_config" not in model.requests[-1].body
 
 
-def test_a_prompt_that_is_not_there_ends_the_run(local: LocalSagaflow) -> None:
-    """With the names of those that are."""
-    run = do(local, "unknown_prompt")
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("unknown_prompt", "there is no prompt 'nothing.user'"),
+        ("unknown_prompt", "the prompts there are: 'one.user'"),
+        ("field", "the model's reply has no field 'GREETING'; it has RESPONSE"),
+        ("lambda", "it takes a function at the top of a module"),
+        ("never", "retry is 0; it must be at least 1"),
+        ("clock", "Cannot access datetime.datetime.now"),
+    ],
+)
+def test_what_cannot_be_done_ends_the_run(local: LocalSagaflow, what: str, words: str) -> None:
+    """With a sentence that says why."""
+    run = do(local, what)
     assert run.state == "FAILED"
-    assert "there is no prompt 'nothing.user'" in run.summary
-    assert "one.user" in run.summary
+    assert words in run.summary
 
 
 def test_a_file_stays_in_the_runs_folder(local: LocalSagaflow) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
@@ -146,3 +147,19 @@ async def do_long(ctx: Context, count: int, **_: object) -> object:
 
 def noted(word: str) -> str:
     return word
+
+
+async def do_field(ctx: Context, **_: object) -> object:
+    return (await ctx.prompt("one", item=1))["GREETING"]
+
+
+async def do_lambda(ctx: Context, **_: object) -> object:
+    return await ctx.step(lambda: 1)
+
+
+async def do_never(ctx: Context, **_: object) -> object:
+    return await ctx.step(picky, 1, retry=0)
+
+
+async def do_clock(**_: object) -> object:
+    return datetime.now(UTC)
