@@ -84,8 +84,9 @@ async def _heartbeats() -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            activity.heartbeat()
+            # Not at once: it would be a request to the server for each call, also for those that are over by then.
             await asyncio.sleep(HEARTBEAT_INTERVAL.total_seconds())
+            activity.heartbeat()
 
     task = asyncio.create_task(beat())
     try:
