@@ -13,7 +13,7 @@ PACKAGE = Path(sagaflow_mcp.__file__).parent
 LAYERS = {
     "pure": """
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
-        skill_imports load_errors structured_output reports credentials keys failures wire manifest relay
+        skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest relay
         plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces
         testing._script testing._wire
     """,
@@ -26,7 +26,7 @@ LAYERS = {
     """,
     "durable": """
         durable durable.activities durable.attempts durable.context durable.interceptors durable.journal durable.notices
-        durable.open_runs durable.reconciler durable.recovery durable.retry_policies durable.step_events
+        durable.open_runs durable.reasons durable.reconciler durable.recovery durable.retry_policies durable.step_events
         durable.steps skill_workers
     """,
     "use cases": "catalog probe inspection launch runs following doctor preferences waking wording session_hook",
