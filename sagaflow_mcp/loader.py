@@ -91,7 +91,8 @@ class SkillLoader(InspectLoader):
         """The author's text, or what makes the module that stands in for `skills`."""
         pinned, path, *_ = self._module
         if path is not None:
-            with open(path, "rb") as file:  # noqa: PTH123 - pathlib is among what Temporal's sandbox watches
+            # A workflow may import a module in the middle of its run. The copy never changes, so that is deterministic.
+            with workflow.unsafe.sandbox_unrestricted(), open(path, "rb") as file:  # noqa: PTH123 - the sandbox watches pathlib
                 return importlib.util.decode_source(file.read())
         if pinned is not None and fullname.endswith(f".{skill_imports.SIBLINGS}"):
             return f"from {TOP} import {pinned.package.rpartition('.')[2]} as {pinned.snake_name}\n"

@@ -20,14 +20,14 @@ LAYERS = {
     "adapters": """
         artifacts config_file markers inbox notify refused sealing payloads sandbox connection unreachable lineage
         temporal starting processes patience supervisor children temporal_server control peer service engine_start
-        engine_client worker_link pinning loader skill_check models models._types models._choice
+        engine_client worker_link pinning leftovers loader skill_check models models._types models._choice
         models._claude_command models._deferred models._messages_api models._verdict testing testing._calls
         testing._http testing.messages_api streams real_server environments pythons installing supply terminal
     """,
     "durable": """
-        durable durable.activities durable.attempts durable.context durable.interceptors durable.journal durable.notices
-        durable.open_runs durable.reasons durable.reconciler durable.recovery durable.retry_policies durable.step_events
-        durable.steps skill_workers
+        durable durable.activities durable.attempts durable.context durable.housekeeping durable.interceptors
+        durable.journal durable.notices durable.open_runs durable.reasons durable.reconciler durable.recovery
+        durable.retry_policies durable.step_events durable.steps skill_workers
     """,
     "use cases": "catalog probe inspection launch runs following doctor preferences waking wording session_hook",
     "edges": """
