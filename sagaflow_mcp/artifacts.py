@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import paths, records
@@ -12,10 +13,12 @@ from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NAME_LIMIT = 200
 """Longest file name taken, in bytes: file systems allow 255, and a temporary name is longer than the final one."""
+
+PATH_LIMIT = 1_000
+"""Longest path taken, in bytes: macOS allows 1,024."""
 
 TRANSCRIPT = "transcript.jsonl"
 """The file of what happened in a run, an event a line; it is begun with the first step."""
@@ -42,16 +45,28 @@ def confined(run_dir: Path, path: str) -> Path:
         Refusal: it lies outside, is the folder itself, or a name in it is too long or reserved.
     """
     root = run_dir.resolve()
-    if "\0" in path or not path:
+    if not _is_name(path):
         raise Refusal(f"path {path!r} is not a file name; give one inside the run's folder {str(run_dir)!r}")
     if any(len(os.fsencode(part)) > NAME_LIMIT for part in path.split("/")):
         raise Refusal(f"path {path[:60]!r}… has a name of over {NAME_LIMIT} bytes; give a shorter one")
-    target = (root / path).resolve()
+    if len(os.fsencode(path)) > PATH_LIMIT:
+        raise Refusal(f"path {path[:60]!r}… has over {PATH_LIMIT:,} bytes; give a shorter one")
+    # Not resolve(): it raises for a circle of links, which is told when the file is opened.
+    target = Path(os.path.realpath(root / path))
     if root not in target.parents:
         raise Refusal(f"path {path!r} lies outside the run's folder {str(run_dir)!r}; give one inside it")
-    if target.relative_to(root).parts[0] in RESERVED:
+    # In lower case: on macOS, Run.json is run.json.
+    if target.relative_to(root).parts[0].lower() in RESERVED:
         raise Refusal(f"path {path!r} is one of Sagaflow's own files in the run's folder; give another name")
     return target
+
+
+def _is_name(path: str) -> bool:
+    """Whether a file can have the name `path` on any file system."""
+    try:
+        return bool(path) and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def write(run_dir: Path, path: str, content: str) -> Path:

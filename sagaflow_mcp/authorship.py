@@ -1,17 +1,24 @@
-"""The author's own file and line behind an error in a pinned copy."""
+"""The author's own files behind a pinned copy, and the place in them where an error was raised."""
 
 from __future__ import annotations
 
 import json
+import linecache
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import skill_imports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ORIGIN = "origin.json"
 """The file beside a pinned copy that names the directory it was copied from."""
 
 
-def original(path: str) -> str | None:
-    """The author's file that `path` is a pinned copy of; None when `path` is no part of a pinned copy."""
+def author_path(path: str) -> str:
+    """The author's file that `path` is a pinned copy of, else `path` itself."""
     for folder in Path(path).parents:
         if folder.name == "code":
             try:
@@ -19,26 +26,27 @@ def original(path: str) -> str | None:
                 return str(Path(origin["source"], Path(path).relative_to(folder)))
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-    return None
-
-
-def author_path(path: str) -> str:
-    """The author's file that `path` is a pinned copy of, else `path` itself."""
-    return original(path) or path
+    return path
 
 
 def aside(error: BaseException) -> str:
-    """Where in a pinned skill `error` was raised, as ` (FILE, line N)`; empty when it was not raised there."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        found = original(frame.filename)
-        if found:
-            return f" ({found}, line {frame.lineno})"
+    """Where in a skill `error` was raised, as ` (FILE, line N)`; empty when it was not raised there."""
+    for file, line in _places(error):
+        return f" ({file}, line {line})"
     return ""
 
 
 def source_line(error: BaseException) -> str:
     """The text of the author's line that raised `error`; empty when it is not known."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if original(frame.filename):
-            return frame.line or ""
+    for file, line in _places(error):
+        return linecache.getline(file, line)
     return ""
+
+
+def _places(error: BaseException) -> Iterator[tuple[str, int]]:
+    """The author's files and lines that `error` came through, the innermost first."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = frame.f_code.co_filename
+        # Not by the file: a skill is compiled under its author's name for it. `<string>` is code that a library made.
+        if str(frame.f_globals.get("__name__")).startswith(f"{skill_imports.TOP}.") and not file.startswith("<"):
+            yield file, line

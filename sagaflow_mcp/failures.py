@@ -13,13 +13,15 @@ def carriable(error: BaseException) -> BaseException:
     if _is_sound(error):
         return error
     if isinstance(error, ApplicationError):
-        return ApplicationError(
+        sound = ApplicationError(
             _sound(error.message),
             type=error.type,
             non_retryable=error.non_retryable,
             next_retry_delay=error.next_retry_delay,
         )
-    return ApplicationError(_sound(str(error)), type=type(error).__name__)
+    else:
+        sound = ApplicationError(_sound(str(error)), type=type(error).__name__)
+    return sound.with_traceback(error.__traceback__)
 
 
 def _is_sound(error: BaseException) -> bool:

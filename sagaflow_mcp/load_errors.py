@@ -24,7 +24,7 @@ def refusal(name: str, error: BaseException) -> Refusal:
 
 def _predicate(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        return f"has a syntax error in {authorship.author_path(error.filename or '')}, line {error.lineno}: {error.msg}"
+        return f"has a syntax error in {error.filename}, line {error.lineno}: {error.msg}"
     if isinstance(error, ImportError):
         return _import_predicate(error)
     if isinstance(error, SystemExit):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from temporalio import workflow
 
-from sagaflow_mcp import contract, digest, load_errors, pinning, skill_check, skill_imports
+from sagaflow_mcp import authorship, contract, digest, load_errors, pinning, skill_check, skill_imports
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
 from sagaflow_mcp.sandbox import SagaflowRunner
+from sagaflow_mcp.shown_sources import ShownSources
 from sagaflow_mcp.skill_imports import TOP
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Module(NamedTuple):
     """None for the package that all skills lie in."""
     path: str | None
     """The file; None for a folder without an `__init__.py`, and for what stands in for `skills`."""
+    shown: str | None
+    """The author's file, by which tracebacks name it."""
     is_package: bool
 
 
@@ -41,18 +44,20 @@ class SkillFinder(MetaPathFinder):
     """Serves the modules of every version that was added; others are none of its business."""
 
     def __init__(self) -> None:
-        self._modules: dict[str, Module] = {TOP: Module(None, None, is_package=True)}
+        self._modules: dict[str, Module] = {TOP: Module(None, None, None, is_package=True)}
         self._code: dict[str, CodeType] = {}
+        self._shown = ShownSources()
 
     def add(self, pinned: Pinned) -> None:
         """Serve `pinned` from now on."""
         for path in digest.snapshot(str(pinned.code)).files:
             if path.endswith(".py"):
                 self._modules.update(_modules(pinned, path))
-        self._modules[f"{pinned.package}.{skill_imports.SIBLINGS}"] = Module(pinned, None, is_package=False)
+        self._modules[f"{pinned.package}.{skill_imports.SIBLINGS}"] = Module(pinned, None, None, is_package=False)
 
     def remove(self, pinned: Pinned) -> None:
         """Forget `pinned`."""
+        self._shown.hide([name for name in self._modules if _belongs(name, pinned)])
         for names in (self._modules, self._code):
             for name in [name for name in names if _belongs(name, pinned)]:
                 del names[name]
@@ -65,16 +70,17 @@ class SkillFinder(MetaPathFinder):
         module = self._modules.get(fullname) if fullname.startswith(TOP) else None
         if module is None:
             return None
-        loader = SkillLoader(module, self._code)
+        loader = SkillLoader(module, self._code, self._shown)
         return importlib.util.spec_from_loader(fullname, loader, origin=module.path, is_package=module.is_package)
 
 
 class SkillLoader(InspectLoader):
     """Loads one module of a skill; compiled code is kept in memory only, as a stale file could win over the source."""
 
-    def __init__(self, module: Module, code: dict[str, CodeType]) -> None:
+    def __init__(self, module: Module, code: dict[str, CodeType], shown: ShownSources) -> None:
         self._module = module
         self._code = code
+        self._shown = shown
 
     def is_package(self, fullname: str) -> bool:
         """Whether the module may have others inside."""
@@ -83,9 +89,10 @@ class SkillLoader(InspectLoader):
 
     def get_source(self, fullname: str) -> str:
         """The author's text, or what makes the module that stands in for `skills`."""
-        pinned, path, _ = self._module
+        pinned, path, *_ = self._module
         if path is not None:
-            with open(path, "rb") as file:  # noqa: PTH123 - pathlib is among what Temporal's sandbox watches
+            # A workflow may import a module in the middle of its run. The copy never changes, so that is deterministic.
+            with workflow.unsafe.sandbox_unrestricted(), open(path, "rb") as file:  # noqa: PTH123 - the sandbox watches pathlib
                 return importlib.util.decode_source(file.read())
         if pinned is not None and fullname.endswith(f".{skill_imports.SIBLINGS}"):
             return f"from {TOP} import {pinned.package.rpartition('.')[2]} as {pinned.snake_name}\n"
@@ -110,9 +117,11 @@ class SkillLoader(InspectLoader):
         exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 - running a skill's code is what it is for
 
     def _compiled(self, fullname: str) -> CodeType:
-        pinned, path, _ = self._module
-        filename = path or f"<{fullname}>"
-        tree = ast.parse(self.get_source(fullname), filename)
+        pinned, filename = self._module.pinned, self._module.shown or f"<{fullname}>"
+        source = self.get_source(fullname)
+        if self._module.shown is not None:
+            self._shown.show(filename, fullname, source)
+        tree = ast.parse(source, filename)
         if pinned is not None:
             tree = ast.fix_missing_locations(skill_imports.Rewriter(pinned.package, pinned.snake_name).visit(tree))
         return compile(tree, filename, "exec", dont_inherit=True)
@@ -191,12 +200,14 @@ def _modules(pinned: Pinned, path: str) -> dict[str, Module]:
     """The module in the file `path` of the skill, and the folders that lead to it as packages without code."""
     *folders, file = path.removesuffix(".py").split("/")
     found = {
-        ".".join((pinned.package, *folders[:depth])): Module(pinned, None, is_package=True)
+        ".".join((pinned.package, *folders[:depth])): Module(pinned, None, None, is_package=True)
         for depth in range(len(folders) + 1)
         if not (pinned.code.joinpath(*folders[:depth], "__init__.py")).is_file()
     }
     parts = folders if file == "__init__" else [*folders, file]
-    found[".".join((pinned.package, *parts))] = Module(pinned, str(pinned.code / path), is_package=file == "__init__")
+    copy = str(pinned.code / path)
+    name = ".".join((pinned.package, *parts))
+    found[name] = Module(pinned, copy, authorship.author_path(copy), is_package=file == "__init__")
     return found
 
 

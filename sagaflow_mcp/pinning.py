@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sagaflow_mcp import authorship, digest, paths, skill_imports
+from sagaflow_mcp import authorship, digest, paths, processes, skill_imports
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from sagaflow_mcp.paths import Home
 
 ATTEMPTS = 5
 """How often a copy is begun again because the skill was edited meanwhile."""
+
+TURN_SECONDS = 20.0
+"""How long to wait for others that look for a copy or move one away, each of which takes a millisecond."""
 
 
 class Source(NamedTuple):
@@ -69,7 +76,7 @@ def pin(home: Home, source: Source) -> Pinned:
         version = digest.snapshot(str(source.path)).digest
         pinned = locate(home, source.name, version)
         try:
-            if pinned.code.is_dir() or _copy(source, pinned):
+            if _is_here(home, pinned) or _copy(source, pinned):
                 _remember_origin(source, pinned.folder)
                 return pinned
         except OSError as error:
@@ -93,10 +100,78 @@ def verify(pinned: Pinned) -> None:
         )
 
 
+def drop_unused(home: Home, needed: Collection[tuple[str, str]], before: float) -> int:
+    """How many versions were removed: those not used since `before` and not `needed`, pairs of skill and digest.
+
+    The version of each skill that was used last stays, so that its next launch need neither copy nor probe it. What a
+    copy that was cut off has left goes too.
+    """
+    dropped = 0
+    for skill in _folders(Path(home.skills)):
+        found = sorted(_folders(skill), key=_used_at, reverse=True)
+        versions = [each for each in found if not each.name.startswith(".")]
+        old = [each for each in versions[1:] if (skill.name, each.name) not in needed and _used_at(each) < before]
+        moved = [each for each in (_moved_away(home, folder, before) for folder in old) if each]
+        for folder in {*moved, *(each for each in found if each.name.startswith(".") and _used_at(each) < before)}:
+            shutil.rmtree(folder, ignore_errors=True)
+        dropped += len(moved)
+    return dropped
+
+
+def _is_here(home: Home, pinned: Pinned) -> bool:
+    """Whether there is a copy. Then it counts as used now, so that nobody removes it before its run is written down."""
+    with _turn(home):
+        try:
+            os.utime(pinned.folder)
+        except FileNotFoundError:
+            return False
+        return pinned.code.is_dir()
+
+
+def _moved_away(home: Home, folder: Path, before: float) -> Path | None:
+    """Where `folder` is now, under a name that nobody looks for; None if it was used since `before` after all."""
+    draft = _draft(folder)
+    with _turn(home):
+        if _used_at(folder) >= before:
+            return None
+        folder.rename(draft)
+    return draft
+
+
+@contextlib.contextmanager
+def _turn(home: Home) -> Iterator[None]:
+    """Hold the lock by which a launch finds a copy whole, or not at all."""
+    # Not beside the copies: their folder may be shared with other machines, and lie where no lock holds.
+    lock = processes.acquire(str(Path(home.engine, "versions.lock")), TURN_SECONDS)
+    if lock is None:
+        raise Failure(f"other processes have been looking for skills for {TURN_SECONDS:g} s; try again")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [Path(each.path) for each in os.scandir(folder) if each.is_dir(follow_symlinks=False)]
+
+
+def _used_at(folder: Path) -> float:
+    """When the version in `folder` was used last, as far as the launches are concerned; now, if that cannot be told."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def _draft(folder: Path) -> Path:
+    """A name beside the version in `folder` that no version has."""
+    return folder.with_name(f".{folder.name[:12]}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
 def _copy(source: Source, pinned: Pinned) -> bool:
     """Whether a whole and true copy is now in place; false when the skill was edited during the copy."""
     pinned.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = pinned.folder.with_name(f".{pinned.digest[:12]}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft = _draft(pinned.folder)
     try:
         code = draft / "code"
         code.mkdir(mode=0o700, parents=True)

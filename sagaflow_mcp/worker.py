@@ -20,7 +20,6 @@ from sagaflow_mcp import (
     connection,
     credentials,
     environments,
-    markers,
     models,
     temporal,
     temporal_server,
@@ -30,7 +29,7 @@ from sagaflow_mcp import (
 )
 from sagaflow_mcp.child_runs import ChildRuns
 from sagaflow_mcp.credentials import Credentials
-from sagaflow_mcp.durable import context, reconciler, recovery, steps
+from sagaflow_mcp.durable import context, housekeeping, reconciler, recovery, steps
 from sagaflow_mcp.durable.attempts import Awake
 from sagaflow_mcp.errors import Failure, SagaflowError
 from sagaflow_mcp.settings import Settings
@@ -49,9 +48,6 @@ SECOND_LOOK_SECONDS = 3.0
 
 CHANGED_SECONDS = 5.0
 """How often a worker that its server does not answer looks whether another key or certificate is there for it."""
-
-TIDY_SECONDS = 60.0
-"""How often skill versions that no run needs are let go."""
 
 
 class RunWorker:
@@ -103,7 +99,8 @@ class RunWorker:
         ]
         if self._given.server.is_own:
             endless.append(asyncio.create_task(self._until_changed()))
-        tasks = [*endless, asyncio.create_task(self._second_look()), asyncio.create_task(self._tidy())]
+        kept = housekeeping.keep(self._client, self._settings.home, self._home_id, self._workers)
+        tasks = [*endless, asyncio.create_task(self._second_look()), asyncio.create_task(kept)]
         stopped = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([*endless, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -193,26 +190,6 @@ class RunWorker:
         except RPCError as error:
             # The heartbeat timeout still stands behind this.
             logger.warning("could not look again for steps of dead workers: %s", error)
-
-    async def _tidy(self) -> None:
-        previous: set[tuple[str, str]] | None = None
-        while True:
-            await asyncio.sleep(TIDY_SECONDS)
-            try:
-                needed = await self._needed_versions()
-            except RPCError as error:
-                logger.warning("could not look for skill versions that no run needs; trying again: %s", error)
-                continue
-            # Two rounds in a row without need: a version that was just launched is never let go.
-            if previous is not None:
-                await self._workers.retire(needed | previous)
-            previous = needed
-
-    async def _needed_versions(self) -> set[tuple[str, str]]:
-        """Skill and digest of each version that an open run has, by its marker or by its task queue."""
-        marked = await asyncio.to_thread(markers.listing, self._settings.home)
-        queues = await recovery.open_queues(self._client, self._home_id)
-        return {(each.skill, each.digest) for each in marked} | {(each.skill, each.digest) for each in queues}
 
 
 async def work(environ: Mapping[str, str], address: str) -> None:

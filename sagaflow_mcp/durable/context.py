@@ -125,8 +125,11 @@ def current() -> StepContext:
 
 @contextlib.contextmanager
 def refusals_end_the_step() -> Iterator[None]:
-    """Turn a refusal into an error that is not retried: the same input would be refused again."""
+    """Turn a refusal into an error that is not retried: the same input would be refused again.
+
+    Without its cause: of a failure's causes the innermost one is shown as its reason.
+    """
     try:
         yield
     except Refusal as error:
-        raise ApplicationError(str(error), type="Refused", non_retryable=True) from error
+        raise ApplicationError(str(error), type="Refused", non_retryable=True) from None

@@ -86,7 +86,8 @@ async def _contained(work: Awaitable[Any]) -> Any:
         if type(error).__module__.startswith("temporalio."):
             raise  # The SDK's own: an eviction, a continue-as-new.
         kind = type(error).__name__
-        raise ApplicationError(f"{kind}: {error}", type=kind, non_retryable=True) from None
+        told = ApplicationError(f"{kind}: {error}", type=kind, non_retryable=True)
+        raise told.with_traceback(error.__traceback__) from None
 
 
 class RunInbound(WorkflowInboundInterceptor):

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
-from temporalio.exceptions import ApplicationError, FailureError, TerminatedError
-from temporalio.exceptions import TimeoutError as WorkflowTimeout
+from temporalio.exceptions import ApplicationError, TerminatedError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import artifacts, ids, inbox, markers, notify, records, temporal, unreachable
-from sagaflow_mcp.durable import notices
+from sagaflow_mcp import artifacts, authorship, ids, inbox, markers, notify, pinning, records, temporal, unreachable
+from sagaflow_mcp.durable import notices, reasons
 from sagaflow_mcp.durable.open_runs import STUCK, OpenRuns, ours
 from sagaflow_mcp.reports import plain, result_text
 
@@ -82,6 +81,8 @@ class Ending:
     result: Any
     """What the workflow returned, where it completed."""
     closed_at: str
+    traceback: str = ""
+    """Through the skill's own files, where its code raised."""
 
 
 class Reconciler:
@@ -178,13 +179,13 @@ class Reconciler:
             return
         if not await ours(execution):
             return
-        ending = await self._ending(execution, queue.skill, status)
+        ending = await self._ending(execution, queue, status)
         if ending is not None:
             await asyncio.to_thread(self._deliver, ending)
 
-    async def _ending(self, execution: WorkflowExecution, skill: str, status: str) -> Ending | None:
+    async def _ending(self, execution: WorkflowExecution, queue: ids.SkillQueue, status: str) -> Ending | None:
         """What happened; None for a start that was refused, which its launcher was told."""
-        result, reason = None, ""
+        result, reason, traceback = None, "", ""
         handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
         try:
             result = plain(await handle.result(follow_runs=False, rpc_timeout=temporal.RPC_LIMIT))
@@ -195,15 +196,20 @@ class Reconciler:
                 and not await self._orphaned(execution)
             ):
                 return None
-            reason = failure_sentence(error.cause)
+            reason = reasons.sentence(error.cause)
+            traceback = reasons.traceback(error.cause, self._author_folder(queue))
             if isinstance(error.cause, TerminatedError) and reason.startswith((UNLOADABLE, STUCK)):
                 status = "FAILED"
         except Exception as error:  # noqa: BLE001 - a result that does not decode must still end the run visibly
             reason = f"the result cannot be read: {records.one_line(str(error))}"
         closed = execution.close_time or datetime.now(UTC)
-        return Ending(
-            execution.id, execution.run_id, skill, status, reason, result, closed.isoformat().replace("+00:00", "Z")
-        )
+        closed_at = closed.isoformat().replace("+00:00", "Z")
+        return Ending(execution.id, execution.run_id, queue.skill, status, reason, result, closed_at, traceback)
+
+    def _author_folder(self, queue: ids.SkillQueue) -> Path:
+        """Where the author keeps the skill."""
+        code = pinning.locate(self._home, queue.skill, queue.digest).code
+        return Path(authorship.author_path(str(code / "__init__.py"))).parent
 
     async def _orphaned(self, execution: WorkflowExecution) -> bool:
         """Whether a refused start still has its marker long after: then its launcher died before it could say so."""
@@ -264,18 +270,6 @@ def _entry_id(run_id: str, temporal_run_id: str) -> str:
     return f"{run_id}~{temporal_run_id[-8:]}"
 
 
-def failure_sentence(cause: BaseException) -> str:
-    """The innermost reason of a failure, in one line."""
-    if isinstance(cause, WorkflowTimeout):
-        return "the run took longer than its execution timeout"
-    while isinstance(cause, FailureError) and cause.cause is not None:
-        cause = cause.cause
-    text = cause.message if isinstance(cause, FailureError) else str(cause)
-    kind = (cause.type or "") if isinstance(cause, ApplicationError) else ""
-    python_error = kind.endswith(("Error", "Exception", "Exit", "Group")) and kind not in text
-    return records.one_line(f"{kind}: {text}" if python_error else text or type(cause).__name__)
-
-
 def _summary(ending: Ending, staged: dict[str, Any] | None) -> str:
     if ending.status != "DONE":
         return ending.reason or ending.status
@@ -291,5 +285,7 @@ def _report(run_dir: Path, ending: Ending) -> Path:
     path = run_dir / "report.md"
     if not path.exists():
         body = result_text(ending.result) if ending.status == "DONE" else ending.reason
+        if ending.traceback:
+            body += f"\n\n```\n{ending.traceback}\n```"
         artifacts.write(run_dir, "report.md", f"# {ending.run_id}: {ending.status}\n\n{body}\n")
     return path

@@ -249,7 +249,9 @@ async def _kept(kept: journal.Journal, key: str, sealed: bytes, events: StepEven
 
 
 def _last_attempt(error: BaseException) -> ApplicationError:
-    """`error` as one that is not retried."""
+    """`error` as one that is not retried, raised at the same place."""
     if isinstance(error, ApplicationError):
-        return ApplicationError(error.message, *error.details, type=error.type, non_retryable=True)
-    return ApplicationError(str(error) or type(error).__name__, type=type(error).__name__, non_retryable=True)
+        last = ApplicationError(error.message, *error.details, type=error.type, non_retryable=True)
+    else:
+        last = ApplicationError(str(error) or type(error).__name__, type=type(error).__name__, non_retryable=True)
+    return last.with_traceback(error.__traceback__)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,34 @@ def test_an_exception_in_the_workflow_is_failed(local: LocalSagaflow) -> None:
     """A run whose workflow raises is FAILED, with the exception's own words."""
     status, summary = only_entry(local, local.launch("endings", how="raise"))
     assert (status, summary) == ("FAILED", "RuntimeError: the workflow broke on purpose")
+
+
+@pytest.mark.parametrize(
+    ("how", "statement"),
+    [
+        ("raise", 'raise RuntimeError("the workflow broke on purpose")'),
+        ("broken", 'raise LookupError("the step broke on purpose")'),
+        ("broken_later", 'raise LookupError("the step broke on purpose")'),
+    ],
+)
+def test_a_traceback_goes_through_the_authors_own_files(local: LocalSagaflow, how: str, statement: str) -> None:
+    """In the report, from the author's first frame on, and in the worker's log; the pinned copy is named nowhere."""
+    author = Path(__file__).parent / "skills" / "endings" / "workflow.py"
+    run = local.wait(local.launch("endings", how=how))
+    report = Path(run.report_path).read_text(encoding="utf-8")
+    head, first, second, end = report.split("\n\n", 2)[2].strip().splitlines()[1:]
+    lines = author.read_text(encoding="utf-8").splitlines()
+    place = re.fullmatch(rf'  File "{re.escape(str(author))}", line (\d+), in \w+', first)
+    assert place
+    assert (head, lines[int(place[1]) - 1].strip(), second.strip(), end) == (
+        "Traceback (most recent call last):",
+        statement,
+        statement,
+        "```",
+    )
+    log = Path(local.settings.home.engine, "worker.log").read_text(encoding="utf-8")
+    assert first in log or how == "raise"
+    assert "/code/workflow.py" not in log
 
 
 def test_an_exception_in_a_signal_handler_is_failed(local: LocalSagaflow) -> None:

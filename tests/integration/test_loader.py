@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -360,3 +361,27 @@ def test_an_error_in_build_input_names_the_authors_line(author: Author, loaded: 
     with pytest.raises(Refusal) as refused:
         build(loaded[0])
     assert f"failed ({author.folder}/__init__.py, line 7): AttributeError" in str(refused.value)
+
+
+def test_a_traceback_shows_the_text_that_ran_under_the_authors_name(author: Author, loaded: list[Pinned]) -> None:
+    """Also after an edit; a line in which two loaded versions of the file differ is shown as none."""
+    author.edit(**{"facts.py": "def fail():\n    return {}['one']\n"})
+    one = author.pin()
+    loaded.append(one)
+    loader.load(one)
+    author.edit(**{"facts.py": "# An edit.\n\n\ndef fail():\n    return {}['two']\n"})
+    where = f'  File "{author.folder}/facts.py", line 2, in fail\n'
+    assert raised_in(one).startswith(f"{where}    return {{}}['one']\n")
+    two = author.pin()
+    loaded.append(two)
+    loader.load(two)
+    assert raised_in(one) == where
+    loader.drop(two)
+    assert raised_in(one).startswith(f"{where}    return {{}}['one']\n")
+
+
+def raised_in(pinned: Pinned) -> str:
+    """The last frame of the traceback that the version's `fail` leads to."""
+    with pytest.raises(KeyError) as raised:
+        sys.modules[f"{pinned.package}.facts"].fail()
+    return traceback.format_tb(raised.tb)[-1]

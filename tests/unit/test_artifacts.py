@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sagaflow_mcp import artifacts
+from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,3 +27,11 @@ def test_text_that_is_not_unicode_can_be_told_in_the_transcript(tmp_path: Path) 
     artifacts.append_event(tmp_path, "step_failed", error=NOT_UNICODE)
     (told,) = artifacts.events(tmp_path)
     assert (told["event"], told["error"]) == ("step_failed", NOT_UNICODE)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b", "\ud800.txt", "Run.json", "journal/x", "circle/x"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    """At once: a step that fails in any other way is tried again, for ever."""
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(Refusal):
+        artifacts.write(tmp_path, name, "")

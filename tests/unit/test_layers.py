@@ -13,24 +13,24 @@ PACKAGE = Path(sagaflow_mcp.__file__).parent
 LAYERS = {
     "pure": """
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
-        skill_imports load_errors structured_output reports credentials keys failures wire manifest relay
-        plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces
-        docstrings typed testing._script testing._wire
+        skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
+        relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
+        typed testing._script testing._wire
     """,
     "adapters": """
-        artifacts config_file markers inbox questions
-        notify refused sealing payloads sandbox connection unreachable lineage
-        temporal starting processes patience supervisor children temporal_server control peer service engine_start
-        engine_client worker_link pinning loader skill_check models models._types models._choice
-        models._claude_command models._deferred models._messages_api models._verdict testing testing._calls
-        testing._http testing.messages_api streams real_server environments pythons installing supply terminal
+        artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
+        lineage temporal starting processes patience supervisor children temporal_server control peer service
+        engine_start engine_client worker_link pinning leftovers loader skill_check models models._types
+        models._choice models._claude_command models._deferred models._messages_api models._verdict testing
+        testing._calls testing._http testing.messages_api streams real_server environments pythons installing supply
+        terminal
     """,
     "durable": """
         durable durable.activities durable.answers durable.asking durable.attempts durable.children durable.context
-        durable.ctx durable.function_activities durable.functions durable.interceptors durable.journal durable.lanes
-        durable.memory durable.model_calls durable.notices durable.open_runs durable.progress_notes durable.prompting
-        durable.reconciler durable.recovery durable.retry_policies durable.run_state durable.step_events durable.steps
-        durable.typed_output skill_workers
+        durable.ctx durable.function_activities durable.functions durable.housekeeping durable.interceptors
+        durable.journal durable.lanes durable.memory durable.model_calls durable.notices durable.open_runs
+        durable.progress_notes durable.prompting durable.reasons durable.reconciler durable.recovery
+        durable.retry_policies durable.run_state durable.step_events durable.steps durable.typed_output skill_workers
     """,
     "use cases": """
         answering catalog child_runs probe inspection launch runs following doctor preferences waking wording

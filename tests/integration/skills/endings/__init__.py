@@ -5,7 +5,7 @@ from typing import Any
 from sagaflow_mcp.durable.activities import spawn_subagent, write_artifact
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
 
-from .workflow import Ending, EndingsWorkflow, deadly, leaving
+from .workflow import Ending, EndingsWorkflow, broken, broken_later, deadly, leaving
 
 
 def build_input(*, run_id: str, run_dir: str, inbox_path: str, cli_args: dict[str, Any]) -> Ending:
@@ -23,7 +23,7 @@ def register(registry: SkillRegistry) -> None:
         SkillSpec(
             name="endings",
             workflow_cls=EndingsWorkflow,
-            activities=[write_artifact, spawn_subagent, deadly, leaving],
+            activities=[write_artifact, spawn_subagent, deadly, leaving, broken, broken_later],
             build_input=build_input,
         )
     )

@@ -1,5 +1,6 @@
 """A workflow that returns, raises, waits or asks a model, as it is told."""
 
+import asyncio
 import os
 import sys
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from sagaflow_mcp.durable.activities import SpawnSubagentInput, WriteArtifactInput
@@ -32,6 +34,19 @@ async def leaving() -> None:
     sys.exit("the step left on purpose")
 
 
+@activity.defn
+def broken() -> None:
+    """A step that is a plain function and raises."""
+    raise LookupError("the step broke on purpose")
+
+
+@activity.defn
+async def broken_later() -> None:
+    """The same as a coroutine."""
+    await asyncio.sleep(0)
+    raise LookupError("the step broke on purpose")
+
+
 @workflow.defn
 class EndingsWorkflow:
     """Ends as it is told."""
@@ -52,6 +67,11 @@ class EndingsWorkflow:
             sys.exit("the workflow left on purpose")
         if given.how in {"deadly", "leaving"}:
             return await workflow.execute_activity(given.how, start_to_close_timeout=timedelta(minutes=1))
+        if given.how in {"broken", "broken_later"}:
+            once = RetryPolicy(maximum_attempts=1)
+            return await workflow.execute_activity(
+                given.how, start_to_close_timeout=timedelta(minutes=1), retry_policy=once
+            )
         if given.how == "model":
             return await self._ask()
         if given.how == "wait":
