@@ -21,9 +21,13 @@ def check(name: str, folder: Path) -> set[str]:
         Refusal: one of the skill's modules is not Python. It names the file, the author's own where this is a pinned
             copy, and the line.
     """
-    trees = {path.relative_to(folder): _parsed(name, path) for path in _modules(folder)}
-    top = trees.get(Path("__init__.py"))
+    top = trees(name, folder).get(Path("__init__.py"))
     return _names(top) if top else set()
+
+
+def trees(name: str, folder: Path) -> dict[Path, ast.Module]:
+    """The syntax trees of the skill's modules by their paths in `folder`. Refusal as `check` says."""
+    return {path.relative_to(folder): _parsed(name, path) for path in _modules(folder)}
 
 
 def _modules(folder: Path) -> Iterator[Path]:

@@ -23,6 +23,8 @@ LAYERS = {
         engine_client worker_link pinning loader skill_check models models._types models._choice
         models._claude_command models._deferred models._messages_api models._verdict testing testing._calls
         testing._http testing.messages_api streams real_server environments pythons installing supply terminal
+        skill_lint skill_lint._calls skill_lint._findings skill_lint._imports skill_lint._lint skill_lint._prompts
+        skill_lint._reach skill_lint._scope skill_lint._source skill_lint._state
     """,
     "durable": """
         durable durable.activities durable.attempts durable.context durable.interceptors durable.journal durable.notices
