@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
 from sagaflow_mcp import __version__, digest, paths, pinning, processes, syntax
-from sagaflow_mcp.errors import Failure, Refusal
+from sagaflow_mcp.errors import BrokenSkill, Failure, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +29,9 @@ LOG_LIMIT = 64 * 1024
 
 VERDICT_LIMIT = 4 * 1024 * 1024
 """The longest verdict read, in bytes."""
+
+START_SECONDS = 10
+"""How long the child process may take beyond what the skill has: it imports Temporal first."""
 
 QUEUE_SECONDS = 60
 """How long to wait for other processes that probe the same version."""
@@ -91,7 +94,9 @@ def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, 
     syntax.check(pinned.name, pinned.code)
     answer = _inspected(home, pinned, arguments, seconds)
     found = _store(pinned, answer) if "workflow_type" in answer else None
-    if found is None or not answer["ok"]:
+    if found is None:
+        raise BrokenSkill(str(answer["problem"]), str(answer.get("file", "")), answer.get("line"))
+    if not answer["ok"]:
         raise Refusal(str(answer["problem"]))
     return found
 
@@ -136,10 +141,11 @@ def _inspected(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, 
     with tempfile.TemporaryFile(dir=pinned.folder) as request, tempfile.TemporaryFile(dir=pinned.folder) as reply:
         request.write(json.dumps(arguments).encode())
         request.seek(0)
-        status = _run(_command(home, pinned, seconds, request, reply), (request, reply), log, seconds)
+        command = _command(home, pinned, seconds, request, reply)
+        status = _run(command, (request, reply), log, seconds + START_SECONDS)
         reply.seek(0)
         text = reply.read(VERDICT_LIMIT)
-    if status is None:
+    if status in {None, -signal.SIGALRM}:
         return _problem(f"skill {pinned.name!r} did not finish loading within {seconds} s; what it printed is in {log}")
     try:
         answer: dict[str, Any] = json.loads(text)

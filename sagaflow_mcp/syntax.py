@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp import authorship, digest
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.errors import BrokenSkill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +18,15 @@ def check(name: str, folder: Path) -> set[str]:
     """The names that the skill's `__init__.py` binds, as far as that shows without running it.
 
     Raises:
-        Refusal: one of the skill's modules is not Python. It names the file, the author's own where this is a pinned
-            copy, and the line.
+        BrokenSkill: one of the skill's modules is not Python. It names the file, the author's own where this is a
+            pinned copy, and the line.
     """
     top = trees(name, folder).get(Path("__init__.py"))
     return _names(top) if top else set()
 
 
 def trees(name: str, folder: Path) -> dict[Path, ast.Module]:
-    """The syntax trees of the skill's modules by their paths in `folder`. Refusal as `check` says."""
+    """The syntax trees of the skill's modules by their paths in `folder`. BrokenSkill as `check` says."""
     return {path.relative_to(folder): _parsed(name, path) for path in _modules(folder)}
 
 
@@ -50,11 +50,12 @@ def _parsed(name: str, path: Path) -> ast.Module:
             compile(tree, str(path), "exec", dont_inherit=True)
             return tree
     except SyntaxError as error:
-        raise Refusal(f"skill {name!r} has a syntax error in {where}, line {error.lineno}: {error.msg}") from None
+        sentence = f"skill {name!r} has a syntax error in {where}, line {error.lineno}: {error.msg}"
+        raise BrokenSkill(sentence, where, error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise Refusal(f"skill {name!r} has a file that is not Python, {where}: {error}") from None
+        raise BrokenSkill(f"skill {name!r} has a file that is not Python, {where}: {error}", where) from None
     except OSError as error:
-        raise Refusal(f"skill {name!r} has a file that cannot be read, {path}: {error.strerror}") from None
+        raise BrokenSkill(f"skill {name!r} has a file that cannot be read, {path}: {error.strerror}", where) from None
 
 
 def _names(tree: ast.Module) -> set[str]:

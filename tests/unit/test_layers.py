@@ -20,7 +20,7 @@ LAYERS = {
     "adapters": """
         artifacts config_file markers inbox notify refused sealing payloads sandbox connection unreachable lineage
         temporal starting processes patience supervisor children temporal_server control peer service engine_start
-        engine_client worker_link pinning loader skill_check models models._types models._choice
+        engine_client worker_link pinning loader shared_names skill_check models models._types models._choice
         models._claude_command models._deferred models._messages_api models._verdict testing testing._calls
         testing._http testing.messages_api streams real_server environments pythons installing supply terminal
         skill_lint skill_lint._calls skill_lint._findings skill_lint._imports skill_lint._lint skill_lint._prompts
