@@ -173,8 +173,14 @@ def _reading(commands: Any) -> None:
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")
-    skills = _group(commands, "skills", "list what can be launched")
-    _command(skills, "skills list", "list skills: where from, description, or why broken")
+    _skills(commands)
+
+
+def _skills(commands: Any) -> None:
+    skills = _group(commands, "skills", "list what can be launched, or check it")
+    _command(skills, "skills list", "list skills: where from, form, version, description, or why broken")
+    check = _command(skills, "skills check", "load skills and look for what a replay would not do the same")
+    check.add_argument("skill", nargs="?", metavar="SKILL", help="its name; all that have code without one")
 
 
 def _machinery(commands: Any) -> None:

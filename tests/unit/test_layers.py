@@ -25,16 +25,20 @@ LAYERS = {
         testing._http testing.messages_api streams real_server environments pythons installing supply terminal
         skill_lint skill_lint._calls skill_lint._findings skill_lint._imports skill_lint._lint skill_lint._prompts
         skill_lint._reach skill_lint._scope skill_lint._source skill_lint._state
+        skill_lint._workflow_names
     """,
     "durable": """
         durable durable.activities durable.attempts durable.context durable.interceptors durable.journal durable.notices
         durable.open_runs durable.reconciler durable.recovery durable.retry_policies durable.step_events
         durable.steps skill_workers
     """,
-    "use cases": "catalog probe inspection launch runs following doctor preferences waking wording session_hook",
+    "use cases": """
+        catalog probe checking overview inspection launch runs following doctor preferences waking wording session_hook
+    """,
     "edges": """
-        __main__ cli cli_parser cli_commands cli_config cli_launch cli_worker cli_hook cli_help cli_completion
-        cli_output json_fields server server_views worker worker_start joined engine hook launcher builder
+        __main__ cli cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
+        cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
+        builder
         self_portrait demo testing.local testing.plugin
     """,
 }
