@@ -110,7 +110,8 @@ def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, 
     answer = _inspected(home, pinned, arguments, seconds)
     found = _store(pinned, answer) if "workflow_type" in answer else None
     if found is None:
-        _keep(pinned, "refused.json", {"problem": str(answer["problem"])})
+        with contextlib.suppress(OSError):  # Only lists would show it.
+            _keep(pinned, "refused.json", {"problem": str(answer["problem"])})
         raise BrokenSkill(str(answer["problem"]), str(answer.get("file", "")), answer.get("line"))
     if not answer["ok"]:
         raise Refusal(str(answer["problem"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,16 +47,34 @@ def _parsed(name: str, path: Path) -> ast.Module:
         with warnings.catch_warnings():
             # A doubtful escape sequence is the author's business, not that of whoever launches the skill.
             warnings.simplefilter("ignore")
-            tree = ast.parse(path.read_bytes(), str(path))
+            content = path.read_bytes()
+            _check_encoding(content)
+            tree = ast.parse(content, str(path))
             compile(tree, str(path), "exec", dont_inherit=True)
             return tree
     except SyntaxError as error:
-        sentence = f"skill {name!r} has a syntax error in {where}, line {error.lineno}: {error.msg}"
-        raise BrokenSkill(sentence, where, error.lineno) from None
+        line = error.lineno or 1  # None of a file with a null byte, 0 of one in an unknown encoding.
+        sentence = f"skill {name!r} has a syntax error in {where}, line {line}: {error.msg}"
+        raise BrokenSkill(sentence, where, line) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        sentence = (
+            f"skill {name!r} has a file that is not {error.encoding} text, {where}, line {line}; save it as UTF-8"
+        )
+        raise BrokenSkill(sentence, where, line) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise BrokenSkill(f"skill {name!r} has a file that is not Python, {where}: {error}", where) from None
     except OSError as error:
         raise BrokenSkill(f"skill {name!r} has a file that cannot be read, {path}: {error.strerror}", where) from None
+
+
+def _check_encoding(content: bytes) -> None:
+    """Return when `content` can be imported as text, which asks for more than parsing does."""
+    try:
+        importlib.util.decode_source(content)
+    except SyntaxError:
+        content.decode("utf-8")  # Its error tells the place.
+        raise
 
 
 def _names(tree: ast.Module) -> set[str]:

@@ -138,8 +138,8 @@ def checked(found: Checked, paint: Paint = plain) -> str:
 
 def finding(found: Finding, paint: Paint = plain) -> str:
     """One thing that was found in a skill, in a line, as compilers write it."""
-    where = records.one_line(found.file, 500) + (f":{found.line}" if found.line is not None else "")
-    return f"  {where}: {state(found.level, paint)}: {records.one_line(found.sentence, records.SENTENCE_LIMIT)}"
+    where = records.one_line(found.file, 300) + (f":{found.line}" if found.line is not None else "")
+    return f"  {where}: {state(found.level, paint)}: {records.one_line(found.sentence, 600)}"
 
 
 def check(found: Check, paint: Paint = plain) -> str:

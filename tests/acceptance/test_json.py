@@ -23,6 +23,7 @@ COMMANDS = [
     "runs --limit 1",
     "inbox",
     "skills list",
+    "skills check endings",
     "doctor",
     "config",
     "config set engine.idle_seconds 600",
@@ -47,7 +48,7 @@ COMMANDS = [
 @pytest.fixture(scope="module")
 def sagaflow() -> Iterator[LocalSagaflow]:
     """A Sagaflow in which alice is greeted and bob is not yet."""
-    with LocalSagaflow() as local:
+    with LocalSagaflow(skills=[tools.ROOT / "tests" / "integration" / "skills"]) as local:
         reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
         local.model.add(Rule(match="Please greet bob", hold="gate"), Rule(match=r"Please greet (\w+)", reply=reply))
         yield local

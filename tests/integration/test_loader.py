@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from temporalio.worker import Worker
 from sagaflow_mcp import catalog, contract, loader, pinning, records, skill_check, temporal_server
 from sagaflow_mcp.durable import interceptors
 from sagaflow_mcp.errors import Refusal
+from tests import waiting
 from tests.integration.author import SKILL, Author
 
 if TYPE_CHECKING:
@@ -373,6 +375,27 @@ def test_a_skill_that_cannot_be_loaded_is_refused_in_a_sentence(author: Author, 
     assert sys.modules["json"] is json
     assert "facts" not in sys.modules
     assert not [each for each in sys.path if pinned.digest in each]
+
+
+def test_a_skill_that_never_finishes_loading_holds_up_no_other(
+    author: Author, loaded: list[Pinned], tmp_path: Path
+) -> None:
+    """Nor its being dropped."""
+    good = author.pin()
+    wait = "while not os.path.exists({!r}): threading.Event().wait(0.01)\n"
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    author.edit(**{"facts.py": f"import os, threading\nos.mkdir({str(begun)!r})\n{wait.format(str(gate))}VERSION = 1"})
+    stuck = author.pin()
+    loaded += [good, stuck]
+    thread = threading.Thread(target=lambda: loader.load(stuck))
+    thread.start()
+    try:
+        waiting.eventually(begun.exists)
+        assert loader.load(good).name == "two-words"
+        loader.drop(good)
+    finally:
+        gate.touch()
+        thread.join(30)
 
 
 def test_modules_named_as_others_are_the_skills_own(author: Author, loaded: list[Pinned]) -> None:
