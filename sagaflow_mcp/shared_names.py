@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sagaflow_mcp import authorship, syntax
 from sagaflow_mcp.authorship import Place
 from sagaflow_mcp.errors import BrokenSkill
+from sagaflow_mcp.skill_imports import TOP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,8 +59,12 @@ def _check(pinned: Pinned, before: Mapping[str, ModuleType]) -> None:
 
 
 def _replaced(before: Mapping[str, ModuleType]) -> list[str]:
-    """The names of modules that were there and are others now."""
-    return [name for name, module in before.items() if sys.modules.get(name, module) is not module]
+    """The names of modules that were there and are others now, but for skills', which come and go meanwhile."""
+    return [
+        name
+        for name, module in before.items()
+        if sys.modules.get(name, module) is not module and not name.startswith(f"{TOP}.")
+    ]
 
 
 def _strays(pinned: Pinned) -> list[str]:

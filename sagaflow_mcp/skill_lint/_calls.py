@@ -89,42 +89,55 @@ AT_IMPORT = re.compile(r"(time|datetime|random|uuid|secrets)\.|os\.(urandom|envi
 """What gives each worker another value when it is used while a module is imported."""
 
 
+class _Use(NamedTuple):
+    """A call, or something that is looked at."""
+
+    name: str
+    """The full name of what is used."""
+    line: int
+    runs: bool
+    """Whether that is while the workflow runs; otherwise when its module is imported."""
+    has_arguments: bool
+
+
 def check(skill: Skill, spots: list[Spot]) -> Iterator[Finding]:
     """A finding for each such use in workflow code."""
     is_function = any(skill.decorated(_source.SKILL_DECORATOR))
     passed_through = skill.passed_through
     for spot in spots:
-        for node in _used(spot):
-            name = spot.scope.full_name(node)
-            shared = spot.scope.module.name in passed_through
-            level = _level(name, node, spot, shared=shared) if name is not None else None
-            if name is not None and level is not None:
-                where = spot.scope.module.path
-                sentence = _sentence(name, spot, is_function=is_function)
-                yield Finding(str(where), getattr(node, "lineno", None), level, sentence)
+        module = spot.scope.module
+        for use in _uses(spot):
+            level = _level(use, is_shared=module.name in passed_through)
+            if level is not None:
+                sentence = _sentence(use, is_function=is_function)
+                yield Finding(str(module.path), use.line, "warning" if spot.lifted else level, sentence)
 
 
-def _used(spot: Spot) -> Iterator[ast.expr]:
-    """What the spot calls, or has called, or looks at."""
-    node = spot.node
+def _uses(spot: Spot) -> Iterator[_Use]:
+    """What the spot calls, has called, or looks at, where that has a full name."""
+    node, scope = spot.node, spot.scope
+    found: list[tuple[ast.expr, bool, bool]] = []
     if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Attribute) or spot.scope.full_name(node.func.value) not in NO_CALL:
-            yield node.func
-        yield from (each.value for each in node.keywords if each.arg == "default_factory")
-    elif isinstance(node, ast.Attribute) and spot.scope.full_name(node) in NO_CALL:
-        yield node
+        if not isinstance(node.func, ast.Attribute) or scope.full_name(node.func.value) not in NO_CALL:
+            found.append((node.func, spot.runs, bool(node.args)))
+        # Called for each instance, and not where it is written.
+        found += [(each.value, True, False) for each in node.keywords if each.arg == "default_factory"]
+    elif isinstance(node, ast.Attribute) and scope.full_name(node) in NO_CALL:
+        found.append((node, spot.runs, False))
+    for each, runs, has_arguments in found:
+        name = scope.full_name(each)
+        if name is not None:
+            yield _Use(name, each.lineno, runs, has_arguments)
 
 
-def _level(name: str, node: ast.expr, spot: Spot, *, shared: bool) -> Level | None:
-    """How bad the use of `name` is; None when it is in order."""
-    if not spot.runs:
-        if not shared and _forbidden(name, runs=False) == "error":
-            return "error"
-        return "warning" if AT_IMPORT.match(name) and _forbidden(name, runs=True) else None
-    found = _forbidden(name, runs=True)
-    if found is None and (BESIDE.match(name) or _is_unseeded(name, spot.node, node)):
-        found = "error"
-    return "warning" if found and spot.lifted else found
+def _level(use: _Use, *, is_shared: bool) -> Level | None:
+    """How bad a use is; None when it is in order."""
+    if use.runs:
+        is_unseeded = use.name == "random.Random" and not use.has_arguments
+        return _forbidden(use.name, runs=True) or ("error" if is_unseeded or BESIDE.match(use.name) else None)
+    if not is_shared and _forbidden(use.name, runs=False):
+        return "error"
+    return "warning" if AT_IMPORT.match(use.name) and _forbidden(use.name, runs=True) else None
 
 
 def _forbidden(name: str, *, runs: bool) -> Level | None:
@@ -139,18 +152,11 @@ def _forbidden(name: str, *, runs: bool) -> Level | None:
     return "warning" if matcher.leaf_warning else "error"
 
 
-def _is_unseeded(name: str, call: ast.AST, node: ast.expr) -> bool:
-    """Whether it makes a source of random numbers of which nobody knows the seed."""
-    return name == "random.Random" and isinstance(call, ast.Call) and call.func is node and not call.args
-
-
-def _sentence(name: str, spot: Spot, *, is_function: bool) -> str:
-    kind = next(each for each in KINDS if each.names.match(name))
-    written = name.removeprefix(f"{_source.BUILTINS}.")
+def _sentence(use: _Use, *, is_function: bool) -> str:
+    kind = next(each for each in KINDS if each.names.match(use.name))
+    written = use.name.removeprefix(f"{_source.BUILTINS}.")
     way_out = (kind.function if is_function and kind.function else kind.workflow).format(written.rpartition(".")[2])
-    brackets = "" if name in NO_CALL else "()"
-    if not spot.runs:
-        return f"{written}{brackets} is called when the module is imported, and {kind.does}: {way_out} in the run"
-    return f"workflow code calls {written}{brackets}, which {kind.does} and differs on a replay: {way_out}".replace(
-        "calls os.environ", "looks at os.environ"
-    )
+    what = f"looks at {written}" if use.name in NO_CALL else f"calls {written}()"
+    if use.runs:
+        return f"workflow code {what}, which {kind.does} and differs on a replay: {way_out}"
+    return f"the import of this module {what}, which {kind.does}: {way_out} in the run"

@@ -132,6 +132,7 @@ def findings(folder: Path, line: str, text: str = WORKFLOW, **files: str) -> lis
         ("in_a_step()", "uses the network"),
         ("(lambda: time.time())()", "reads the clock"),
         ("def inner():\n    return time.time()\ninner()", "reads the clock"),
+        ("@dataclass\nclass D:\n    at: float = field(default_factory=time.time)", "workflow code calls time.time()"),
     ],
 )
 def test_what_workflow_code_must_not_do_is_found_with_its_line(tmp_path: Path, line: str, said: str) -> None:
@@ -149,7 +150,10 @@ def test_what_workflow_code_must_not_do_is_found_with_its_line(tmp_path: Path, l
     ("line", "said"),
     [
         ("with unsafe.sandbox_unrestricted():\n    time.time()", "workflow code calls time.time()"),
-        ("helpers.STARTED", "time.time() is called when the module is imported, and reads the clock"),
+        (
+            "helpers.STARTED",
+            "the import of this module calls time.time(), which reads the clock: use workflow.now() in the run",
+        ),
         ("seen.append(1)", "workflow code changes seen at the top of a module"),
         ("COUNTS[given] = 1", "workflow code changes COUNTS"),
         ("COUNTS[given]['x'].extend([1])", "workflow code changes COUNTS"),
