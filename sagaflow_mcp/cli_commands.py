@@ -107,15 +107,25 @@ def show(options: argparse.Namespace) -> int:
 
 def skills_list(options: argparse.Namespace) -> int:
     """List skills."""
-    from sagaflow_mcp import catalog, settings, wording
+    from sagaflow_mcp import catalog, overview, settings, wording
 
-    found = catalog.listing(catalog.roots(settings.environment(os.environ)))
+    roots = catalog.roots(settings.environment(os.environ))
+    found = overview.overview(Home.from_environment(os.environ), roots)
     if options.as_json:
-        return cli_output.print_json([{**_fields(each), "launchable": each.launchable} for each in found])
+        return cli_output.print_json(
+            [{**_fields(each.listed), "digest": each.digest, "launchable": each.listed.launchable} for each in found]
+        )
     screen = cli_output.screen()
     for each in found:
-        screen.show(wording.skill(each, screen.paint))
+        screen.show(wording.skill(each.listed, screen.paint, each.digest))
     return 0
+
+
+def skills_check(options: argparse.Namespace) -> int:
+    """Say what is wrong with skills; 1 when one cannot run as it is."""
+    from sagaflow_mcp import cli_skills
+
+    return cli_skills.check(options, _settings())
 
 
 def doctor(options: argparse.Namespace) -> int:

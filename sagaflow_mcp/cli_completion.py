@@ -68,6 +68,8 @@ def _completer(command: str, action: argparse.Action) -> object:
         return None
     if action.metavar == "RUN":
         return _whatever_happens(_unread if command == f"{NAME} dismiss" else _runs)
+    if command == f"{NAME} skills check" and action.metavar == "SKILL":
+        return _whatever_happens(_checkable)
     if action.metavar in _BY_METAVAR:
         return _whatever_happens(_BY_METAVAR[str(action.metavar)])
     if action.metavar in {"DIR", "FILE", "PATH"}:
@@ -105,6 +107,11 @@ def _unread() -> dict[str, str]:
 
 def _skills() -> dict[str, str]:
     return {each.name: each.description for each in catalog.listing(catalog.roots(_environ())) if each.launchable}
+
+
+def _checkable() -> dict[str, str]:
+    found = catalog.listing(catalog.roots(_environ()))
+    return {each.name: each.problem or each.description for each in found if each.form != "agent"}
 
 
 def _states() -> dict[str, str]:

@@ -193,8 +193,14 @@ def _reading(commands: Any) -> None:
     answer.add_argument(
         "--question", metavar="ID", default="", help="which, where it asks several; see: sagaflow show RUN"
     )
-    skills = _group(commands, "skills", "list what can be launched")
-    _command(skills, "skills list", "list skills: where from, description, or why broken")
+    _skills(commands)
+
+
+def _skills(commands: Any) -> None:
+    skills = _group(commands, "skills", "list what can be launched, or check it")
+    _command(skills, "skills list", "list skills: where from, form, version, description, or why broken")
+    check = _command(skills, "skills check", "load skills and look for what a replay would not do the same")
+    check.add_argument("skill", nargs="?", metavar="SKILL", help="its name; all that have code without one")
 
 
 def _machinery(commands: Any) -> None:

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.errors import BrokenSkill, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,8 @@ def _walk(root: Path, folder: str, above: tuple[Path, ...]) -> Iterator[SkillFil
             yield SkillFile(path, target, kind.st_size)
         elif stat.S_ISDIR(kind.st_mode):
             if target in above:
-                raise Refusal(f"the symbolic link {str(location)!r} leads in a circle; remove it from the skill")
+                what = f"the symbolic link {str(location)!r} leads in a circle; remove it from the skill"
+                raise BrokenSkill(what, str(location))
             yield from _walk(root, path, (*above, target))
 
 
@@ -136,12 +137,13 @@ def _target(root: Path, location: Path) -> Path:
         return location
     target = Path(os.path.realpath(location))
     if target != root and root not in target.parents:
-        raise Refusal(
+        raise BrokenSkill(
             f"the symbolic link {str(location)!r} leads out of the skill, to {str(target)!r}: "
-            "a skill is copied when it is launched, so put the file itself there"
+            "a skill is copied when it is launched, so put the file itself there",
+            str(location),
         )
     return target
 
 
-def _unreadable(path: Path, error: OSError) -> Refusal:
-    return Refusal(f"{str(path)!r} is part of a skill and cannot be read: {error.strerror or error}")
+def _unreadable(path: Path, error: OSError) -> BrokenSkill:
+    return BrokenSkill(f"{str(path)!r} is part of a skill and cannot be read: {error.strerror or error}", str(path))

@@ -12,10 +12,11 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import contract, loader, pinning, skill_check
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp import authorship, contract, loader, pinning, skill_check
+from sagaflow_mcp.errors import BrokenSkill, Refusal
 from sagaflow_mcp.paths import Home
 
 if TYPE_CHECKING:
@@ -38,19 +39,41 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--request", type=int, required=True, help="file descriptor: the arguments as JSON, or null")
     parser.add_argument("--verdict", type=int, required=True, help="file descriptor")
     given = parser.parse_args(argv)
-    # Whoever started this may be killed; then nobody else ends it.
-    signal.alarm(given.seconds + 5)
+    # Whoever started this may be killed, and code in C may keep every thread from running: then nobody else ends it.
+    signal.alarm(given.seconds + 2)
     for descriptor in (given.request, given.verdict):
         os.set_inheritable(descriptor, False)
     with os.fdopen(given.request, encoding="utf-8") as file:
         arguments = json.load(file)
     home = Home(given.home)
-    found = inspect_skill(home, pinning.locate(home, given.skill, given.digest), arguments)
+    found = in_time(home, pinning.locate(home, given.skill, given.digest), arguments, given.seconds)
     with os.fdopen(given.verdict, "w", encoding="utf-8") as file:
         json.dump(found, file)
     sys.stdout.flush()
     # Not a return: threads and exit handlers that the skill has left behind could hold this process up.
     os._exit(0)
+
+
+def in_time(home: Home, pinned: Pinned, arguments: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+    """What `inspect_skill` finds, or where the skill was when `seconds` were over."""
+    found: dict[str, Any] = {}
+    # In a thread, as a worker loads skills: what works in the main thread alone must not pass.
+    thread = threading.Thread(target=lambda: found.update(inspect_skill(home, pinned, arguments)), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if found:
+        return dict(found)
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way to look at a thread
+    place = authorship.running(frame) if frame else authorship.Place()
+    log = pinned.folder / "probe.log"
+    return _broken(
+        f"skill {pinned.name!r}{place.aside} did not finish loading within {seconds:g} s; what it printed is in {log}",
+        place,
+    )
+
+
+def _broken(sentence: str, place: authorship.Place) -> dict[str, Any]:
+    return {"ok": False, "problem": sentence, "file": place.file, "line": place.line}
 
 
 def inspect_skill(home: Home, pinned: Pinned, arguments: dict[str, Any] | None) -> dict[str, Any]:
@@ -59,6 +82,8 @@ def inspect_skill(home: Home, pinned: Pinned, arguments: dict[str, Any] | None) 
         spec = loader.load(pinned)
         loader.rehearse(spec)
         found = _needs(spec)
+    except BrokenSkill as error:
+        return _broken(str(error), authorship.Place(error.file, error.line))
     except Refusal as error:
         return {"ok": False, "problem": str(error)}
     try:

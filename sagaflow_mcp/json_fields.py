@@ -104,7 +104,19 @@ FIELDS: dict[str, dict[str, str]] = {
             ".description": "what it is for, in its author's words",
             ".shadows[]": "folders of the same name that it goes before",
             ".problem": "what is wrong with it; null when nothing is known to be",
+            ".digest": "its version, a digest of its files; empty where they cannot be read",
             ".launchable": "whether this version can run it",
+        },
+    ),
+    "skills check": _under(
+        "[]",
+        {
+            ".name": "what was checked",
+            ".path": "its folder",
+            ".findings[].file": "the file that is to be changed",
+            ".findings[].line": "the line in it, from 1; null where the whole file is meant",
+            ".findings[].level": "error or warning; after an error the exit code is 1",
+            ".findings[].sentence": "what is wrong, and the way out",
         },
     ),
     "doctor": _under(

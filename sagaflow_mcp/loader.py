@@ -9,13 +9,14 @@ import importlib.machinery
 import importlib.util
 import sys
 import threading
+from collections import defaultdict
 from importlib.abc import InspectLoader, MetaPathFinder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from temporalio import workflow
 
-from sagaflow_mcp import authorship, contract, digest, load_errors, pinning, skill_check, skill_imports
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp import authorship, contract, digest, load_errors, pinning, shared_names, skill_check, skill_imports
+from sagaflow_mcp.errors import BrokenSkill, Refusal
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
 from sagaflow_mcp.sandbox import SagaflowRunner
 from sagaflow_mcp.shown_sources import ShownSources
@@ -59,7 +60,7 @@ class SkillFinder(MetaPathFinder):
         """Forget `pinned`."""
         self._shown.hide([name for name in self._modules if _belongs(name, pinned)])
         for names in (self._modules, self._code):
-            for name in [name for name in names if _belongs(name, pinned)]:
+            for name in [name for name in list(names) if _belongs(name, pinned)]:
                 del names[name]
 
     def find_spec(
@@ -129,8 +130,8 @@ class SkillLoader(InspectLoader):
 
 _FINDER = SkillFinder()
 _LOADED: dict[Pinned, SkillSpec] = {}
-_LOCK = threading.RLock()
-"""Held while a skill is loaded or dropped."""
+_LOCKS: defaultdict[Pinned, threading.RLock] = defaultdict(threading.RLock)
+"""Each is held while its version is loaded or dropped: one that never finishes must not hold up another."""
 
 
 def workflow_runner() -> SagaflowRunner:
@@ -142,9 +143,10 @@ def load(pinned: Pinned) -> SkillSpec:
     """What the skill version registers. A second call gives the same answer without running its code again.
 
     Raises:
-        Refusal: it cannot be loaded; the sentence names the author's file and line.
+        BrokenSkill: it cannot be loaded; the sentence names the author's file and line.
+        Refusal: its copy is gone or was changed.
     """
-    with _LOCK:
+    with _LOCKS[pinned]:
         if pinned in _LOADED:
             return _LOADED[pinned]
         pinning.verify(pinned)
@@ -152,8 +154,10 @@ def load(pinned: Pinned) -> SkillSpec:
             sys.meta_path.insert(0, _FINDER)
         _FINDER.add(pinned)
         try:
-            spec = _registered(pinned)
-        except (Exception, SystemExit) as error:
+            with shared_names.kept(pinned):
+                spec = _registered(pinned)
+        except BaseException as error:
+            # Also what ends a program, such as sys.exit(): here it is only the end of this skill.
             drop(pinned)
             raise load_errors.refusal(pinned.name, error) from error
         return _LOADED.setdefault(pinned, spec)
@@ -161,10 +165,10 @@ def load(pinned: Pinned) -> SkillSpec:
 
 def drop(pinned: Pinned) -> None:
     """Forget the version: its modules can be freed once no run uses them."""
-    with _LOCK:
+    with _LOCKS[pinned]:
         _LOADED.pop(pinned, None)
         _FINDER.remove(pinned)
-        for name in [name for name in sys.modules if _belongs(name, pinned)]:
+        for name in [name for name in list(sys.modules) if _belongs(name, pinned)]:
             del sys.modules[name]
         if TOP in sys.modules:
             sys.modules[TOP].__dict__.pop(pinned.package.rpartition(".")[2], None)
@@ -182,11 +186,11 @@ def rehearse(spec: SkillSpec) -> None:
     """Load the workflow as a worker does, inside the sandbox. Not to be called from a running event loop.
 
     Raises:
-        Refusal: it does something at import time that a workflow must not.
+        BrokenSkill: it does something at import time that a workflow must not.
     """
     try:
         asyncio.run(_prepare(workflows(spec)))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise load_errors.refusal(spec.name, error) from error
 
 
@@ -220,18 +224,25 @@ def _registered(pinned: Pinned) -> SkillSpec:
     register = _register(pinned)
     registry = SkillRegistry()
     register(registry)
+    where = authorship.place_of(register)
     if len(registry.specs) != 1:
-        raise Refusal(f"its register(registry) registered {len(registry.specs)} skills; it must register exactly one")
+        count = len(registry.specs)
+        raise BrokenSkill(f"its register(registry) registered {count} skills; it must register exactly one", *where)
     spec = registry.specs[0]
     trouble = skill_check.trouble(spec, pinned.name, workflows(spec))
     if trouble:
-        raise Refusal(trouble)
-    contract.schema(spec)
+        place = authorship.place_of(trouble.culprit)
+        raise BrokenSkill(trouble.sentence, *(place if place.file else where))
+    try:
+        contract.schema(spec)
+    except Refusal as error:
+        place = authorship.place_of(spec.arguments)
+        raise BrokenSkill(str(error), *(place if place.file else where)) from error
     return spec
 
 
 def _register(pinned: Pinned) -> Any:
-    """The skill's `register(registry)`, or that of its one function with `@skill`; Refusal when there is none."""
+    """The skill's `register(registry)`, or that of its one function with `@skill`; BrokenSkill when there is none."""
     top = importlib.import_module(pinned.package)
     own: Any = getattr(top, "register", None)
     if callable(own):
@@ -241,12 +252,17 @@ def _register(pinned: Pinned) -> Any:
         places.append(importlib.import_module(f"{pinned.package}.workflow"))
     found = {id(each): each for place in places for each in vars(place).values() if _is_function(each)}
     if not found:
-        raise Refusal(
-            "it has neither a register(registry) in its __init__.py nor a function with @skill in workflow.py"
+        first = "__init__.py" if (pinned.code / "__init__.py").is_file() else "workflow.py"
+        raise BrokenSkill(
+            "it has neither a register(registry) in its __init__.py nor a function with @skill in workflow.py",
+            authorship.author_path(str(pinned.code / first)),
+            1,
         )
     if len(found) > 1:
         names = " and ".join(each.function.__name__ for each in found.values())
-        raise Refusal(f"it has {len(found)} functions with @skill, {names}; a folder is one skill")
+        *_, second = found.values()
+        where = authorship.place_of(second.function)
+        raise BrokenSkill(f"it has {len(found)} functions with @skill, {names}; a folder is one skill", *where)
     (own,) = (each.register for each in found.values())
     return own
 

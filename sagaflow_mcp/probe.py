@@ -12,23 +12,28 @@ import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from sagaflow_mcp import __version__, digest, paths, pinning, processes, syntax
-from sagaflow_mcp.errors import Failure, Refusal
+from sagaflow_mcp.errors import BrokenSkill, Failure, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from sagaflow_mcp.paths import Home
     from sagaflow_mcp.pinning import Pinned, Source
+
+T = TypeVar("T")
 
 LOG_LIMIT = 64 * 1024
 """How much of what a skill prints while it is loaded is kept, in bytes."""
 
 VERDICT_LIMIT = 4 * 1024 * 1024
 """The longest verdict read, in bytes."""
+
+START_SECONDS = 10
+"""How long the child process may take beyond what the skill has: it imports Temporal first."""
 
 QUEUE_SECONDS = 60
 """How long to wait for other processes that probe the same version."""
@@ -58,8 +63,15 @@ class Verdict:
         return cls(**{name: value[name] for name in cls.__dataclass_fields__})
 
 
-def verdict(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None = None, seconds: int = 15) -> Verdict:
-    """What `pinned` needs and takes, found out in a child process of at most `seconds` the first time.
+def verdict(
+    home: Home,
+    pinned: Pinned,
+    arguments: Mapping[str, Any] | None = None,
+    seconds: int = 15,
+    *,
+    afresh: bool = False,
+) -> Verdict:
+    """What `pinned` needs and takes, found out in a child process of at most `seconds` the first time, or `afresh`.
 
     Where `arguments` are given, `build_input` is tried with them, in such a process as well. Only a good verdict is
     kept: what is wrong may be put right outside of the skill, by installing a package.
@@ -69,10 +81,11 @@ def verdict(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None = No
         Failure: the child cannot be started, or too many others are at it.
     """
     try:
-        known = _stored(pinned)
+        known = None if afresh else _stored(pinned)
         if known is None:
             with _turn(pinned):
-                return _stored(pinned) or _found_out(home, pinned, arguments, seconds)
+                found = None if afresh else _stored(pinned)
+                return found or _found_out(home, pinned, arguments, seconds)
         return known if arguments is None else _found_out(home, pinned, arguments, seconds)
     except OSError as error:
         raise Failure(f"skill {pinned.name!r} cannot be probed: {error}") from error
@@ -87,29 +100,48 @@ def known(home: Home, source: Source) -> Verdict | None:
     return _stored(pinning.locate(home, source.name, digest.snapshot(str(source.path)).digest))
 
 
+def last_problem(home: Home, name: str, version: str) -> str | None:
+    """Why the version of skill `name` could not be loaded when that was tried last; None where it could or was not."""
+    return _kept(pinning.locate(home, name, version), "refused.json", lambda value: str(value["problem"]))
+
+
 def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, seconds: int) -> Verdict:
     syntax.check(pinned.name, pinned.code)
     answer = _inspected(home, pinned, arguments, seconds)
     found = _store(pinned, answer) if "workflow_type" in answer else None
-    if found is None or not answer["ok"]:
+    if found is None:
+        with contextlib.suppress(OSError):  # Only lists would show it.
+            _keep(pinned, "refused.json", {"problem": str(answer["problem"])})
+        raise BrokenSkill(str(answer["problem"]), str(answer.get("file", "")), answer.get("line"))
+    if not answer["ok"]:
         raise Refusal(str(answer["problem"]))
     return found
 
 
 def _stored(pinned: Pinned) -> Verdict | None:
     """The verdict of this version of Sagaflow; None when there is none yet."""
-    try:
-        value = json.loads((pinned.folder / "probe.json").read_text(encoding="utf-8"))
-        return Verdict.parse(value["verdict"]) if value["made_by"] == _made_by() else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return _kept(pinned, "probe.json", lambda value: Verdict.parse(value["verdict"]))
 
 
 def _store(pinned: Pinned, answer: Mapping[str, Any]) -> Verdict:
     found = Verdict.parse(answer)
-    text = json.dumps({"made_by": _made_by(), "verdict": asdict(found)}, indent=1)
-    paths.write_atomically(str(pinned.folder / "probe.json"), text + "\n")
+    _keep(pinned, "probe.json", {"verdict": asdict(found)})
+    (pinned.folder / "refused.json").unlink(missing_ok=True)
     return found
+
+
+def _kept(pinned: Pinned, file: str, parse: Callable[[Any], T]) -> T | None:
+    """What `file` says of the version; None when there is none that this installation has written."""
+    try:
+        value = json.loads((pinned.folder / file).read_text(encoding="utf-8"))
+        return parse(value) if value["made_by"] == _made_by() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(pinned: Pinned, file: str, value: Mapping[str, Any]) -> None:
+    text = json.dumps({"made_by": _made_by(), **value}, indent=1)
+    paths.write_atomically(str(pinned.folder / file), text + "\n")
 
 
 def _made_by() -> str:
@@ -136,10 +168,11 @@ def _inspected(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, 
     with tempfile.TemporaryFile(dir=pinned.folder) as request, tempfile.TemporaryFile(dir=pinned.folder) as reply:
         request.write(json.dumps(arguments).encode())
         request.seek(0)
-        status = _run(_command(home, pinned, seconds, request, reply), (request, reply), log, seconds)
+        command = _command(home, pinned, seconds, request, reply)
+        status = _run(command, (request, reply), log, seconds + START_SECONDS)
         reply.seek(0)
         text = reply.read(VERDICT_LIMIT)
-    if status is None:
+    if status in {None, -signal.SIGALRM}:
         return _problem(f"skill {pinned.name!r} did not finish loading within {seconds} s; what it printed is in {log}")
     try:
         answer: dict[str, Any] = json.loads(text)

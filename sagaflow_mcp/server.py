@@ -28,6 +28,7 @@ from sagaflow_mcp import (
     guard,
     inbox,
     launch,
+    overview,
     processes,
     records,
     runs,
@@ -185,8 +186,8 @@ async def list_skills(name: str | None = None) -> str:
         settings = await _settings()
         if name is not None:
             return await anyio.to_thread.run_sync(_described, settings, name)
-        found = await anyio.to_thread.run_sync(catalog.listing, catalog.roots(settings.environ))
-        return "\n".join(wording.skill(each) for each in found) or "no skills were found"
+        found = await anyio.to_thread.run_sync(overview.overview, settings.home, catalog.roots(settings.environ))
+        return "\n".join(wording.skill(each.listed) for each in found) or "no skills were found"
 
 
 @server.tool(structured_output=False, annotations=READ_ONLY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from temporalio import activity, workflow
 
@@ -24,13 +24,23 @@ OWN_ACTIVITIES = frozenset(
 """The names of Sagaflow's own activities."""
 
 
-def trouble(spec: SkillSpec, name: str, workflows: Sequence[type]) -> str | None:
+class Trouble(NamedTuple):
+    """What is wrong with a skill."""
+
+    sentence: str
+    culprit: object = None
+    """The function or class that is to be changed; None for the skill's `register`."""
+
+
+def trouble(spec: SkillSpec, name: str, workflows: Sequence[type]) -> Trouble | None:
     """Why a worker could not run `spec` as skill `name` with these workflow classes; None when it can."""
     if spec.name != name:
-        return f"it registers itself as {spec.name!r}, but its folder is called {name!r}; the two must be the same"
+        return Trouble(
+            f"it registers itself as {spec.name!r}, but its folder is called {name!r}; the two must be the same"
+        )
     found = _workflow_trouble(spec)
     if found:
-        return f"its workflow class {spec.workflow_cls.__name__} {found}"
+        return Trouble(f"its workflow class {spec.workflow_cls.__name__} {found}", spec.workflow_cls)
     return _repeated_workflow(workflows) or _activity_trouble(spec) or _build_input_trouble(spec)
 
 
@@ -62,26 +72,31 @@ def _workflow_trouble(spec: SkillSpec) -> str | None:
     return None
 
 
-def _repeated_workflow(workflows: Sequence[type]) -> str | None:
+def _repeated_workflow(workflows: Sequence[type]) -> Trouble | None:
     repeated = _repeated(map(workflow_name, workflows))
     if repeated is None:
         return None
-    first, second, *_ = (each.__name__ for each in workflows if workflow_name(each) == repeated)
-    return f"two of its workflow classes, {first} and {second}, are {_advice(repeated, '@workflow.defn(name=…)')}"
+    first, second, *_ = (each for each in workflows if workflow_name(each) == repeated)
+    advice = _advice(repeated, "@workflow.defn(name=…)")
+    return Trouble(f"two of its workflow classes, {first.__name__} and {second.__name__}, are {advice}", second)
 
 
-def _activity_trouble(spec: SkillSpec) -> str | None:
+def _activity_trouble(spec: SkillSpec) -> Trouble | None:
     for each in spec.activities:
         if getattr(each, "__temporal_activity_definition", None) is None:
-            return f"its activity {getattr(each, '__name__', each)!r} has no @activity.defn"
+            return Trouble(f"its activity {getattr(each, '__name__', each)!r} has no @activity.defn", each)
     names = activity_names(spec)
     for each, name in zip(spec.activities, names, strict=True):
         if name in OWN_ACTIVITIES and not _is_own(each, name):
-            return (
-                f"its activity {name!r} has the name of one of Sagaflow's own; give it another: @activity.defn(name=…)"
+            return Trouble(
+                f"its activity {name!r} has the name of one of Sagaflow's own; give it another: @activity.defn(name=…)",
+                each,
             )
     repeated = _repeated(names)
-    return None if repeated is None else f"two of its activities are {_advice(repeated, '@activity.defn(name=…)')}"
+    if repeated is None:
+        return None
+    *_, last = (each for each, name in zip(spec.activities, names, strict=True) if name == repeated)
+    return Trouble(f"two of its activities are {_advice(repeated, '@activity.defn(name=…)')}", last)
 
 
 def _is_own(function: object, name: str) -> bool:
@@ -89,11 +104,13 @@ def _is_own(function: object, name: str) -> bool:
     return any(function is getattr(sys.modules.get(module), name, None) for module in OWN_MODULES)
 
 
-def _build_input_trouble(spec: SkillSpec) -> str | None:
+def _build_input_trouble(spec: SkillSpec) -> Trouble | None:
     try:
         inspect.signature(spec.build_input).bind(run_id="", run_dir="", inbox_path="", cli_args={})
     except TypeError as error:
-        return f"its build_input cannot be called with run_id, run_dir, inbox_path and cli_args: {error}"
+        return Trouble(
+            f"its build_input cannot be called with run_id, run_dir, inbox_path and cli_args: {error}", spec.build_input
+        )
     return None
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.durable.context import Services
     from sagaflow_mcp.durable.steps import SagaflowInterceptor
+    from sagaflow_mcp.pinning import Pinned
     from sagaflow_mcp.registry import SkillSpec
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,12 @@ HEARTBEAT_THROTTLE = timedelta(seconds=2)
 
 STOP_SECONDS = 6.0
 """How long one Temporal worker may take to shut down before it is left to the end of the process."""
+
+LOAD_SECONDS = 15.0
+"""How long a skill may take to be loaded, as when it is tried before its first launch."""
+
+LOAD_THREADS = 8
+"""Threads in which skills are loaded; one that never finishes keeps its thread."""
 
 INPUT_THREADS = 16
 """Threads in which skills build their input."""
@@ -62,6 +69,7 @@ class SkillWorkers:
         self._failed = failed
         # Of its own: a build_input that never returns keeps its thread, and must not keep those of the steps.
         self._inputs = concurrent.futures.ThreadPoolExecutor(INPUT_THREADS, thread_name_prefix="sagaflow-input")
+        self._loads = concurrent.futures.ThreadPoolExecutor(LOAD_THREADS, thread_name_prefix="sagaflow-load")
         self._threads = concurrent.futures.ThreadPoolExecutor(16, thread_name_prefix="sagaflow-step")
         self._running: dict[ids.SkillQueue, tuple[Worker, asyncio.Task[None]]] = {}
         self._model: tuple[Worker, asyncio.Task[None]] | None = None
@@ -93,11 +101,13 @@ class SkillWorkers:
             Refusal: the version is gone, was changed, or cannot be loaded.
         """
         queue = ids.SkillQueue(self._home_id, skill, digest)
+        if queue in self._running:
+            return
+        # Before it is its turn: a skill that does not finish loading holds up no other.
+        spec = await self._loaded(pinning.locate(self._services.home, skill, digest))
         async with self._turn:
             if queue in self._running:
                 return
-            pinned = pinning.locate(self._services.home, skill, digest)
-            spec = await asyncio.to_thread(loader.load, pinned)
             self._running[queue] = self._started(
                 self._worker(
                     str(queue),
@@ -108,6 +118,18 @@ class SkillWorkers:
                     **self._special,
                 )
             )
+
+    async def _loaded(self, pinned: Pinned) -> SkillSpec:
+        """What the version registers. Refusal when it cannot be loaded, or takes too long."""
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                return await asyncio.get_running_loop().run_in_executor(self._loads, loader.load, pinned)
+        except TimeoutError:
+            # Its thread goes on: it cannot be ended from outside.
+            raise Refusal(
+                f"skill {pinned.name!r} did not finish loading within {LOAD_SECONDS:g} s in the worker; "
+                "what it prints is in `sagaflow engine logs`"
+            ) from None
 
     async def retire(self, needed: set[tuple[str, str]]) -> None:
         """Stop the workers of skill versions that are not in `needed`, pairs of skill and digest."""
@@ -122,7 +144,7 @@ class SkillWorkers:
             running = [*self._running.values(), *([self._model] if self._model else [])]
             await asyncio.gather(*(self._stopped(each) for each in running))
             self._running.clear()
-        for threads in (self._threads, self._inputs):
+        for threads in (self._threads, self._inputs, self._loads):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def _worker(self, queue: str, **special: Any) -> Worker:

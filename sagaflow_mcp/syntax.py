@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp import authorship, digest
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.errors import BrokenSkill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,14 +23,19 @@ def check(name: str, folder: Path) -> set[str]:
     """The names that the skill's `__init__.py` binds, as far as that shows without running it, and perhaps `FUNCTION`.
 
     Raises:
-        Refusal: one of the skill's modules is not Python. It names the file, the author's own where this is a pinned
-            copy, and the line.
+        BrokenSkill: one of the skill's modules is not Python. It names the file, the author's own where this is a
+            pinned copy, and the line.
     """
-    trees = {path.relative_to(folder): _parsed(name, path) for path in _modules(folder)}
-    top = trees.get(Path("__init__.py"))
+    found = trees(name, folder)
+    top = found.get(Path("__init__.py"))
     names = _names(top) if top else set()
-    places = [tree for path, tree in trees.items() if path.name in {"__init__.py", "workflow.py"}]
+    places = [tree for path, tree in found.items() if path.name in {"__init__.py", "workflow.py"}]
     return names | {FUNCTION for tree in places if _imports_skill(tree)}
+
+
+def trees(name: str, folder: Path) -> dict[Path, ast.Module]:
+    """The syntax trees of the skill's modules by their paths in `folder`. BrokenSkill as `check` says."""
+    return {path.relative_to(folder): _parsed(name, path) for path in _modules(folder)}
 
 
 def _modules(folder: Path) -> Iterator[Path]:
@@ -49,15 +55,34 @@ def _parsed(name: str, path: Path) -> ast.Module:
         with warnings.catch_warnings():
             # A doubtful escape sequence is the author's business, not that of whoever launches the skill.
             warnings.simplefilter("ignore")
-            tree = ast.parse(path.read_bytes(), str(path))
+            content = path.read_bytes()
+            _check_encoding(content)
+            tree = ast.parse(content, str(path))
             compile(tree, str(path), "exec", dont_inherit=True)
             return tree
     except SyntaxError as error:
-        raise Refusal(f"skill {name!r} has a syntax error in {where}, line {error.lineno}: {error.msg}") from None
+        line = error.lineno or 1  # None of a file with a null byte, 0 of one in an unknown encoding.
+        sentence = f"skill {name!r} has a syntax error in {where}, line {line}: {error.msg}"
+        raise BrokenSkill(sentence, where, line) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        sentence = (
+            f"skill {name!r} has a file that is not {error.encoding} text, {where}, line {line}; save it as UTF-8"
+        )
+        raise BrokenSkill(sentence, where, line) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise Refusal(f"skill {name!r} has a file that is not Python, {where}: {error}") from None
+        raise BrokenSkill(f"skill {name!r} has a file that is not Python, {where}: {error}", where) from None
     except OSError as error:
-        raise Refusal(f"skill {name!r} has a file that cannot be read, {path}: {error.strerror}") from None
+        raise BrokenSkill(f"skill {name!r} has a file that cannot be read, {path}: {error.strerror}", where) from None
+
+
+def _check_encoding(content: bytes) -> None:
+    """Return when `content` can be imported as text, which asks for more than parsing does."""
+    try:
+        importlib.util.decode_source(content)
+    except SyntaxError:
+        content.decode("utf-8")  # Its error tells the place.
+        raise
 
 
 def _imports_skill(tree: ast.Module) -> bool:

@@ -14,11 +14,13 @@ from sagaflow_mcp.terminal import plain
 
 if TYPE_CHECKING:
     from sagaflow_mcp.catalog import Listed
+    from sagaflow_mcp.checking import Checked
     from sagaflow_mcp.doctor import Check
     from sagaflow_mcp.probe import Verdict
     from sagaflow_mcp.questions import Question
     from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Progress, Run
+    from sagaflow_mcp.skill_lint import Finding
     from sagaflow_mcp.terminal import Paint, Role
 
 REPORT_LIMIT = 20_000
@@ -26,8 +28,8 @@ REPORT_LIMIT = 20_000
 
 LOOKS: dict[str, Role] = {
     **dict.fromkeys(("DONE", "finished", "served", "ok"), "good"),
-    **dict.fromkeys(("FAILED", "TIMED_OUT", "TERMINATED", "failed", "fail"), "bad"),
-    **dict.fromkeys(("CANCELLED", "NEEDS_INPUT", "PAUSED", "cancelled", "warned", "warn"), "care"),
+    **dict.fromkeys(("FAILED", "TIMED_OUT", "TERMINATED", "failed", "fail", "error"), "bad"),
+    **dict.fromkeys(("CANCELLED", "NEEDS_INPUT", "PAUSED", "cancelled", "warned", "warn", "warning"), "care"),
     "info": "faint",
 }
 """What stands out on a terminal: states of runs and entries, events of steps, levels of checks."""
@@ -118,8 +120,8 @@ def detail(run: Run) -> str:
     return f"{progress(run)}; its ending will be in the inbox"
 
 
-def skill(listed: Listed, paint: Paint = plain) -> str:
-    """A skill in one line."""
+def skill(listed: Listed, paint: Paint = plain, digest: str = "") -> str:
+    """A skill in one line, with its form and the beginning of its `digest` where that is given."""
     # Of a broken skill even the name is a folder's, which may be any text.
     name = paint(records.one_line(listed.name, 80), "strong" if listed.launchable else "faint")
     about = records.one_line(listed.problem or listed.description, 240)
@@ -127,7 +129,8 @@ def skill(listed: Listed, paint: Paint = plain) -> str:
         about = f"{paint('BROKEN', 'bad')}: {about}"
     elif not listed.launchable:
         about = f"not runnable by this version: {about}".removesuffix(": ")
-    text = f"{name}  {paint(f'[{listed.root_kind}]', 'faint')}  {about}".rstrip()
+    version = f"  {paint(f'{listed.form} {digest[:12]}', 'faint')}" if digest else ""
+    text = f"{name}  {paint(f'[{listed.root_kind}]', 'faint')}{version}  {about}".rstrip()
     shadows = records.one_line(", ".join(str(path) for path in listed.shadows))
     return f"{text}  (shadows {shadows})" if shadows else text
 
@@ -138,6 +141,20 @@ def skill_details(listed: Listed, verdict: Verdict) -> str:
     arguments = json.dumps(verdict.arguments) if verdict.arguments else undeclared
     model = "calls a model" if verdict.needs_model else "calls no model"
     return f"{skill(listed)}\n{model}\narguments: {records.block(arguments, 8000)}"
+
+
+def checked(found: Checked, paint: Paint = plain) -> str:
+    """What was found in a skill, counted."""
+    levels = [each.level for each in found.findings]
+    counts = [f"{levels.count(each)} {each}{'s' if levels.count(each) > 1 else ''}" for each in ("error", "warning")]
+    said = ", ".join(each for each in counts if not each.startswith("0 ")) or state("ok", paint)
+    return f"{paint(records.one_line(found.name, 80), 'strong')}: {said}"
+
+
+def finding(found: Finding, paint: Paint = plain) -> str:
+    """One thing that was found in a skill, in a line, as compilers write it."""
+    where = records.one_line(found.file, 300) + (f":{found.line}" if found.line is not None else "")
+    return f"  {where}: {state(found.level, paint)}: {records.one_line(found.sentence, 600)}"
 
 
 def usage(listed: Listed, verdict: Verdict) -> list[str]:

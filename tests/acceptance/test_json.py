@@ -29,6 +29,7 @@ COMMANDS = [
     "runs --limit 1",
     "inbox",
     "skills list",
+    "skills check endings",
     "doctor",
     "config",
     "config set engine.idle_seconds 600",

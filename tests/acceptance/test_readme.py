@@ -38,6 +38,7 @@ HOOKING = {
 LAUNCHING = {
     "sagaflow launch hello-world --name alice --await": "hello, alice",
     "sagaflow skills list": "hello-world  [bundled]",
+    "sagaflow skills check": "hello-world: ok",
     "sagaflow runs": "DONE       hello-world-",
     "sagaflow inbox": "hello, alice",
     "sagaflow dismiss --all": "dismissed hello-world-",

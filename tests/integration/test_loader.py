@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from temporalio.worker import Worker
 from sagaflow_mcp import catalog, contract, loader, pinning, records, skill_check, temporal_server
 from sagaflow_mcp.durable import interceptors
 from sagaflow_mcp.errors import Refusal
+from tests import waiting
 from tests.integration.author import SKILL, Author
 
 if TYPE_CHECKING:
@@ -196,6 +199,8 @@ def activities(*names: str) -> str:
     return imports + functions + SKILL["__init__.py"].replace("[write_artifact]", f"[{own}]")
 
 
+PATH = "sys.path.insert(0, os.path.dirname(__file__))"
+
 BROKEN = {
     "a syntax error": (
         {"workflow.py": "x = 1\ndef (\n"},
@@ -250,13 +255,47 @@ BROKEN = {
         {"workflow.py": "import sys\nsys.exit(0)\n"},
         "skill 'two-words' ({folder}/workflow.py, line 2) ends the program while it is loaded",
     ),
+    "KeyboardInterrupt": (
+        {"workflow.py": "raise KeyboardInterrupt\n"},
+        "({folder}/workflow.py, line 1) raises KeyboardInterrupt while it is loaded",
+    ),
+    "its own module as if it were installed": (
+        {"workflow.py": "\nimport facts\n"},
+        "({folder}/workflow.py, line 2) imports 'facts' as if it were installed, but it is the skill's own",
+    ),
+    "its own module by way of sys.path": (
+        {"workflow.py": f"import os, sys\n{PATH}\nimport facts\nsys.path.pop(0)\n{SKILL['workflow.py']}"},
+        "({folder}/workflow.py, line 3) cannot be loaded: it imports its own module 'facts' by way of sys.path",
+    ),
+    "its folder on sys.path": (
+        {"workflow.py": f"import os, sys\n{PATH}\n{SKILL['workflow.py']}"},
+        "({folder}/workflow.py, line 2) cannot be loaded: it puts its own folder on sys.path",
+    ),
+    "another module in the place of one": (
+        {"workflow.py": f"import os, sys\nsys.modules['json'] = os\n{SKILL['workflow.py']}"},
+        "({folder}/workflow.py, line 2) cannot be loaded: it replaces the module 'json' in sys.modules",
+    ),
+    "arguments without a schema": (
+        {
+            "__init__.py": "from pydantic import BaseModel\nclass Thing: ...\n"
+            "class Arguments(BaseModel, arbitrary_types_allowed=True):\n    thing: Thing\n"
+            + SKILL["__init__.py"].replace("build_input))", "build_input, Arguments))")
+        },
+        "({folder}/__init__.py, line 3) cannot be loaded: the arguments of skill 'two-words' have no JSON schema",
+    ),
     "no register": (
         {"__init__.py": ""},
-        "cannot be loaded: it has neither a register(registry) in its __init__.py nor a function with @skill",
+        (
+            "({folder}/__init__.py, line 1) cannot be loaded: it has neither a register(registry) in its __init__.py "
+            "nor a function with @skill"
+        ),
     ),
     "nothing registered": (
         {"__init__.py": "def register(registry): pass\n"},
-        "skill 'two-words' cannot be loaded: its register(registry) registered 0 skills; it must register exactly one",
+        (
+            "skill 'two-words' ({folder}/__init__.py, line 1) cannot be loaded: its register(registry) registered "
+            "0 skills; it must register exactly one"
+        ),
     ),
     "a register that raises": (
         {"__init__.py": "def register(registry):\n    raise KeyError('x')\n"},
@@ -264,7 +303,10 @@ BROKEN = {
     ),
     "another name": (
         {"__init__.py": SKILL["__init__.py"].replace('"two-words"', '"one-word"')},
-        "it registers itself as 'one-word', but its folder is called 'two-words'; the two must be the same",
+        (
+            "({folder}/__init__.py, line 9) cannot be loaded: "
+            "it registers itself as 'one-word', but its folder is called 'two-words'; the two must be the same"
+        ),
     ),
     "no @workflow.defn": (
         {"__init__.py": SKILL["__init__.py"].replace("Reader, [", "object, [")},
@@ -296,7 +338,10 @@ BROKEN = {
     ),
     "two workflows of one name": (
         {"workflow.py": SKILL["workflow.py"] + SECOND.format(name="Reader")},
-        "two of its workflow classes, Reader and Second, are named 'Reader'; give one of them another",
+        (
+            "({folder}/workflow.py, line 28) cannot be loaded: "
+            "two of its workflow classes, Reader and Second, are named 'Reader'; give one of them another"
+        ),
     ),
     "two dynamic workflows": (
         {"workflow.py": SKILL["workflow.py"] + DYNAMIC.format(name="One") + DYNAMIC.format(name="Two")},
@@ -304,7 +349,10 @@ BROKEN = {
     ),
     "a build_input that takes other parameters": (
         {"__init__.py": SKILL["__init__.py"].replace("inbox_path, cli_args", "inbox")},
-        "its build_input cannot be called with run_id, run_dir, inbox_path and cli_args",
+        (
+            "({folder}/__init__.py, line 6) cannot be loaded: "
+            "its build_input cannot be called with run_id, run_dir, inbox_path and cli_args"
+        ),
     ),
     "a build_input that is no function": (
         {"__init__.py": SKILL["__init__.py"].replace("], build_input", "], None")},
@@ -325,6 +373,46 @@ def test_a_skill_that_cannot_be_loaded_is_refused_in_a_sentence(author: Author, 
     assert len(str(refused.value)) <= records.SENTENCE_LIMIT
     assert str(refused.value).isprintable()
     assert not [name for name in sys.modules if pinned.digest[:12] in name]
+    assert sys.modules["json"] is json
+    assert "facts" not in sys.modules
+    assert not [each for each in sys.path if pinned.digest in each]
+
+
+def test_a_skill_that_never_finishes_loading_holds_up_no_other(
+    author: Author, loaded: list[Pinned], tmp_path: Path
+) -> None:
+    """Nor its being dropped."""
+    good = author.pin()
+    wait = "while not os.path.exists({!r}): threading.Event().wait(0.01)\n"
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    author.edit(**{"facts.py": f"import os, threading\nos.mkdir({str(begun)!r})\n{wait.format(str(gate))}VERSION = 1"})
+    stuck = author.pin()
+    loaded += [good, stuck]
+    thread = threading.Thread(target=lambda: loader.load(stuck))
+    thread.start()
+    try:
+        waiting.eventually(begun.exists)
+        assert loader.load(good).name == "two-words"
+        loader.drop(good)
+    finally:
+        gate.touch()
+        thread.join(30)
+
+
+def test_modules_named_as_others_are_the_skills_own(author: Author, loaded: list[Pinned]) -> None:
+    """Neither Python's, nor those of other skills, nor an installed package's."""
+    names = {"json": "VERSION = 'own json'\n", "temporalio": "VERSION = 'own temporalio'\n"}
+    own = {f"{name}.py": text for name, text in names.items()}
+    body = (
+        "import json as installed\nfrom . import json, temporalio\n"
+        "def build_input(*, run_id, run_dir, inbox_path, cli_args):\n"
+        "    return installed.dumps([json.VERSION, temporalio.VERSION])\n"
+    )
+    author.edit(**own, **{"__init__.py": SKILL["__init__.py"].replace("def build_input", "def unused") + body})
+    loaded.append(author.pin())
+    assert build(loaded[0]) == '["own json", "own temporalio"]'
+    assert sys.modules["json"] is json
+    loader.rehearse(loader.load(loaded[0]))
 
 
 def test_the_names_that_are_sagaflows_own_are_those_of_its_activities() -> None:

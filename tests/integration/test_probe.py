@@ -136,7 +136,7 @@ def test_a_skill_that_hangs_is_ended_with_everything_it_started(home: Home, fold
         "print('waiting', flush=True)\n"
         "threading.Event().wait(60)\n",
     )
-    assert "did not finish loading within 3 s" in refusal(home, pinned, seconds=3)
+    assert f"({folder}/__init__.py, line 6) did not finish loading within 3 s" in refusal(home, pinned, seconds=3)
     assert "waiting" in log(pinned)
 
     def is_free() -> bool:
@@ -158,6 +158,47 @@ def test_a_skill_that_ends_the_process_is_refused_with_the_way_it_did(home: Home
     pinned = pin(home, folder, "import os\nprint('last words', flush=True)\nos._exit(7)\n")
     assert "ended the process that loaded it (exit code 7)" in refusal(home, pinned)
     assert "last words" in log(pinned)
+
+
+def test_an_endless_loop_is_refused_with_its_line(home: Home, folder: Path) -> None:
+    """Although it keeps the processor to itself."""
+    pinned = pin(home, folder, "x = 1\nwhile True: pass\n")
+    assert f"skill 'dig' ({folder}/__init__.py, line 2) did not finish loading" in refusal(home, pinned, seconds=1)
+
+
+def test_why_a_version_was_refused_is_remembered_until_it_is_found_good(home: Home, folder: Path) -> None:
+    """For lists, which load nothing."""
+    pinned = pin(home, folder, "import sagaflow_made_for_this_test\n")
+    assert probe.last_problem(home, "dig", pinned.digest) is None
+    said = refusal(home, pinned)
+    assert probe.last_problem(home, "dig", pinned.digest) == said
+    good = pin(home, folder, SKILL)
+    (good.folder / "refused.json").write_text((pinned.folder / "refused.json").read_text("utf-8"), encoding="utf-8")
+    probe.verdict(home, good)
+    assert probe.last_problem(home, "dig", good.digest) is None
+
+
+def test_a_verdict_is_found_out_afresh_when_that_is_asked_for(home: Home, folder: Path) -> None:
+    """What a skill imports may be gone since."""
+    pinned = pin(home, folder, SKILL)
+    probe.verdict(home, pinned)
+    (pinned.folder / "probe.log").unlink()
+    probe.verdict(home, pinned, afresh=True)
+    assert log(pinned) == ""
+
+
+def test_code_that_lets_nothing_else_run_is_ended_too(home: Home, folder: Path) -> None:
+    """Such as a pattern that takes for ever: nobody can ask where it is."""
+    pinned = pin(home, folder, "import re\nre.match('(a*)*b', 'a' * 60)\n")
+    assert "skill 'dig' did not finish loading within 1 s" in refusal(home, pinned, seconds=1)
+
+
+def test_a_skill_is_loaded_in_a_thread_as_a_worker_does(home: Home, folder: Path) -> None:
+    """What needs the main thread would only fail later."""
+    pinned = pin(home, folder, "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n")
+    assert f"({folder}/__init__.py, line 2) failed while it was loaded: ValueError: signal only works" in refusal(
+        home, pinned
+    )
 
 
 def test_a_skill_may_print_as_much_as_it_likes(home: Home, folder: Path) -> None:

@@ -23,7 +23,9 @@ LAYERS = {
         engine_start engine_client worker_link pinning leftovers loader skill_check models models._types
         models._choice models._claude_command models._deferred models._messages_api models._verdict testing
         testing._calls testing._http testing.messages_api streams real_server environments pythons installing supply
-        terminal
+        terminal shared_names skill_lint skill_lint._calls skill_lint._findings skill_lint._imports skill_lint._lint
+        skill_lint._prompts skill_lint._reach skill_lint._scope skill_lint._source skill_lint._state
+        skill_lint._workflow_names
     """,
     "durable": """
         durable durable.activities durable.answers durable.asking durable.attempts durable.children durable.context
@@ -33,11 +35,11 @@ LAYERS = {
         durable.retry_policies durable.run_state durable.step_events durable.steps durable.typed_output skill_workers
     """,
     "use cases": """
-        answering catalog child_runs probe inspection launch runs following doctor preferences waking wording
-        session_hook
+        answering catalog checking child_runs overview probe inspection launch runs following doctor preferences
+        waking wording session_hook
     """,
     "edges": """
-        __main__ cli cli_answer cli_parser cli_commands cli_config cli_launch cli_worker cli_hook cli_help
+        __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin
     """,

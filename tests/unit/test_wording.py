@@ -11,7 +11,9 @@ import pytest
 
 import sagaflow_mcp
 from sagaflow_mcp import artifacts, catalog, doctor, records, runs, wording
+from sagaflow_mcp.checking import Checked
 from sagaflow_mcp.probe import Verdict
+from sagaflow_mcp.skill_lint import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +110,21 @@ def test_a_skill_is_one_line_with_what_it_shadows_and_what_is_wrong() -> None:
     assert wording.skill(bare) == "x  [user]  not runnable by this version"
 
 
+def test_a_skill_is_shown_with_its_form_and_version_where_these_are_known() -> None:
+    """The beginning of the digest is enough to tell versions apart."""
+    found = catalog.Listed("x", Path("/near/x"), "user", "workflow", "Does x.", (), None)
+    assert wording.skill(found, digest="0123456789abcdef" * 4) == "x  [user]  workflow 0123456789ab  Does x."
+
+
+def test_what_was_found_in_a_skill_is_counted_and_told_by_place() -> None:
+    """As compilers write it, so that editors find the place."""
+    error, warning = Finding("/x/workflow.py", 3, "error", "no."), Finding("/x/notes.md", None, "warning", "hm.")
+    assert wording.checked(Checked("x", "/x", ())) == "x: ok"
+    assert wording.checked(Checked("x", "/x", (error, warning, warning))) == "x: 1 error, 2 warnings"
+    assert wording.finding(error) == "  /x/workflow.py:3: error: no."
+    assert wording.finding(warning) == "  /x/notes.md: warning: hm."
+
+
 def test_a_check_is_one_line_with_its_cure() -> None:
     """What is in order needs none."""
     assert wording.check(doctor.Check("home", "ok", "here")) == "[ok] home: here"
@@ -150,8 +167,9 @@ HOSTILE_PROGRESS = runs.Progress(current=(HOSTILE, HOSTILE), last_error=HOSTILE)
         wording.progress(run(progress=HOSTILE_PROGRESS)),
         wording.skill(HOSTILE_LISTED),
         wording.check(doctor.Check(HOSTILE, "warn", HOSTILE)),
+        wording.finding(Finding(HOSTILE, 1, "error", HOSTILE)),
     ],
-    ids=["entry", "run", "detail", "progress", "skill", "check"],
+    ids=["entry", "run", "detail", "progress", "skill", "check", "finding"],
 )
 def test_foreign_text_is_one_short_harmless_line(line: str) -> None:
     """Wherever it came from."""

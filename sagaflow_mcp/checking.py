@@ -1,0 +1,93 @@
+"""Whether skills are right, told before anything is launched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import catalog, pinning, probe, skill_lint
+from sagaflow_mcp.authorship import Place
+from sagaflow_mcp.errors import BrokenSkill, Refusal
+from sagaflow_mcp.skill_lint import Finding, Skill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sagaflow_mcp.catalog import Listed, Root
+    from sagaflow_mcp.paths import Home
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A skill, and what its author should change."""
+
+    name: str
+    path: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing but warnings was found."""
+        return not any(each.level == "error" for each in self.findings)
+
+
+def check(home: Home, roots: Sequence[Root], name: str | None = None) -> list[Checked]:
+    """The skill `name`, or every one that has code, loaded as a worker does and looked at without running it.
+
+    Raises:
+        Refusal: there is no such skill, or it has no code.
+        Failure: a child process cannot be started, or the home cannot be written.
+    """
+    wanted = [catalog.describe(catalog.find(name, roots).name, roots)] if name is not None else catalog.listing(roots)
+    others = catalog.listing(roots)
+    sources = {each.name: source for each in others if (source := _source(each)) is not None}
+    return [
+        Checked(each.name, str(each.path), (*_loading(home, roots, each), *_looking(each, sources)))
+        for each in wanted
+        if each.form != "agent"
+    ]
+
+
+def _loading(home: Home, roots: Sequence[Root], listed: Listed) -> list[Finding]:
+    """Why the skill cannot be loaded, if so."""
+    try:
+        probe.verdict(home, pinning.pin(home, catalog.find(listed.name, roots)), afresh=True)
+    except BrokenSkill as error:
+        sentence = str(error).replace(Place(error.file, error.line).aside, "", 1)
+        return [Finding(error.file or str(listed.path), error.line, "error", sentence)]
+    except Refusal as error:
+        return [Finding(str(listed.path), None, "error", str(error))]
+    return []
+
+
+def _looking(listed: Listed, sources: dict[str, Skill]) -> list[Finding]:
+    """What shows without running it."""
+    skill = sources.get(listed.name)
+    return [] if skill is None else [*skill_lint.lint(skill), *_clashes(skill, sources.values())]
+
+
+def _source(listed: Listed) -> Skill | None:
+    """The skill's source; None where it has none or it cannot be read, which loading it says."""
+    if listed.form == "agent":
+        return None
+    try:
+        return Skill.read(listed.name, listed.path)
+    except Refusal:
+        return None
+
+
+def _clashes(skill: Skill, others: Iterable[Skill]) -> list[Finding]:
+    """A warning for each workflow that has its name from another skill's."""
+    further = [each for each in others if each.name != skill.name]
+    theirs = {named.name: each.name for each in further for named in skill_lint.workflow_names(each)}
+    return [
+        Finding(
+            named.file,
+            named.line,
+            "warning",
+            f"its workflow is named {named.name!r}, as that of skill {theirs[named.name]!r} is: their runs are kept "
+            "apart, but Temporal's tools show them alike; give it a name of its own: @workflow.defn(name=…)",
+        )
+        for named in skill_lint.workflow_names(skill)
+        if named.name in theirs
+    ]
