@@ -107,14 +107,20 @@ def show(options: argparse.Namespace) -> int:
 
 def skills_list(options: argparse.Namespace) -> int:
     """List skills."""
-    from sagaflow_mcp import catalog, settings, wording
+    from sagaflow_mcp import catalog, faces, settings, wording
 
-    found = catalog.listing(catalog.roots(settings.environment(os.environ)))
+    roots = catalog.roots(settings.environment(os.environ), faces.CLI.folder(os.environ))
+    found = catalog.listing(roots)
     if options.as_json:
-        return cli_output.print_json([{**_fields(each), "launchable": each.launchable} for each in found])
-    screen = cli_output.screen()
-    for each in found:
-        screen.show(wording.skill(each, screen.paint))
+        cli_output.print_json([{**_fields(each), "launchable": each.launchable} for each in found])
+    else:
+        screen = cli_output.screen()
+        for each in found:
+            screen.show(wording.skill(each, screen.paint))
+    # On standard error: it is no skill, and standard output may be JSON.
+    withheld = wording.withheld(catalog.withheld(roots, found), faces.CLI)
+    if withheld:
+        print(f"sagaflow: {withheld}", file=sys.stderr)
     return 0
 
 

@@ -173,8 +173,19 @@ def _reading(commands: Any) -> None:
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")
-    skills = _group(commands, "skills", "list what can be launched")
+    skills = _group(commands, "skills", "list what can be launched, or trust what a project brings")
     _command(skills, "skills list", "list skills: where from, description, or why broken")
+    trust = _command(
+        skills,
+        "skills trust",
+        "let the skills that a project brings along be shown and run, as they are now; asks in the terminal",
+        as_json=False,
+        module="cli_trust",
+        epilog="A project's skills lie in its .claude/skills. Their code runs as you, so look at it first. One that is "
+        "changed or added afterwards has to be trusted again.",
+    )
+    trust.add_argument("folder", nargs="?", metavar="DIR", help="the project, or a folder in it (default: this one)")
+    trust.add_argument("--remove", action="store_true", help="trust none of its skills any more")
 
 
 def _machinery(commands: Any) -> None:

@@ -13,12 +13,12 @@ PACKAGE = Path(sagaflow_mcp.__file__).parent
 LAYERS = {
     "pure": """
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
-        skill_imports load_errors structured_output reports credentials keys failures wire manifest relay
-        plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces
+        skill_imports load_errors front_matter structured_output reports credentials keys failures wire manifest relay
+        plugin_options guard project_env projects simple_toml json_text claude_settings own_temporal faces
         testing._script testing._wire
     """,
     "adapters": """
-        artifacts config_file markers inbox notify refused sealing payloads sandbox connection unreachable lineage
+        artifacts config_file trust markers inbox notify refused sealing payloads sandbox connection unreachable lineage
         temporal starting processes patience supervisor children temporal_server control peer service engine_start
         engine_client worker_link pinning loader skill_check models models._types models._choice
         models._claude_command models._deferred models._messages_api models._verdict testing testing._calls
@@ -29,11 +29,13 @@ LAYERS = {
         durable.open_runs durable.reconciler durable.recovery durable.retry_policies durable.step_events
         durable.steps skill_workers
     """,
-    "use cases": "catalog probe inspection launch runs following doctor preferences waking wording session_hook",
+    "use cases": """
+        catalog trusting probe inspection launch runs following doctor preferences waking wording session_hook
+    """,
     "edges": """
         __main__ cli cli_parser cli_commands cli_config cli_launch cli_worker cli_hook cli_help cli_completion
-        cli_output json_fields server server_views worker worker_start joined engine hook launcher builder
-        self_portrait demo testing.local testing.plugin
+        cli_output cli_question cli_trust json_fields server server_views worker worker_start joined engine hook
+        launcher builder self_portrait demo testing.local testing.plugin
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
