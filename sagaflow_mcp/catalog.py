@@ -28,6 +28,8 @@ class Root(NamedTuple):
     path: Path
     trusted: Mapping[str, str] | None = None
     """Of a project's, which skills the user trusts with which digest; no other is found. None where all are."""
+    home: str = ""
+    """The home in which that is written down."""
 
     @property
     def project(self) -> Path:
@@ -65,6 +67,8 @@ class Withheld(NamedTuple):
     project: Path
     skills: int
     """How many skills it has that the user does not trust as they are."""
+    home: str
+    """The home in which it is written down what they trust."""
 
 
 def roots(environ: Mapping[str, str], folder: str = "") -> tuple[Root, ...]:
@@ -97,7 +101,8 @@ def project_root(environ: Mapping[str, str], folder: str) -> Root | None:
     own = [claude_settings.folder(environ) / "skills", *(each.path for each in _named(environ))]
     if os.path.realpath(path) in map(os.path.realpath, own):
         return None
-    return Root("project", path, trust.trusted(Home.from_environment(environ), project))
+    home = Home.from_environment(environ)
+    return Root("project", path, trust.trusted(home, project), home.root)
 
 
 def find(name: str, roots: Sequence[Root], face: faces.Face = faces.CLI) -> Source:
@@ -136,7 +141,8 @@ def _untrusted(name: str, roots: Sequence[Root], face: faces.Face) -> str:
     """What is said of a skill that only a project has, and the user does not trust; empty when it is none."""
     for root in roots:
         if root.trusted is not None and name in names(root.path):
-            return f"skill {name[:80]!r} of this project is not trusted; {face.how_to_trust(str(root.project))}"
+            cure = face.how_to_trust(str(root.project), root.home)
+            return f"skill {name[:80]!r} of this project is not trusted; {cure}"
     return ""
 
 
@@ -166,7 +172,7 @@ def withheld(roots: Sequence[Root], listed: Sequence[Listed]) -> Withheld | None
     for root in roots:
         count = len(set(names(root.path)) - root.trusted.keys()) + changed if root.trusted is not None else 0
         if count:
-            return Withheld(root.project, count)
+            return Withheld(root.project, count, root.home)
     return None
 
 

@@ -216,7 +216,9 @@ def _skills(settings: Settings, face: faces.Face) -> Iterator[Check]:
             yield Check(f"skill {each.name}", "warn", each.problem)
     withheld = catalog.withheld(roots, listed)
     if withheld:
-        yield Check("skills", "info", wording.untrusted(withheld), face.how_to_trust(str(withheld.project)))
+        yield Check(
+            "skills", "info", wording.untrusted(withheld), face.how_to_trust(str(withheld.project), settings.home.root)
+        )
 
 
 def _inbox(settings: Settings, face: faces.Face) -> Iterator[Check]:

@@ -13,7 +13,7 @@ from sagaflow_mcp import guard, records
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FOLDER_LIMIT = 200
+FOLDER_LIMIT = 300
 """The longest path that is put into a command, in characters."""
 
 
@@ -33,15 +33,16 @@ class Face:
     allow: str = guard.FOR_SHELL
     """How a value is allowed that a project has set, as in `guard`."""
     trust: str = "look at its code, then run in a terminal: sagaflow skills trust {folder}"
-    """How the skills of the project in `{folder}` are trusted; `{command}` is our command, wherever that is."""
+    """How the skills of the project in `{folder}` are trusted; `{command}` is ours in a shell that knows nothing."""
     project: str = ""
     """The variable that names the project that one works in; where there is none, the working folder counts."""
 
-    def how_to_trust(self, project: str) -> str:
-        """What to do so that the skills of the project in the folder `project` are shown and run."""
+    def how_to_trust(self, project: str, home: str) -> str:
+        """What to do so that the skills of the project in the folder `project` are shown and run, in this `home`."""
         # A command that was made harmless would be another one.
         is_harmless = records.one_line(project, FOLDER_LIMIT) == project
-        command = shlex.quote(str(Path(sys.executable).with_name("sagaflow")))
+        program = Path(sys.executable).with_name("sagaflow")
+        command = f"SAGAFLOW_HOME={shlex.quote(home)} {shlex.quote(str(program))}"
         return self.trust.format(command=command, folder=shlex.quote(project) if is_harmless else ".")
 
     def folder(self, environ: Mapping[str, str]) -> str:

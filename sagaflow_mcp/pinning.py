@@ -71,7 +71,7 @@ def pin(home: Home, source: Source, face: faces.Face = faces.CLI) -> Pinned:
         version = digest.snapshot(str(source.path)).digest
         # Here and not before: it may be changed at any moment, and the copy is of exactly this digest.
         if source.trusted not in {None, version}:
-            cure = face.how_to_trust(str(source.path.parents[2]))
+            cure = face.how_to_trust(str(source.path.parents[2]), home.root)
             raise Refusal(f"skill {source.name!r} of this project was changed after you trusted it; {cure}")
         pinned = locate(home, source.name, version)
         try:

@@ -128,7 +128,8 @@ def withheld(found: Withheld | None, face: Face) -> str:
     """Why the list of skills is not whole, in one line with the way out; empty when it is."""
     if found is None:
         return ""
-    return records.one_line(f"{untrusted(found)}; {face.how_to_trust(str(found.project))}", records.SENTENCE_LIMIT)
+    cure = face.how_to_trust(str(found.project), found.home)
+    return records.one_line(f"{untrusted(found)}; {cure}", records.SENTENCE_LIMIT)
 
 
 def skill_details(listed: Listed, verdict: Verdict) -> str:

@@ -255,7 +255,7 @@ async def test_an_agent_is_told_that_a_person_has_to_trust_it(clone: Clone, tmp_
     launch = {"skill": "deploy", "args": {"name": "x"}, "wait_seconds": 60}
     way_out = (
         "no tool can change that: a person has to look at its code, and run in a terminal of their own: "
-        f"{SAGAFLOW} skills trust {clone.folder}"
+        f"SAGAFLOW_HOME={clone.local.settings.home.root} {SAGAFLOW} skills trust {clone.folder}"
     )
     with anyio.fail_after(LIMIT):
         async with Client(started, read_timeout_seconds=LIMIT) as client:

@@ -113,13 +113,14 @@ def test_nothing_of_an_untrusted_skill_is_shown_or_found(project: Project) -> No
 
 
 def test_an_agent_is_told_that_a_person_has_to_do_it(project: Project) -> None:
-    """With the command by its whole path: a plugin-only user has it nowhere else."""
+    """With the command by its whole path, and the home: a plugin-only user has both nowhere else."""
     with pytest.raises(Refusal) as refused:
         catalog.find("x", project.roots, faces.MCP)
     assert "no tool can change that: a person has to look at its code, and run in a terminal" in str(refused.value)
     command = str(refused.value).partition("of their own: ")[2].split()
-    assert Path(command[0]).is_absolute()
-    assert command[1:] == ["skills", "trust", str(project.folder)]
+    assert command[0] == f"SAGAFLOW_HOME={project.home.root}"
+    assert Path(command[1]).is_absolute()
+    assert command[2:] == ["skills", "trust", str(project.folder)]
 
 
 def test_a_trusted_skill_is_shown_and_found(project: Project) -> None:
@@ -251,22 +252,22 @@ def test_a_pipe_is_not_waited_for(project: Project) -> None:
     assert project.listed()["x"].description == ""
 
 
-@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "<b>", "long" * 60, "two  spaces"])
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "<b>", "long" * 80, "two  spaces"])
 def test_a_command_names_no_folder_that_could_not_be_shown_as_it_is(name: str) -> None:
     """Whoever copies it has to get what was meant."""
-    told = faces.CLI.how_to_trust(f"/projects/{name}")
+    told = faces.CLI.how_to_trust(f"/projects/{name}", "/home")
     assert told == f"{CLI} ."
     assert records.one_line(told, records.SENTENCE_LIMIT) == told
 
 
 def test_a_folder_is_quoted_for_the_shell() -> None:
     """A clone chooses the names of its folders."""
-    assert faces.CLI.how_to_trust("/a b/$(touch owned)").endswith(" '/a b/$(touch owned)'")
+    assert faces.CLI.how_to_trust("/a b/$(touch owned)", "/home").endswith(" '/a b/$(touch owned)'")
 
 
 def test_one_and_many_are_counted_in_good_english() -> None:
     """With the way out."""
-    one, two = (catalog.Withheld(Path("/p"), count) for count in (1, 2))
+    one, two = (catalog.Withheld(Path("/p"), count, "/home") for count in (1, 2))
     assert wording.withheld(one, faces.CLI) == f"1 skill of this project is not trusted; {CLI} /p"
     assert wording.untrusted(two) == "2 skills of this project are not trusted"
     assert wording.withheld(None, faces.CLI) == ""
