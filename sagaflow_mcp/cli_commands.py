@@ -107,17 +107,22 @@ def show(options: argparse.Namespace) -> int:
 
 def skills_list(options: argparse.Namespace) -> int:
     """List skills."""
-    from sagaflow_mcp import catalog, overview, settings, wording
+    from sagaflow_mcp import catalog, faces, overview, settings, wording
 
-    roots = catalog.roots(settings.environment(os.environ))
+    roots = catalog.roots(settings.environment(os.environ), faces.CLI.folder(os.environ))
     found = overview.overview(Home.from_environment(os.environ), roots)
     if options.as_json:
-        return cli_output.print_json(
+        cli_output.print_json(
             [{**_fields(each.listed), "digest": each.digest, "launchable": each.listed.launchable} for each in found]
         )
-    screen = cli_output.screen()
-    for each in found:
-        screen.show(wording.skill(each.listed, screen.paint, each.digest))
+    else:
+        screen = cli_output.screen()
+        for each in found:
+            screen.show(wording.skill(each.listed, screen.paint, each.digest))
+    # On standard error: it is no skill, and standard output may be JSON.
+    withheld = wording.withheld(catalog.withheld(roots, [each.listed for each in found]), faces.CLI)
+    if withheld:
+        print(f"sagaflow: {withheld}", file=sys.stderr)
     return 0
 
 

@@ -13,7 +13,7 @@ from argcomplete.finders import CompletionFinder
 from argcomplete.lexers import split_line
 from argcomplete.shell_integration import shellcode
 
-from sagaflow_mcp import catalog, cli_help, inbox, probe, records, runs, settings
+from sagaflow_mcp import catalog, cli_help, faces, inbox, probe, records, runs, settings
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.paths import Home
 
@@ -106,11 +106,15 @@ def _unread() -> dict[str, str]:
 
 
 def _skills() -> dict[str, str]:
-    return {each.name: each.description for each in catalog.listing(catalog.roots(_environ())) if each.launchable}
+    return {each.name: each.description for each in catalog.listing(_roots()) if each.launchable}
+
+
+def _roots() -> tuple[catalog.Root, ...]:
+    return catalog.roots(_environ(), faces.CLI.folder(os.environ))
 
 
 def _checkable() -> dict[str, str]:
-    found = catalog.listing(catalog.roots(_environ()))
+    found = catalog.listing(_roots())
     return {each.name: each.problem or each.description for each in found if each.form != "agent"}
 
 
@@ -127,7 +131,7 @@ def _add_parameters(launch: Parser, words: Sequence[str]) -> bool:
         name = next((word for word in words if word in _skills()), "")
         if not name:
             return False
-        source = catalog.find(name, catalog.roots(_environ()))
+        source = catalog.find(name, _roots())
         found = probe.known(_home(), source)
         for parameter, about in ((found and found.arguments) or {}).get("properties", {}).items():
             _add_parameter(launch, parameter, about if isinstance(about, dict) else {})

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import cli_output, session_hook, settings, terminal
-from sagaflow_mcp.errors import Failure, Refusal
+from sagaflow_mcp import cli_output, cli_question, session_hook, settings
 
 if TYPE_CHECKING:
     import argparse
@@ -68,15 +66,8 @@ def _ask(question: str, *, yes: bool) -> None:
         Refusal: there is nobody to ask.
         Failure: the user does not agree.
     """
-    if yes:
-        return
-    if not (terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)):
-        raise Refusal("there is no terminal to ask whether Claude Code's settings may be changed; --yes says so")
-    try:
-        # On standard error: standard output is for what the command has to say, which may be JSON.
-        terminal.Screen(sys.stderr, os.environ).show(f"{question} [y/N]", end=" ")
-        answer = sys.stdin.readline()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("nothing was changed") from None
-    if answer.strip().lower() not in {"y", "yes"}:
-        raise Failure("nothing was changed")
+    if not yes:
+        cli_question.refuse_without_terminal(
+            "there is no terminal to ask whether Claude Code's settings may be changed; --yes says so"
+        )
+        cli_question.ask(question)

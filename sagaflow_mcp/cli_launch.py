@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from sagaflow_mcp import cli_output, following, launch, records, runs, terminal, wording
+from sagaflow_mcp import cli_output, faces, following, launch, records, runs, terminal, wording
 from sagaflow_mcp.errors import Failure, UsageRefusal
 from sagaflow_mcp.reports import result_text
 from sagaflow_mcp.settings import Settings
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         skill=options.skill,
         arguments=options.arguments,
         run_id=options.run_id,
-        project_dir=launch.current_folder(),
+        project_dir=faces.CLI.folder(os.environ),
         execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
     )
     return anyio.run(_launch, settings, request, options.wait, options.as_json)
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 def show_parameters(name: str) -> None:
     """Print what the skill `name` takes. Refusal when it cannot be launched."""
-    listed, verdict = launch.inspect(Settings.of_user(os.environ), name)
+    listed, verdict = launch.inspect(Settings.of_user(os.environ), name, faces.CLI)
     screen = cli_output.screen()
     for line in wording.usage(listed, verdict):
         screen.show(line)

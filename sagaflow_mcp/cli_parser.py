@@ -197,10 +197,21 @@ def _reading(commands: Any) -> None:
 
 
 def _skills(commands: Any) -> None:
-    skills = _group(commands, "skills", "list what can be launched, or check it")
+    skills = _group(commands, "skills", "list what can be launched, check it, or trust what a project brings")
     _command(skills, "skills list", "list skills: where from, form, version, description, or why broken")
     check = _command(skills, "skills check", "load skills and look for what a replay would not do the same")
     check.add_argument("skill", nargs="?", metavar="SKILL", help="its name; all that have code without one")
+    trust = _command(
+        skills,
+        "skills trust",
+        "let the skills that a project brings along be shown and run, as they are now; asks in the terminal",
+        as_json=False,
+        module="cli_trust",
+        epilog="A project's skills lie in its .claude/skills. Their code runs as you, so look at it first. One that is "
+        "changed or added afterwards has to be trusted again.",
+    )
+    trust.add_argument("folder", nargs="?", metavar="DIR", help="the project, or a folder in it (default: this one)")
+    trust.add_argument("--remove", action="store_true", help="trust none of its skills any more")
 
 
 def _machinery(commands: Any) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import catalog, checking, cli_output, wording
+from sagaflow_mcp import catalog, checking, cli_output, faces, wording
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 def check(options: argparse.Namespace, settings: Settings) -> int:
     """Print what is wrong with skills; 1 when one cannot run as it is."""
-    found = checking.check(settings.home, catalog.roots(settings.environ), options.skill)
+    roots = catalog.roots(settings.environ, faces.CLI.folder(os.environ))
+    found = checking.check(settings.home, roots, options.skill)
     status = 0 if all(each.is_right for each in found) else 1
     if options.as_json:
         cli_output.print_json([{**asdict(each), "findings": [f._asdict() for f in each.findings]} for each in found])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sagaflow_mcp import cli_output, engine_client, following, inbox, launch, wording
+from sagaflow_mcp import cli_output, engine_client, faces, following, inbox, launch, wording
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.settings import Settings, without_ours
 from sagaflow_mcp.testing import OfflineMessagesApi, Rule
@@ -102,7 +102,8 @@ async def _show(settings: Settings, api: OfflineMessagesApi, interrupted: Callab
     say = _clock()
     say("The model in this demonstration is an offline stand-in that ships with Sagaflow; no key is used.")
     say("Starting an engine: an embedded Temporal server and a worker")
-    launched = await launch.launch(settings, launch.Request(skill="story", project_dir=launch.current_folder()))
+    request = launch.Request(skill="story", project_dir=faces.CLI.folder(os.environ))
+    launched = await launch.launch(settings, request)
     say(f"Launched {launched.run_id}: three model calls, one after another")
     killed, shown = 0, 0
     async for run in following.follow(settings, launched.run_id, LIMIT_SECONDS):

@@ -204,8 +204,9 @@ def _models(settings: Settings, face: faces.Face) -> Iterator[Check]:
         )
 
 
-def _skills(settings: Settings, _face: faces.Face) -> Iterator[Check]:
-    listed = catalog.listing(catalog.roots(settings.environ))
+def _skills(settings: Settings, face: faces.Face) -> Iterator[Check]:
+    roots = catalog.roots(settings.environ, face.folder(settings.environ))
+    listed = catalog.listing(roots)
     agents = sum(each.form == "agent" for each in listed)
     yield Check("skills", "ok", f"{sum(each.launchable for each in listed)} can be launched")
     if agents:
@@ -213,6 +214,11 @@ def _skills(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     for each in listed:
         if each.problem:
             yield Check(f"skill {each.name}", "warn", each.problem)
+    withheld = catalog.withheld(roots, listed)
+    if withheld:
+        yield Check(
+            "skills", "info", wording.untrusted(withheld), face.how_to_trust(str(withheld.project), settings.home.root)
+        )
 
 
 def _inbox(settings: Settings, face: faces.Face) -> Iterator[Check]:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sagaflow_mcp import guard
+from sagaflow_mcp import guard, records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER_LIMIT = 300
+"""The longest path that is put into a command, in characters."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,25 @@ class Face:
     """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
     allow: str = guard.FOR_SHELL
     """How a value is allowed that a project has set, as in `guard`."""
+    trust: str = "look at its code, then run in a terminal: sagaflow skills trust {folder}"
+    """How the skills of the project in `{folder}` are trusted; `{command}` is ours in a shell that knows nothing."""
+    project: str = ""
+    """The variable that names the project that one works in; where there is none, the working folder counts."""
+
+    def how_to_trust(self, project: str, home: str) -> str:
+        """What to do so that the skills of the project in the folder `project` are shown and run, in this `home`."""
+        # A command that was made harmless would be another one.
+        is_harmless = records.one_line(project, FOLDER_LIMIT) == project
+        program = Path(sys.executable).with_name("sagaflow")
+        command = f"SAGAFLOW_HOME={shlex.quote(home)} {shlex.quote(str(program))}"
+        return self.trust.format(command=command, folder=shlex.quote(project) if is_harmless else ".")
+
+    def folder(self, environ: Mapping[str, str]) -> str:
+        """The folder that a launch comes from, and a run belongs to; empty where it was removed meanwhile."""
+        try:
+            return environ.get(self.project) or str(Path.cwd())
+        except OSError:
+            return ""
 
 
 CLI = Face(
@@ -42,4 +71,7 @@ MCP = Face(
     "and start Claude Code again",
     hook="",
     allow=guard.FOR_AGENT,
+    trust="no tool can change that: a person has to look at its code, and run in a terminal of their own: "
+    "{command} skills trust {folder}",
+    project="CLAUDE_PROJECT_DIR",
 )

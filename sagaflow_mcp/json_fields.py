@@ -99,12 +99,13 @@ FIELDS: dict[str, dict[str, str]] = {
         {
             ".name": "what it is launched as",
             ".path": "its folder",
-            ".root_kind": "where that was found: path, user or bundled",
+            ".root_kind": "where that was found: path, project, user or bundled",
             ".form": "workflow, or agent for one that has only a SKILL.md",
             ".description": "what it is for, in its author's words",
             ".shadows[]": "folders of the same name that it goes before",
             ".problem": "what is wrong with it; null when nothing is known to be",
             ".digest": "its version, a digest of its files; empty where they cannot be read",
+            ".trusted": "false for one of a project that was changed after you trusted it",
             ".launchable": "whether this version can run it",
         },
     ),
@@ -170,7 +171,8 @@ value. Times are UTC, ISO 8601. Later versions may add fields; those below stay
 and mean the same. Each is told with its place in the value, as jq writes it.
 
 `launch` prints the run as it is once it was accepted, with --await as it ended.
-Without --json are demo, worker run, completion, help and --version."""
+Without --json are demo, skills trust, worker run, completion, help and
+--version."""
 
 
 def page() -> str:

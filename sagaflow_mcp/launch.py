@@ -54,7 +54,7 @@ class Request:
     run_id: str | None = None
     """Chosen by the caller, so that launching it again does not start it twice."""
     project_dir: str = ""
-    """The folder that the run belongs to."""
+    """The folder that the run belongs to, and whose project's skills can be launched."""
     execution_timeout: timedelta | None = None
     """Longest time that the run may take in all; the skill's own where none is given."""
     face: faces.Face = faces.CLI
@@ -81,14 +81,6 @@ class _Checked:
     """Of the arguments as they were given, before they got their types."""
 
 
-def current_folder() -> str:
-    """The folder that a run launched from here belongs to; empty where it was removed meanwhile."""
-    try:
-        return str(Path.cwd())
-    except OSError:
-        return ""
-
-
 def _new_id(skill: str) -> str:
     return ids.new_run_id(skill, datetime.now(UTC), os.urandom(4))
 
@@ -107,7 +99,6 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
         Failure: the engine or Temporal does not answer.
     """
     argument_schema.refuse_unwritable(request.skill, request.arguments)
-    request = replace(request, project_dir=_unicode(request.project_dir))
     if request.run_id is not None and (found := _again(settings, request)):
         return found
     checked = await anyio.to_thread.run_sync(_check, settings, request)
@@ -130,8 +121,8 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
 def _check(settings: Settings, request: Request) -> _Checked:
     """Everything that can be known before anything is started."""
     arguments_hash = _arguments_hash(request)
-    source = catalog.find(request.skill, catalog.roots(settings.environ))
-    pinned = pinning.pin(settings.home, source)
+    source = catalog.find(request.skill, catalog.roots(settings.environ, request.project_dir), request.face)
+    pinned = pinning.pin(settings.home, source, request.face)
     # With a worker up it tries the arguments itself; otherwise a child process does, before anything is started.
     arguments = None if engine_client.worker_ready(settings.home) else request.arguments
     verdict = probe.verdict(settings.home, pinned, arguments)
@@ -142,6 +133,7 @@ def _check(settings: Settings, request: Request) -> _Checked:
     credentials = settings.credentials()
     if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
         raise Refusal(f"skill {request.skill!r} calls a model, but there is no access to one: {request.face.set_key}")
+    request = replace(request, project_dir=_unicode(request.project_dir))
     return _Checked(request, pinned, verdict, credentials, arguments_hash)
 
 
@@ -150,15 +142,15 @@ def _unicode(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def inspect(settings: Settings, name: str) -> tuple[Listed, Verdict]:
-    """The skill `name` and what a launch of it needs.
+def inspect(settings: Settings, name: str, face: faces.Face) -> tuple[Listed, Verdict]:
+    """The skill `name` and what a launch of it needs, in the folder that `face` works in.
 
     Raises:
         Refusal: there is no such skill, or it cannot be launched.
     """
-    roots = catalog.roots(settings.environ)
-    source = catalog.find(name, roots)
-    return catalog.describe(name, roots), probe.verdict(settings.home, pinning.pin(settings.home, source))
+    roots = catalog.roots(settings.environ, face.folder(settings.environ))
+    pinned = pinning.pin(settings.home, catalog.find(name, roots, face), face)
+    return catalog.describe(name, roots), probe.verdict(settings.home, pinned)
 
 
 def _make_ready(settings: Settings, checked: _Checked, run_id: str) -> str:

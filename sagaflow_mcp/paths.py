@@ -101,6 +101,11 @@ class Home:
         return os.path.join(self.root, "config.toml")
 
     @property
+    def trust(self) -> str:
+        """Which skills of projects the user trusts."""
+        return os.path.join(self.root, "trust.json")
+
+    @property
     def key(self) -> str:
         """The key ring that payloads are sealed with."""
         return os.path.join(self.root, "key")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sagaflow_mcp import authorship, digest, paths, processes, skill_imports
+from sagaflow_mcp import authorship, digest, faces, paths, processes, skill_imports
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ class Source(NamedTuple):
     name: str
     path: Path
     root: str
-    """Which kind of root it was found in: `path`, `user` or `bundled`."""
+    """Which kind of root it was found in: `path`, `project`, `user` or `bundled`."""
     form: Literal["workflow", "agent"]
+    trusted: str | None = None
+    """The digest of what the user trusts of it, where it is a project's; None where it may hold anything."""
 
 
 class Pinned(NamedTuple):
@@ -65,15 +67,19 @@ def locate(home: Home, name: str, version: str) -> Pinned:
     return Pinned(name, version, Path(home.skills, name, version, "code"))
 
 
-def pin(home: Home, source: Source) -> Pinned:
+def pin(home: Home, source: Source, face: faces.Face = faces.CLI) -> Pinned:
     """The pinned copy of what `source` holds now, made if there is none. Safe in any number of processes at once.
 
     Raises:
-        Refusal: the skill cannot be copied as it is: see `digest.files`.
+        Refusal: the skill cannot be copied as it is: see `digest.files`; or that is not what the user trusts.
         Failure: the home cannot be written, or the skill keeps changing.
     """
     for _ in range(ATTEMPTS):
         version = digest.snapshot(str(source.path)).digest
+        # Here and not before: it may be changed at any moment, and the copy is of exactly this digest.
+        if source.trusted not in {None, version}:
+            cure = face.how_to_trust(str(source.path.parents[2]), home.root)
+            raise Refusal(f"skill {source.name!r} of this project was changed after you trusted it; {cure}")
         pinned = locate(home, source.name, version)
         try:
             if _is_here(home, pinned) or _copy(source, pinned):

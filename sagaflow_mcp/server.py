@@ -128,7 +128,7 @@ async def launch_workflow(
     with server_views.told():
         settings = await _settings()
         request = launch.Request(
-            skill=skill, arguments=args or {}, run_id=run_id, project_dir=_project_dir(), face=faces.MCP
+            skill=skill, arguments=args or {}, run_id=run_id, project_dir=faces.MCP.folder(os.environ), face=faces.MCP
         )
         launched = await launch.launch(settings, request)
         shown = ""
@@ -186,8 +186,7 @@ async def list_skills(name: str | None = None) -> str:
         settings = await _settings()
         if name is not None:
             return await anyio.to_thread.run_sync(_described, settings, name)
-        found = await anyio.to_thread.run_sync(overview.overview, settings.home, catalog.roots(settings.environ))
-        return "\n".join(wording.skill(each.listed) for each in found) or "no skills were found"
+        return await anyio.to_thread.run_sync(_listed, settings)
 
 
 @server.tool(structured_output=False, annotations=READ_ONLY)
@@ -246,16 +245,19 @@ async def run_report(run_id: str) -> str:
         return await anyio.to_thread.run_sync(wording.report, run)
 
 
+def _listed(settings: Settings) -> str:
+    roots = catalog.roots(settings.environ, faces.MCP.folder(settings.environ))
+    found = [each.listed for each in overview.overview(settings.home, roots)]
+    lines = [*map(wording.skill, found), wording.withheld(catalog.withheld(roots, found), faces.MCP)]
+    return "\n".join(line for line in lines if line) or "no skills were found"
+
+
 def _described(settings: Settings, name: str) -> str:
-    return wording.skill_details(*launch.inspect(settings, name))
+    return wording.skill_details(*launch.inspect(settings, name, faces.MCP))
 
 
 async def _settings() -> Settings:
     return await anyio.to_thread.run_sync(Settings.of_user, dict(os.environ), guard.FOR_AGENT)
-
-
-def _project_dir() -> str:
-    return os.environ.get("CLAUDE_PROJECT_DIR") or launch.current_folder()
 
 
 def main() -> int:

@@ -13,9 +13,10 @@ from sagaflow_mcp import argument_schema, artifacts, questions, records, runs
 from sagaflow_mcp.terminal import plain
 
 if TYPE_CHECKING:
-    from sagaflow_mcp.catalog import Listed
+    from sagaflow_mcp.catalog import Listed, Withheld
     from sagaflow_mcp.checking import Checked
     from sagaflow_mcp.doctor import Check
+    from sagaflow_mcp.faces import Face
     from sagaflow_mcp.probe import Verdict
     from sagaflow_mcp.questions import Question
     from sagaflow_mcp.records import Entry
@@ -133,6 +134,20 @@ def skill(listed: Listed, paint: Paint = plain, digest: str = "") -> str:
     text = f"{name}  {paint(f'[{listed.root_kind}]', 'faint')}{version}  {about}".rstrip()
     shadows = records.one_line(", ".join(str(path) for path in listed.shadows))
     return f"{text}  (shadows {shadows})" if shadows else text
+
+
+def untrusted(found: Withheld) -> str:
+    """How many skills of a project are not trusted."""
+    counted = "1 skill of this project is" if found.skills == 1 else f"{found.skills} skills of this project are"
+    return f"{counted} not trusted"
+
+
+def withheld(found: Withheld | None, face: Face) -> str:
+    """Why the list of skills is not whole, in one line with the way out; empty when it is."""
+    if found is None:
+        return ""
+    cure = face.how_to_trust(str(found.project), found.home)
+    return records.one_line(f"{untrusted(found)}; {cure}", records.SENTENCE_LIMIT)
 
 
 def skill_details(listed: Listed, verdict: Verdict) -> str:

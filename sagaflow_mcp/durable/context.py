@@ -39,8 +39,8 @@ class Services:
     awake: Awake
     environment: Environment | None = None
     """What the worker runs in, where that is an environment of the plugin."""
-    child: Callable[[str, str, Mapping[str, Any]], Awaitable[Any]] | None = None
-    """Makes a skill ready to be started as a child: given the run's id, the skill's name and its arguments."""
+    child: Callable[[StepContext, str, Mapping[str, Any]], Awaitable[Any]] | None = None
+    """Makes a skill ready to be started as a child: given the step that starts it, its name and its arguments."""
     joined: bool = False
     """Whether the worker is another machine's than the one that launches: its home has neither markers nor inbox."""
 

@@ -158,7 +158,7 @@ async def prepare_child(given: PrepareChildInput) -> PreparedChild:
     with context.refusals_end_the_step():
         if step.services.child is None:
             raise Refusal("skills cannot be started as children here")
-        ready = await step.services.child(step.run_id, given.skill, given.arguments)
+        ready = await step.services.child(step, given.skill, given.arguments)
         return PreparedChild(
             ready.skill, ready.digest, ready.workflow_type, ready.task_queue, ready.arguments, step.run_dir
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from sagaflow_mcp import answering, artifacts, launch, runs
+from sagaflow_mcp import answering, artifacts, faces, launch, runs
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, Rule
 from tests.waiting import eventually
@@ -33,7 +33,7 @@ def do(local: LocalSagaflow, what: str, **arguments: Any) -> Run:
 
 def test_the_signature_is_the_schema(local: LocalSagaflow) -> None:
     """Types, defaults and the docstring."""
-    _, verdict = launch.inspect(local.settings, "one-function")
+    _, verdict = launch.inspect(local.settings, "one-function", faces.CLI)
     assert verdict.needs_model
     assert verdict.arguments is not None
     properties = verdict.arguments["properties"]

@@ -105,3 +105,14 @@ def test_a_skill_edited_while_it_is_copied_is_pinned_whole(author: Author) -> No
         )
         assert first - second in {0, 1}
     assert not [path.name for path in Path(author.home.skills, "two-words").glob(".*")]
+
+
+def test_what_the_user_trusts_is_all_that_is_copied(author: Author) -> None:
+    """It may be changed between the check and the copy."""
+    trusted = author.source._replace(path=author.folder, trusted=author.pin().digest)
+    assert pinning.pin(author.home, trusted) == author.pin()
+    before = author.pin()
+    author.edit(**{"facts.py": "VERSION = 'evil'\n"})
+    with pytest.raises(Refusal, match="skill 'two-words' of this project was changed after you trusted it; look at"):
+        pinning.pin(author.home, trusted)
+    assert [path.name for path in Path(author.home.skills, "two-words").iterdir()] == [before.digest]

@@ -15,7 +15,7 @@ LAYERS = {
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
-        typed testing._script testing._wire
+        typed testing._script testing._wire front_matter projects
     """,
     "adapters": """
         artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
@@ -25,7 +25,7 @@ LAYERS = {
         testing._calls testing._http testing.messages_api streams real_server environments pythons installing supply
         terminal shared_names skill_lint skill_lint._calls skill_lint._findings skill_lint._imports skill_lint._lint
         skill_lint._prompts skill_lint._reach skill_lint._scope skill_lint._source skill_lint._state
-        skill_lint._workflow_names
+        skill_lint._workflow_names trust
     """,
     "durable": """
         durable durable.activities durable.answers durable.asking durable.attempts durable.children durable.context
@@ -35,13 +35,13 @@ LAYERS = {
         durable.retry_policies durable.run_state durable.step_events durable.steps durable.typed_output skill_workers
     """,
     "use cases": """
-        answering catalog checking child_runs overview probe inspection launch runs following doctor preferences
-        waking wording session_hook
+        answering trusting catalog checking child_runs overview probe inspection launch runs following doctor
+        preferences waking wording session_hook
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
-        builder self_portrait demo testing.local testing.plugin
+        builder self_portrait demo testing.local testing.plugin cli_question cli_trust
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""

@@ -1,0 +1,34 @@
+"""A question to whoever sits at the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import termios
+
+from sagaflow_mcp import terminal
+from sagaflow_mcp.errors import Failure, Refusal
+
+
+def refuse_without_terminal(sentence: str) -> None:
+    """Return when somebody can be asked; Refusal with `sentence` otherwise."""
+    if not (terminal.is_terminal(sys.stdin) and terminal.is_terminal(sys.stderr)):
+        raise Refusal(sentence)
+
+
+def screen() -> terminal.Screen:
+    """Where questions are put: standard output is for what the command has to say, which may be JSON."""
+    return terminal.Screen(sys.stderr, os.environ)
+
+
+def ask(question: str) -> None:
+    """Return when the user agrees to `question`; Failure when not."""
+    try:
+        # What was typed, or pasted, before the question was seen is no answer to it.
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+        screen().show(f"{question} [y/N]", end=" ")
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("nothing was changed") from None
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise Failure("nothing was changed")
