@@ -3,10 +3,14 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from sagaflow_mcp import Context, PartialFailureError, skill
+from sagaflow_mcp import PartialFailureError, skill
+
+if TYPE_CHECKING:
+    from sagaflow_mcp import Context
 
 
 class Color(Enum):
