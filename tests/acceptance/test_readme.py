@@ -68,6 +68,9 @@ LOOKING = {
 }
 """With the server's address and a run's id in variables."""
 
+BUNDLED = ("approval", "fan-out", "hello-world")
+"""The skills that come with the package."""
+
 INSTALL_SECONDS = 400
 COMMAND_SECONDS = 90
 
@@ -118,7 +121,7 @@ def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> 
             assert script.is_file()
             assert script.parts[-3:] == ("sagaflow_mcp", "bundled_hooks", "run.sh")
     listed = tools.run("sagaflow skills list", env=environment, cwd=tmp_path).stdout
-    assert "hello-world  [bundled]" in listed
+    assert [line.split("  ")[:2] for line in listed.splitlines()] == [[name, "[bundled]"] for name in BUNDLED]
 
 
 def test_the_commands_in_a_shell_work() -> None:
