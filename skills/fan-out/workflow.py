@@ -32,6 +32,7 @@ async def fan_out(
     done = itertools.count(1)
 
     async def answer(topic: str) -> str:
+        """What the model says about `topic`."""
         reply = await ctx.prompt("researcher", tier="HAIKU", question=question, topic=topic)
         ctx.progress(next(done), len(topics), topic)
         return reply["RESPONSE"]
