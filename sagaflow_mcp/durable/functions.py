@@ -7,6 +7,7 @@ import inspect
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
@@ -23,7 +24,7 @@ from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Container
 
     from pydantic import BaseModel
 
@@ -128,9 +129,16 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _hints(function: Callable[..., Any], parameters: dict[str, inspect.Parameter]) -> dict[str, Any]:
-    """The type of each parameter; of one without annotation, that of its default."""
-    annotated = typing.get_type_hints(function, include_extras=True)
+    """The type of each parameter; of one without annotation, that of its default. NameError when one is not known."""
+    annotated = _annotated(function, parameters)
     return {name: annotated.get(name, _type_of_default(each)) for name, each in parameters.items()}
+
+
+def _annotated(function: Callable[..., Any], names: Container[str]) -> dict[str, Any]:
+    """What `function` is annotated with for `names`; not for the context, whose type its author may not import."""
+    asked = {name: hint for name, hint in function.__annotations__.items() if name in names}
+    apart = SimpleNamespace(__annotations__=asked)
+    return typing.get_type_hints(apart, function.__globals__, include_extras=True)
 
 
 def _type_of_default(parameter: inspect.Parameter) -> Any:
@@ -140,8 +148,21 @@ def _type_of_default(parameter: inspect.Parameter) -> Any:
 
 def _model(function: Callable[..., Any], parameters: dict[str, inspect.Parameter]) -> type[BaseModel]:
     """The Pydantic model of the arguments, described as the docstring does; Refusal when one has no schema."""
+    config = ConfigDict(extra="forbid", protected_namespaces=())
+    try:
+        fields = _fields(function, parameters)
+        found: type[BaseModel] = create_model("Arguments", __config__=config, **fields)
+    except (PydanticUserError, NameError) as error:
+        raise Refusal(
+            f"the parameters of {function.__qualname__} have no schema: {records.one_line(str(error))}"
+        ) from error
+    return found
+
+
+def _fields(function: Callable[..., Any], parameters: dict[str, inspect.Parameter]) -> Any:
+    """A field for each parameter, as `create_model` takes them."""
     texts = docstrings.parameters(inspect.getdoc(function) or "")
-    fields: Any = {
+    return {
         name: (
             hint,
             Field(
@@ -151,14 +172,6 @@ def _model(function: Callable[..., Any], parameters: dict[str, inspect.Parameter
         )
         for name, hint in _hints(function, parameters).items()
     }
-    config = ConfigDict(extra="forbid", protected_namespaces=())
-    try:
-        found: type[BaseModel] = create_model("Arguments", __config__=config, **fields)
-    except (PydanticUserError, NameError) as error:
-        raise Refusal(
-            f"the parameters of {function.__qualname__} have no schema: {records.one_line(str(error))}"
-        ) from error
-    return found
 
 
 def _workflow_class(name: str, function: Callable[..., Any]) -> type:
@@ -205,6 +218,6 @@ def _typed(
 
 def _result(function: Callable[..., Any], result: object) -> object:
     """The run's result; a reply of one field is its text where the function promises text."""
-    if isinstance(result, Reply) and len(result) == 1 and typing.get_type_hints(function).get("return") is str:
+    if isinstance(result, Reply) and len(result) == 1 and _annotated(function, {"return"}).get("return") is str:
         (result,) = result.values()
     return result

@@ -62,7 +62,7 @@ def completed(local: LocalSagaflow, line: str) -> list[str]:
         ("sagaflow show ", ["greeting-1"]),
         ("sagaflow show no", []),
         ("sagaflow dismiss ", ["greeting-1", "noted-1"]),
-        ("sagaflow launch ", ["greet", "hello-world", "share"]),
+        ("sagaflow launch ", ["approval", "fan-out", "greet", "hello-world", "share"]),
         ("sagaflow skills ", ["check", "list", "trust"]),
         ("sagaflow skills check b", ["broken"]),
         ("sagaflow launch hello-world --n", ["--name"]),

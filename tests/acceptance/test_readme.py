@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from sagaflow_mcp import connection
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import LocalSagaflow, Rule
-from tests.acceptance import tools
+from tests.acceptance import documents, tools
 
 README = tools.ROOT.joinpath("README.md").read_text(encoding="utf-8")
 
@@ -69,31 +68,24 @@ LOOKING = {
 }
 """With the server's address and a run's id in variables."""
 
+BUNDLED = ("approval", "fan-out", "hello-world")
+"""The skills that come with the package."""
+
 INSTALL_SECONDS = 400
 COMMAND_SECONDS = 90
 
 
-def blocks(language: str) -> list[str]:
-    """The README's code blocks in `language`."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def first_skill(folder: Path) -> Path:
-    """The files of the README's first skill, written into `folder`."""
-    files: list[tuple[str, str]] = re.findall(
-        r"^`(greet/\S+)`:\n\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
-    )
-    for name, content in files:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-    return folder / "greet"
-
-
 def test_each_command_is_run_by_a_test_here() -> None:
     """A command that is new in the README needs a place above."""
-    commands = [line for block in blocks("sh") for line in block.splitlines()]
-    assert commands == [*INSTALLING, *HOOKING, *LAUNCHING, *GREETING, *CONFIGURING, *LOOKING, *INSPECTING]
+    assert documents.commands(README) == [
+        *INSTALLING,
+        *HOOKING,
+        *LAUNCHING,
+        *GREETING,
+        *CONFIGURING,
+        *LOOKING,
+        *INSPECTING,
+    ]
 
 
 def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> None:
@@ -119,7 +111,7 @@ def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> 
             assert script.is_file()
             assert script.parts[-3:] == ("sagaflow_mcp", "bundled_hooks", "run.sh")
     listed = tools.run("sagaflow skills list", env=environment, cwd=tmp_path).stdout
-    assert "hello-world  [bundled]" in listed
+    assert [line.split("  ")[:2] for line in listed.splitlines()] == [[name, "[bundled]"] for name in BUNDLED]
 
 
 def test_the_commands_in_a_shell_work() -> None:
@@ -169,7 +161,7 @@ def test_the_other_ways_to_give_arguments_work() -> None:
 def test_the_first_skill_works_where_the_readme_says() -> None:
     """Its three files, in the user's folder of skills."""
     with LocalSagaflow() as local:
-        first_skill(local.folder / ".claude" / "skills")
+        documents.write_files(README, local.folder / ".claude" / "skills")
         local.model.add(
             Rule(match="Greet bob", reply="STRUCTURED_OUTPUT_START\nGREETING|hi bob\nSTRUCTURED_OUTPUT_END")
         )
@@ -179,19 +171,9 @@ def test_the_first_skill_works_where_the_readme_says() -> None:
             assert shown.splitlines()[-1] == said
 
 
-def test_the_first_skill_passes_its_own_test(tmp_path: Path) -> None:
-    """The README's test, in a file beside the skill, in a project that knows nothing of this one."""
-    first_skill(tmp_path)
-    (test,) = [block for block in blocks("python") if "def test_" in block]
-    tmp_path.joinpath("test_greet.py").write_text(test, encoding="utf-8")
-    environment = {"PATH": tools.path(), "HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_greet.py"]
-    assert "1 passed" in tools.run(command, env=environment, cwd=tmp_path, seconds=COMMAND_SECONDS).stdout
-
-
 def test_the_configuration_is_understood(tmp_path: Path) -> None:
     """Each setting that the README shows has an effect."""
-    text, own = blocks("toml")
+    text, own = documents.blocks(README, "toml")
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     home.joinpath("config.toml").write_text(f"{text}{own}", encoding="utf-8")

@@ -32,7 +32,7 @@ def do(local: LocalSagaflow, what: str, **arguments: Any) -> Run:
 
 
 def test_the_signature_is_the_schema(local: LocalSagaflow) -> None:
-    """Types, defaults and the docstring."""
+    """Types, defaults and the docstring; of the context's type only a type checker needs to know."""
     _, verdict = launch.inspect(local.settings, "one-function", faces.CLI)
     assert verdict.needs_model
     assert verdict.arguments is not None

@@ -43,10 +43,11 @@ def test_claude_codes_own_folder_can_be_elsewhere(tmp_path: Path) -> None:
     assert found[0] == catalog.Root("user", tmp_path / "cc" / "skills")
 
 
-def test_the_bundled_hello_world_is_always_there() -> None:
+def test_the_bundled_skills_are_always_there() -> None:
     """A fresh installation has something to launch."""
-    found = catalog.find("hello-world", catalog.roots({"HOME": "/nowhere"}))
-    assert (found.root, found.form) == ("bundled", "workflow")
+    listed = catalog.listing(catalog.roots({"HOME": "/nowhere"}))
+    assert [each.name for each in listed if each.launchable] == ["approval", "fan-out", "hello-world"]
+    assert {(each.root_kind, bool(each.description)) for each in listed} == {("bundled", True)}
 
 
 def test_the_nearest_skill_of_a_name_is_found(tmp_path: Path) -> None:

@@ -4,11 +4,15 @@ import os
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 from temporalio import workflow
 
-from sagaflow_mcp import Context, PartialFailureError, skill
+from sagaflow_mcp import PartialFailureError, skill
+
+if TYPE_CHECKING:
+    from sagaflow_mcp import Context
 
 
 class Color(Enum):
