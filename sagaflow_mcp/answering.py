@@ -36,12 +36,13 @@ async def answer(settings: Settings, run_id: str, text: str, question_id: str = 
     run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
     if run.state != "RUNNING":
         raise Refusal(f"run {run_id!r} asks nothing any more: it has ended ({run.state})")
-    asked = [each.workflow_id for each in run.questions if question_id in {"", each.id}]
+    asked = [each for each in run.questions if question_id in {"", each.id}]
+    # A child's question goes to the child. Where it is not clear which is meant, the run says so.
+    to, which = (asked[0].workflow_id, asked[0].id) if len(asked) == 1 else (run_id, question_id)
     client = await _connected(settings)
     try:
         with anyio.fail_after(ANSWER_SECONDS):
-            # A child's question goes to the child. Where it is not clear which is meant, the run says so.
-            return await _sent(client, asked[0] if len(asked) == 1 else run_id, text, question_id)
+            return await _sent(client, to, text, which)
     except TimeoutError:
         raise Failure(
             f"the answer was sent, but run {run_id!r} did not confirm it within {ANSWER_SECONDS} s; "

@@ -92,7 +92,8 @@ def check(schema: Mapping[str, Any], arguments: Mapping[str, Any], *, skill: str
     for name, value in typed.items():
         trouble = _mismatch(schema, properties.get(name, {}), value)
         if trouble:
-            raise Refusal(f"argument {name!r} of skill {skill!r} is {shown(value)}: {trouble}")
+            hint = _hint(schema, properties.get(name, {}), value)
+            raise Refusal(f"argument {name!r} of skill {skill!r} is {shown(value)}: {trouble}{hint}")
     return typed
 
 
@@ -155,6 +156,13 @@ def _mismatch(schema: Mapping[str, Any], wanted: Mapping[str, Any], value: objec
     checker = jsonschema.Draft202012Validator({**wanted, "$defs": schema.get("$defs", {})})
     trouble = next(iter(checker.iter_errors(value)), None)
     return records.one_line(trouble.message) if trouble else None
+
+
+def _hint(schema: Mapping[str, Any], wanted: Mapping[str, Any], value: object) -> str:
+    """How a list or an object is given on a command line, where a text was given in its place; empty elsewhere."""
+    examples = {"array": '["a", "b"]', "object": '{"name": "value"}'}
+    found = [examples[kind] for kind in sorted(_types(schema, wanted)) if kind in examples]
+    return f"; give JSON, such as {found[0]}" if found and isinstance(value, str) else ""
 
 
 def _coerced(wanted: set[str], value: object) -> object:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import typing
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from sagaflow_mcp import records
 from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
 
 PLAIN = frozenset({None, Any, type(None), object, str, int, float, bool, list, dict})
 """Types whose values JSON already has."""
@@ -23,6 +28,27 @@ def as_type(hint: Any, value: object) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise Refusal(f"{records.one_line(repr(value), 80)} is no {hint}: {records.one_line(first['msg'])}") from None
+
+
+def hints(function: Callable[..., Any], names: Container[str]) -> dict[str, Any]:
+    """What `function` is annotated with for `names`, `return` among them perhaps.
+
+    Only these: another may be of a type that its author imports for the type checker alone.
+
+    Raises:
+        Refusal: one of these types is not known when the function runs.
+    """
+    asked = {name: hint for name, hint in getattr(function, "__annotations__", {}).items() if name in names}
+    try:
+        return typing.get_type_hints(
+            SimpleNamespace(__annotations__=asked), getattr(function, "__globals__", {}), include_extras=True
+        )
+    except NameError as error:
+        name = getattr(function, "__qualname__", repr(function))
+        raise Refusal(
+            f"{name} is annotated with a type that is not there when it runs: {error}; "
+            "import it outside of `if TYPE_CHECKING`"
+        ) from None
 
 
 def as_json(what: str, value: object) -> Any:

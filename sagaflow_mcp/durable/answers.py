@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from temporalio import workflow
@@ -10,12 +12,13 @@ from sagaflow_mcp import records
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from sagaflow_mcp.questions import Question
 
 ANSWER = "sagaflow_answer"
 """The update that brings an answer."""
+
+AGAIN = timedelta(seconds=20)
+"""How long an answer waits for a question that was asked before a crash and is about to be asked again."""
 
 SHOWN = 80
 """How much of a text a refusal repeats, in characters."""
@@ -44,12 +47,16 @@ class Questions:
             return None
         return self._answers[question.id]
 
-    def take(self, text: str, question_id: str = "") -> Question:
+    async def take(self, text: str, question_id: str = "") -> Question:
         """The question that `text` is now the answer to: the only open one, unless `question_id` names it.
 
         Raises:
             Refusal: there is none, it has been answered, or does not take that answer.
         """
+        if question_id and not self._knows(question_id):
+            # After a crash the run may not be as far again as when it asked.
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self._knows(question_id), timeout=AGAIN)
         if question_id in self._answers:
             raise Refusal(f"this question has already been answered: {_short(self._answers[question_id])}")
         question = self._chosen(question_id)
@@ -58,6 +65,9 @@ class Questions:
         # At once, so that of two answers at the same moment the second finds none open.
         self.close(question)
         return question
+
+    def _knows(self, question_id: str) -> bool:
+        return question_id in self._open or question_id in self._answers
 
     def _chosen(self, question_id: str) -> Question:
         if question_id:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import typing
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -16,7 +15,7 @@ from sagaflow_mcp.durable import asking, children, lanes, memory, run_state
 from sagaflow_mcp.durable.activities import WriteArtifactInput
 from sagaflow_mcp.durable.function_activities import RunFunctionInput, reference
 from sagaflow_mcp.durable.prompting import Prompter
-from sagaflow_mcp.typed import as_type
+from sagaflow_mcp.typed import as_type, hints
 
 if TYPE_CHECKING:
     import random
@@ -69,23 +68,36 @@ class Context:
 
     @overload
     async def prompt(
-        self, role: str, *, tier: str = ..., output: None = ..., max_tokens: int = ..., **vars: object
+        self, role: str, /, *, tier: str = ..., output: None = ..., max_tokens: int = ..., **vars: object
     ) -> Reply: ...
 
     @overload
     async def prompt(
-        self, role: str, *, tier: str = ..., output: type[M], max_tokens: int = ..., **vars: object
+        self, role: str, /, *, tier: str = ..., output: type[str], max_tokens: int = ..., **vars: object
+    ) -> str: ...
+
+    @overload
+    async def prompt(
+        self, role: str, /, *, tier: str = ..., output: type[M], max_tokens: int = ..., **vars: object
     ) -> M: ...
 
     async def prompt(
-        self, role: str, *, tier: str = "SONNET", output: type[M] | None = None, max_tokens: int = 4096, **vars: object
-    ) -> Reply | M:
+        self,
+        role: str,
+        /,
+        *,
+        tier: str = "SONNET",
+        output: type[M | str] | None = None,
+        max_tokens: int = 4096,
+        **vars: object,
+    ) -> Reply | str | M:
         """The model's reply to `prompts/<role>.user.md`, with `prompts/<role>.system.md` where there is one.
 
         Args:
             role: the prompts' name, and what the step is called.
             tier: `HAIKU`, `SONNET` or `OPUS`.
-            output: a Pydantic model to have an instance of, instead of the fields of the structured block.
+            output: a Pydantic model to have an instance of, or `str` for the whole text, instead of the fields of the
+                structured block.
             max_tokens: the longest reply.
             vars: the values of the prompts' `$variables`.
 
@@ -95,7 +107,11 @@ class Context:
             Refusal: there is no such prompt, or a variable in it has no value.
         """
         given = self._prompter.rendered(role, tier, max_tokens, vars)
-        return await (self._prompter.fields(given) if output is None else self._prompter.instance(given, output))
+        if output is None:
+            return await self._prompter.fields(given)
+        if output is str:
+            return await self._prompter.text(given)
+        return await self._prompter.instance(given, cast("type[M]", output))
 
     @overload
     async def step(
@@ -145,7 +161,7 @@ class Context:
                 "run_function", given, start_to_close_timeout=_delta(timeout), retry_policy=policy
             ),
         )
-        return as_type(typing.get_type_hints(function).get("return"), value)
+        return as_type(hints(function, {"return"}).get("return"), value)
 
     async def map(
         self, function: Callable[[S], Awaitable[T]], items: Iterable[S], *, limit: int = lanes.LIMIT
@@ -223,7 +239,10 @@ class Context:
 
         Raises:
             TimeoutError: nobody has answered, and there is no `default`.
+            TypeError: `options` is a text, or `timeout` is neither a `timedelta` nor a number.
         """
+        if isinstance(options, str):
+            raise TypeError(f"options is the text {options!r}; give a list of the answers that are taken")
         found = await asking.answer(
             self._memory, question, tuple(options), None if timeout is None else _delta(timeout)
         )
@@ -244,8 +263,14 @@ class Context:
             days: of 24 hours.
             hours: of 60 minutes.
             minutes: of 60 seconds.
+
+        Raises:
+            TypeError: `duration` is neither a `timedelta` nor a number.
+            ValueError: it is negative.
         """
         limit = _delta(duration) + timedelta(days=days, hours=hours, minutes=minutes)
+        if limit < timedelta(0):
+            raise ValueError(f"ctx.sleep was given {limit.total_seconds():g} seconds, which are negative")
         key = self._memory.key("sleep", limit.total_seconds())
         left = self._memory.deadline(key, limit)
         await self._memory.once(key, lambda: asyncio.sleep(left.total_seconds()), is_waiting=True)
@@ -265,7 +290,11 @@ class Context:
 
 
 def _delta(given: timedelta | float) -> timedelta:
-    return given if isinstance(given, timedelta) else timedelta(seconds=given)
+    if isinstance(given, timedelta):
+        return given
+    if not isinstance(given, int | float) or isinstance(given, bool):
+        raise TypeError(f"{given!r} is no time; give a timedelta or a number of seconds")
+    return timedelta(seconds=given)
 
 
 def _itself(awaitable: Awaitable[T]) -> Awaitable[T]:

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import importlib
 import inspect
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from temporalio import activity
 from sagaflow_mcp import artifacts, inbox, models, questions, records
 from sagaflow_mcp.durable import context, model_calls, notices
 from sagaflow_mcp.errors import Refusal
-from sagaflow_mcp.typed import as_json, as_type
+from sagaflow_mcp.typed import as_json, as_type, hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,9 +145,9 @@ def _resolved(given: RunFunctionInput) -> tuple[Callable[..., Any], list[Any]]:
         parameters = list(inspect.signature(found).parameters)
     except ValueError:  # Some functions written in C do not say.
         return found, given.args
-    hints = typing.get_type_hints(found)
+    types = hints(found, parameters)
     names = [*parameters, *[""] * len(given.args)]
-    return found, [as_type(hints.get(name), value) for name, value in zip(names, given.args, strict=False)]
+    return found, [as_type(types.get(name), value) for name, value in zip(names, given.args, strict=False)]
 
 
 @activity.defn

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
@@ -22,9 +20,10 @@ from sagaflow_mcp.durable.progress_notes import ProgressNotes
 from sagaflow_mcp.durable.prompting import Reply
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
+from sagaflow_mcp.typed import hints
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container
+    from collections.abc import Awaitable, Callable
 
     from pydantic import BaseModel
 
@@ -129,16 +128,9 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _hints(function: Callable[..., Any], parameters: dict[str, inspect.Parameter]) -> dict[str, Any]:
-    """The type of each parameter; of one without annotation, that of its default. NameError when one is not known."""
-    annotated = _annotated(function, parameters)
+    """The type of each parameter; of one without annotation, that of its default."""
+    annotated = hints(function, parameters)
     return {name: annotated.get(name, _type_of_default(each)) for name, each in parameters.items()}
-
-
-def _annotated(function: Callable[..., Any], names: Container[str]) -> dict[str, Any]:
-    """What `function` is annotated with for `names`; not for the context, whose type its author may not import."""
-    asked = {name: hint for name, hint in function.__annotations__.items() if name in names}
-    apart = SimpleNamespace(__annotations__=asked)
-    return typing.get_type_hints(apart, function.__globals__, include_extras=True)
 
 
 def _type_of_default(parameter: inspect.Parameter) -> Any:
@@ -152,7 +144,7 @@ def _model(function: Callable[..., Any], parameters: dict[str, inspect.Parameter
     try:
         fields = _fields(function, parameters)
         found: type[BaseModel] = create_model("Arguments", __config__=config, **fields)
-    except (PydanticUserError, NameError) as error:
+    except PydanticUserError as error:
         raise Refusal(
             f"the parameters of {function.__qualname__} have no schema: {records.one_line(str(error))}"
         ) from error
@@ -212,12 +204,12 @@ def _typed(
     function: Callable[..., Any], parameters: dict[str, inspect.Parameter], given: dict[str, Any]
 ) -> dict[str, Any]:
     """The arguments with the types that the function declares."""
-    hints = _hints(function, parameters)
-    return {name: TypeAdapter(hints[name]).validate_python(value) for name, value in given.items()}
+    types = _hints(function, parameters)
+    return {name: TypeAdapter(types[name]).validate_python(value) for name, value in given.items()}
 
 
 def _result(function: Callable[..., Any], result: object) -> object:
     """The run's result; a reply of one field is its text where the function promises text."""
-    if isinstance(result, Reply) and len(result) == 1 and _annotated(function, {"return"}).get("return") is str:
+    if isinstance(result, Reply) and len(result) == 1 and hints(function, {"return"}).get("return") is str:
         (result,) = result.values()
     return result

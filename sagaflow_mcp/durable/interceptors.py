@@ -120,7 +120,7 @@ class RunInbound(WorkflowInboundInterceptor):
     async def _answer(self, text: str, question_id: str = "") -> str:
         """The id of the question that `text` is the answer to."""
         try:
-            return self._questions.take(text, question_id).id
+            return (await self._questions.take(text, question_id)).id
         except Refusal as error:
             raise refused(str(error)) from None
 

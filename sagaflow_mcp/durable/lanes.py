@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from temporalio import workflow
@@ -10,7 +11,6 @@ from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_e
 
 from sagaflow_mcp import records
 from sagaflow_mcp.durable import memory
-from sagaflow_mcp.errors import SagaflowError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -93,19 +93,18 @@ async def _lane(
     for index, work in queue:
         memory.enter(f"{place}[{index}]")
         try:
-            results[index] = await work()
-        except (
-            FailureError,
-            SagaflowError,
-            ValueError,
-            TypeError,
-            LookupError,
-            ArithmeticError,
-            TimeoutError,
-        ) as error:
+            results[index] = await _awaitable(work())
+        except Exception as error:
             if is_cancelled_exception(error):
                 raise
             failures[index] = records.one_line(_reason(error), 300)
+
+
+def _awaitable(begun: Any) -> Awaitable[Any]:
+    if not inspect.isawaitable(begun):
+        shown = records.one_line(repr(begun), 60)
+        raise TypeError(f"there is nothing to wait for in {shown}; the function must be async")
+    return begun
 
 
 def _reason(error: BaseException) -> str:

@@ -74,7 +74,7 @@ class Prompter:
 
     async def fields(self, given: PromptInput) -> Reply:
         """The fields of the reply's structured block. StepFailedError when there is no whole reply."""
-        return Reply(structured_output.parse(await self._reply(given)).fields)
+        return Reply(structured_output.parse(await self.text(given)).fields)
 
     async def instance(self, given: PromptInput, output: type[M]) -> M:
         """The reply as an instance of `output`; a reply that is none is asked for once more.
@@ -86,13 +86,13 @@ class Prompter:
         if output not in self._schemas:
             self._schemas[output] = typed_output.schema(output)
         first = typed_output.wanting(given, self._schemas[output])
-        text = await self._reply(first)
+        text = await self.text(first)
         try:
             return typed_output.parse(output, text)
         except typed_output.MisfitError as misfit:
             again = typed_output.repair(first, text, misfit)
         try:
-            return typed_output.parse(output, await self._reply(again))
+            return typed_output.parse(output, await self.text(again))
         except typed_output.MisfitError as misfit:
             raise memory.StepFailedError(
                 f"the reply to {given.role!r} does not fit {output.__name__}, also when asked again: {misfit}",
@@ -100,7 +100,8 @@ class Prompter:
                 non_retryable=True,
             ) from None
 
-    async def _reply(self, given: PromptInput) -> str:
+    async def text(self, given: PromptInput) -> str:
+        """The whole reply. StepFailedError when there is none."""
         text: str = await self._memory.once(
             self._memory.key("prompt", [given.role, given.tier, given.system, given.user, given.max_tokens]),
             lambda: workflow.execute_activity(

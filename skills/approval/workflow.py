@@ -23,7 +23,7 @@ async def approval(ctx: Context, task: str, wait_hours: Annotated[float, Field(g
     draft = wish = ""
     for number in range(1, DRAFTS + 1):
         ctx.phase(f"draft {number}")
-        draft = (await ctx.prompt("writer", task=task, draft=draft or "none", wish=wish or "none"))["RESPONSE"]
+        draft = await ctx.prompt("writer", output=str, task=task, draft=draft or "none", wish=wish or "none")
         path = await ctx.artifact(f"draft-{number}.md", draft)
         options = ["yes", "no", "again"] if number < DRAFTS else ["yes", "no"]
         decision = await ctx.ask(f"Publish this draft? {path}", options=options, timeout=wait, default="")

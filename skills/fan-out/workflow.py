@@ -33,9 +33,9 @@ async def fan_out(
 
     async def answer(topic: str) -> str:
         """What the model says about `topic`."""
-        reply = await ctx.prompt("researcher", tier="HAIKU", question=question, topic=topic)
+        text = await ctx.prompt("researcher", tier="HAIKU", output=str, question=question, topic=topic)
         ctx.progress(next(done), len(topics), topic)
-        return reply["RESPONSE"]
+        return text
 
     ctx.phase("asking")
     try:

@@ -23,6 +23,7 @@ class BareLanes:
         numbers = iter(range(count))
 
         async def lane() -> None:
+            """Take steps as long as there are any."""
             for _ in numbers:
                 await workflow.execute_activity(nothing, task_queue=queue, start_to_close_timeout=timedelta(seconds=10))
 

@@ -72,12 +72,14 @@ def test_of_two_answers_at_the_same_moment_one_wins(local: LocalSagaflow) -> Non
     refused = []
 
     async def give(text: str) -> None:
+        """Give one answer."""
         try:
             await answering.answer(local.settings, run_id, text)
         except Refusal as error:
             refused.append(str(error))
 
     async def both() -> None:
+        """Give two."""
         async with anyio.create_task_group() as group:
             for text in ("yes", "no"):
                 group.start_soon(give, text)

@@ -142,6 +142,9 @@ def test_a_reply_that_does_not_fit_is_asked_for_once_more(local: LocalSagaflow) 
         ("field", "the model's reply has no field 'GREETING'; it has RESPONSE"),
         ("lambda", "it takes a function at the top of a module"),
         ("never", "retry is 0; it must be at least 1"),
+        ("odd", "5 of 10 failed: 1 (1): 1 is odd; 3 (3): 3 is odd"),
+        ("not_async", "1 of 1 failed: 0 (1): there is nothing to wait for in '1'; the function must be async"),
+        ("unknown_type", "of_unknown_type is annotated with a type that is not there when it runs"),
         ("clock", "Cannot access datetime.datetime.now"),
     ],
 )
@@ -161,6 +164,11 @@ def test_a_file_stays_in_the_runs_folder(local: LocalSagaflow) -> None:
     assert "lies outside the run's folder" in outside.summary
     reported = do(local, "report")
     assert Path(reported.report_path).read_text(encoding="utf-8") == "# All is well"
+
+
+def test_a_reply_can_be_had_as_it_is(local: LocalSagaflow) -> None:
+    """Whatever is in it."""
+    assert do(local, "text").result == "got 7"
 
 
 def test_time_and_chance_are_repeatable(local: LocalSagaflow) -> None:

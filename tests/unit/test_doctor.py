@@ -81,7 +81,7 @@ def test_the_skills_that_this_version_does_not_run_are_one_count(environ: dict[s
         (skills / name).mkdir(parents=True)
         (skills / name / "SKILL.md").write_text("---\ndescription: Helps.\n---\n", encoding="utf-8")
     assert named(environ, "skills") == [
-        doctor.Check("skills", "ok", "1 can be launched"),
+        doctor.Check("skills", "ok", "3 can be launched"),
         doctor.Check("skills", "info", "3 have only a SKILL.md, which this version does not run"),
     ]
     assert [check for check in doctor.examine(environ, faces.CLI) if check.name.startswith("skill ")] == []

@@ -167,3 +167,32 @@ async def do_never(ctx: Context, **_: object) -> object:
 
 async def do_clock(**_: object) -> object:
     return datetime.now(UTC)
+
+
+class OddError(Exception):
+    pass
+
+
+async def do_odd(ctx: Context, count: int, **_: object) -> object:
+    async def odd(number: int) -> int:
+        if number % 2:
+            raise OddError(f"{number} is odd")
+        return number
+
+    return await ctx.map(odd, range(count), limit=2)
+
+
+async def do_not_async(ctx: Context, **_: object) -> object:
+    return await ctx.map(str, [1])
+
+
+async def do_unknown_type(ctx: Context, **_: object) -> object:
+    return await ctx.step(of_unknown_type, 1)
+
+
+def of_unknown_type(context: Context) -> str:
+    return str(context)
+
+
+async def do_text(ctx: Context, **_: object) -> object:
+    return await ctx.prompt("one", output=str, item=7)
