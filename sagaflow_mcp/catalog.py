@@ -47,7 +47,7 @@ class Listed:
     form: str
     """`workflow`, or `agent` for one that has only a SKILL.md."""
     description: str
-    """One line from its SKILL.md, in the author's words; empty when there is none."""
+    """One line from its SKILL.md, or from its function's docstring; empty when there is none."""
     shadows: tuple[Path, ...]
     """Skills of the same name in roots further away."""
     problem: str | None
@@ -234,11 +234,17 @@ def _listed(source: Source, further: Sequence[Source]) -> Listed:
         path=source.path,
         root_kind=source.root,
         form=source.form,
-        description=front_matter.description(source.path / "SKILL.md") if trusted else "",
+        description=_description(source) if trusted else "",
         shadows=tuple(each.path for each in further),
         problem=_problem(source) if trusted else "it was changed after you trusted it",
         trusted=trusted,
     )
+
+
+def _description(source: Source) -> str:
+    """What the skill is for, as its SKILL.md says, or its function."""
+    said = front_matter.description(source.path / "SKILL.md")
+    return said or (syntax.summary(source.name, source.path) if source.form == "workflow" else "")
 
 
 def _is_trusted(source: Source) -> bool:

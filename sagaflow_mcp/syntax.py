@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp import authorship, digest
-from sagaflow_mcp.errors import BrokenSkill
+from sagaflow_mcp.errors import BrokenSkill, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,25 @@ def check(name: str, folder: Path) -> set[str]:
 def trees(name: str, folder: Path) -> dict[Path, ast.Module]:
     """The syntax trees of the skill's modules by their paths in `folder`. BrokenSkill as `check` says."""
     return {path.relative_to(folder): _parsed(name, path) for path in _modules(folder)}
+
+
+def summary(name: str, folder: Path) -> str:
+    """The first paragraph of the docstring of the function with `@skill`, as one line; empty where there is none."""
+    try:
+        found = trees(name, folder)
+    except Refusal:
+        return ""
+    for file in ("workflow.py", "__init__.py"):
+        tree = found.get(Path(file))
+        for node in tree.body if tree else ():
+            if isinstance(node, ast.AsyncFunctionDef) and any(map(_is_skill, node.decorator_list)):
+                return " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+    return ""
+
+
+def _is_skill(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return getattr(called, "id", getattr(called, "attr", "")) == "skill"
 
 
 def _modules(folder: Path) -> Iterator[Path]:

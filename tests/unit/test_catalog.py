@@ -160,6 +160,15 @@ def test_a_skill_without_register_is_a_problem(tmp_path: Path) -> None:
     )
 
 
+def test_a_function_describes_its_skill(tmp_path: Path) -> None:
+    """By the first paragraph of its docstring; a SKILL.md says it better."""
+    source = '''from sagaflow_mcp import skill\n@skill("x")\nasync def x(ctx):\n    """Do\n    it.\n\n    More."""\n'''
+    add(tmp_path, "x", workflow=source)
+    assert catalog.listing(only(tmp_path))[0].description == "Do it."
+    (tmp_path / "x" / "SKILL.md").write_text("---\ndescription: Does it.\n---\n", encoding="utf-8")
+    assert catalog.listing(only(tmp_path))[0].description == "Does it."
+
+
 @pytest.mark.parametrize("file", ["__init__", "workflow"])
 def test_a_function_with_skill_is_enough(tmp_path: Path, file: str) -> None:
     """In either of the two files."""
