@@ -104,7 +104,7 @@ def test_the_schemas_of_all_tools_are_portable(inspect: Inspect) -> None:
 @pytest.mark.parametrize("way", [("launcher", "modern"), ("server", "legacy")], ids="-".join)
 def test_each_tool_answers(inspect: Inspect, way: tuple[str, str], local: LocalSagaflow) -> None:
     """A launch under the id of a run that is done answers with its result."""
-    asking = local.launch("one-function", what="ask", run_id=f"{ASKING}-{way[0]}")
+    asking = local.launch("one-function", what="ask", count=3600, run_id=f"{ASKING}-{way[0]}")
     eventually(lambda: runs.get(local.settings.home, asking).questions, "the run asks")
 
     def call(tool: str, arguments: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ SKILLS = tools.ROOT / "tests" / "integration" / "skills"
 COMMANDS = [
     "launch hello-world --name alice --id one --await",
     "launch hello-world --name bob --id two",
-    "launch one-function --what ask --id asking",
+    "launch one-function --what ask --count 3600 --id asking",
     "show two",
     "show asking",
     "answer asking yes",
