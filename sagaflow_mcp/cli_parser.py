@@ -197,7 +197,7 @@ def _reading(commands: Any) -> None:
 
 
 def _skills(commands: Any) -> None:
-    skills = _group(commands, "skills", "list what can be launched, check it, or trust what a project brings")
+    skills = _group(commands, "skills", "list what can be launched, check or test it, or trust what a project brings")
     _command(skills, "skills list", "list skills: where from, form, version, description, or why broken")
     check = _command(skills, "skills check", "load skills and look for what a replay would not do the same")
     check.add_argument("skill", nargs="?", metavar="SKILL", help="its name; all that have code without one")
@@ -212,6 +212,18 @@ def _skills(commands: Any) -> None:
     )
     trust.add_argument("folder", nargs="?", metavar="DIR", help="the project, or a folder in it (default: this one)")
     trust.add_argument("--remove", action="store_true", help="trust none of its skills any more")
+    test = _command(
+        skills,
+        "skills test",
+        "run a skill's test cases, the files in its tests folder, offline and in a throw-away home",
+        module="cli_skill_test",
+    )
+    test.add_argument("skill", metavar="SKILL", help="its name, or the path to its folder")
+    test.add_argument(
+        "--crash",
+        action="store_true",
+        help="also kill the worker at every step boundary and inside workflow tasks, in turn, and compare",
+    )
 
 
 def _machinery(commands: Any) -> None:

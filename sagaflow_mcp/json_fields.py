@@ -120,6 +120,20 @@ FIELDS: dict[str, dict[str, str]] = {
             ".findings[].sentence": "what is wrong, and the way out",
         },
     ),
+    "skills test": _under(
+        "[]",
+        {
+            ".case": "the test case's name",
+            ".passed": "whether all is as it should be; when not, the exit code is 1",
+            ".state": "how its run ended; empty when the launch was refused",
+            ".result": "what that returned, as JSON, shortened",
+            ".kills": "with --crash, how often the worker was killed, each time in another run",
+            ".differences[].what": "what is not as it should be: state, result, a file, steps or model calls",
+            ".differences[].expected": "what should have come, shortened",
+            ".differences[].came": "what came instead, shortened",
+            ".differences[].killed": "where the worker was killed; empty when it was not",
+        },
+    ),
     "doctor": _under(
         "[]",
         {

@@ -19,6 +19,7 @@ from sagaflow_mcp import (
     argument_schema,
     artifacts,
     catalog,
+    crash_points,
     engine_client,
     faces,
     ids,
@@ -287,6 +288,7 @@ async def _start(client: Client, settings: Settings, checked: _Checked, run_id: 
                 "model_queue": ids.model_queue(home_id),
             },
             execution_timeout=request.execution_timeout or checked.verdict.execution_timeout,
+            task_timeout=crash_points.CrashPoints(settings.home).task_timeout,
         ),
         ACCEPT_SECONDS,
     )

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 from temporalio.worker import Worker
 
-from sagaflow_mcp import contract, ids, loader, pinning
-from sagaflow_mcp.durable import activities, function_activities, interceptors
+from sagaflow_mcp import contract, crash_points, ids, loader, pinning
+from sagaflow_mcp.durable import activities, crashing, function_activities, interceptors
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class SkillWorkers:
         self._client = client
         self._services = services
         self._home_id = home_id
-        self._around = around
+        self._interceptors = crashing.around(crash_points.CrashPoints(services.home), around)
         self._failed = failed
         # Of its own: a build_input that never returns keeps its thread, and must not keep those of the steps.
         self._inputs = concurrent.futures.ThreadPoolExecutor(INPUT_THREADS, thread_name_prefix="sagaflow-input")
@@ -151,7 +151,7 @@ class SkillWorkers:
         return Worker(
             self._client,
             task_queue=queue,
-            interceptors=[self._around],
+            interceptors=self._interceptors,
             activity_executor=self._threads,
             graceful_shutdown_timeout=GRACE,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,

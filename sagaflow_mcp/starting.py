@@ -45,6 +45,8 @@ class Start:
     task_queue: str
     envelope: Mapping[str, Any]
     execution_timeout: timedelta | None = None
+    task_timeout: timedelta | None = None
+    """How long a workflow task may take; None for Temporal's own 10 s."""
 
 
 async def start(client: Client, wanted: Start, seconds: float) -> None:

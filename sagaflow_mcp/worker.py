@@ -28,6 +28,7 @@ from sagaflow_mcp import (
     worker_start,
 )
 from sagaflow_mcp.child_runs import ChildRuns
+from sagaflow_mcp.crash_points import CrashPoints
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, housekeeping, reconciler, recovery, steps
 from sagaflow_mcp.durable.attempts import Awake
@@ -87,7 +88,8 @@ class RunWorker:
         if not self._given.server.is_own:
             await self._keep_closed_runs()
         released = await worker_start.release(self._given)
-        self.closer = released.closer
+        # A death that a test has asked for says nothing about the next worker.
+        self.closer = released.closer or CrashPoints(self._settings.home).enabled
         logger.info("worker %s: %d steps of dead workers released", self._given.identity, released.steps)
         if released.suspects:
             self._around.try_tasks_first()

@@ -58,6 +58,12 @@ class Calls:
             self._rules.extend(rules)
             self._used.extend([0] * len(rules))
 
+    def replace(self, rules: Sequence[Rule]) -> None:
+        """Answer by these rules alone, none of which is used yet."""
+        with self._changed:
+            self._rules = list(rules)
+            self._used = [0] * len(rules)
+
     @property
     def requests(self) -> list[Recorded]:
         """All requests so far, oldest first."""

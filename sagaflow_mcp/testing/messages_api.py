@@ -96,6 +96,10 @@ class OfflineMessagesApi:
         """Put further rules behind those that are there; the first that matches answers."""
         self._calls.add(rules)
 
+    def replace(self, *rules: Rule) -> None:
+        """Answer by these rules alone, none of which is used yet."""
+        self._calls.replace(rules)
+
     def wait_for_requests(self, count: int, seconds: float = 10.0, outcome: Outcome | None = None) -> list[Recorded]:
         """The requests with that outcome (None for any), once there are `count` of them. TimeoutError otherwise."""
         return self._calls.wait_for(count, seconds, outcome)

@@ -63,7 +63,7 @@ def completed(local: LocalSagaflow, line: str) -> list[str]:
         ("sagaflow show no", []),
         ("sagaflow dismiss ", ["greeting-1", "noted-1"]),
         ("sagaflow launch ", ["approval", "fan-out", "greet", "hello-world", "share"]),
-        ("sagaflow skills ", ["check", "list", "trust"]),
+        ("sagaflow skills ", ["check", "list", "test", "trust"]),
         ("sagaflow skills check b", ["broken"]),
         ("sagaflow launch hello-world --n", ["--name"]),
         ("sagaflow launch --await hello-world --n", ["--name"]),

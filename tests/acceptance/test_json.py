@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,7 @@ COMMANDS = [
     "inbox",
     "skills list",
     "skills check endings",
+    f"skills test {Path(__file__).parent}/skills/wrong",
     "doctor",
     "config",
     "config set engine.idle_seconds 600",

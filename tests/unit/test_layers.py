@@ -15,7 +15,7 @@ LAYERS = {
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
-        typed testing._script testing._wire front_matter projects
+        typed testing._script testing._wire front_matter projects crash_points testing.cases
     """,
     "adapters": """
         artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
@@ -33,6 +33,7 @@ LAYERS = {
         durable.journal durable.lanes durable.memory durable.model_calls durable.notices durable.open_runs
         durable.progress_notes durable.prompting durable.reasons durable.reconciler durable.recovery
         durable.retry_policies durable.run_state durable.step_events durable.steps durable.typed_output skill_workers
+        durable.crashing
     """,
     "use cases": """
         answering trusting catalog checking child_runs overview probe inspection launch runs following doctor
@@ -41,7 +42,8 @@ LAYERS = {
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
-        builder self_portrait demo testing.local testing.plugin cli_question cli_trust
+        builder self_portrait demo testing.local testing.plugin cli_question cli_trust testing.trials
+        testing.verdicts cli_skill_test
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""

@@ -1,0 +1,62 @@
+"""`sagaflow skills test`: what tells an author whether a skill is right and survives crashes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import catalog, cli_output, faces, settings
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.registry import NAME, NAME_RULE
+from sagaflow_mcp.testing import cases, verdicts
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sagaflow_mcp.testing.verdicts import Verdict
+
+
+def skills_test(options: argparse.Namespace) -> int:
+    """Run a skill's test cases; 1 when one fails."""
+    folder = _folder(options.skill)
+    found, screen = [], cli_output.screen()
+    for verdict in verdicts.judge(folder, cases.found(folder), crash=options.crash):
+        found.append(verdict)
+        if not options.as_json:
+            for line in _lines(verdict, crash=options.crash):
+                screen.show(line)
+    if options.as_json:
+        cli_output.print_json([{**asdict(each), "passed": each.passed} for each in found])
+    return 0 if all(each.passed for each in found) else 1
+
+
+def _folder(given: str) -> Path:
+    """The folder of the skill that `given` names: by a path, or by its name where it has no slash."""
+    if os.sep not in given and given not in {os.curdir, os.pardir}:
+        return catalog.find(given, catalog.roots(settings.environment(os.environ), faces.CLI.folder(os.environ))).path
+    folder = Path(given).expanduser().resolve()
+    if not folder.is_dir():
+        raise Refusal(f"{given!r} is not a folder; give a skill's folder, or its name")
+    if not NAME.match(folder.name):
+        raise Refusal(f"the folder's name {folder.name!r} is not a skill's name: {NAME_RULE}")
+    return folder
+
+
+def _lines(verdict: Verdict, *, crash: bool) -> list[str]:
+    kills = f", also with the worker killed at {verdict.kills} points in turn" if crash else ""
+    if verdict.passed:
+        return [f"ok    {verdict.case}: {verdict.state}, {verdict.result}{kills}"]
+    lines = [f"FAIL  {verdict.case}"]
+    killed = None
+    for each in verdict.differences:
+        if each.killed != killed:
+            killed = each.killed
+            if killed:
+                lines.append(f"      worker killed {killed}")
+        lines += [
+            f"        {each.what}: expected {each.expected}",
+            f"        {' ' * len(each.what)}  came     {each.came}",
+        ]
+    return lines

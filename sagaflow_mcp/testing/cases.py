@@ -1,0 +1,85 @@
+r"""The test cases of a skill: the JSON files in its `tests` folder.
+
+    {
+      "args": {"name": "alice"},
+      "replies": [{"match": "Please greet (\\w+)", "reply": "hello, ${1}"}],
+      "answers": ["yes"],
+      "result": "hello, alice",
+      "state": "DONE",
+      "artifacts": {"report.md": "# hello, alice"}
+    }
+
+Each member may be missing. `replies` are rules of the offline model, `answers` are given to `ctx.ask` in their order.
+`result` and `artifacts` are compared where they are there; `state` is `DONE` unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from sagaflow_mcp import records
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.testing._script import Rule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOT_CHECKED: Any = object()
+"""Stands for a result that a case says nothing of."""
+
+FOLDER = "tests"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a run is given, and what must come of it."""
+
+    name: str
+    args: dict[str, Any] = field(default_factory=dict)
+    replies: tuple[Rule, ...] = ()
+    answers: tuple[str, ...] = ()
+    result: Any = NOT_CHECKED
+    state: str = "DONE"
+    artifacts: dict[str, str] = field(default_factory=dict)
+
+
+def found(skill: Path) -> list[Case]:
+    """The cases of the skill in that folder, by name; Refusal when there is none, or one is not in order."""
+    files = sorted((skill / FOLDER).glob("*.json"))
+    if not files:
+        raise Refusal(
+            f"{str(skill / FOLDER)!r} has no test case; write one, such as {FOLDER}/first.json: "
+            '{"args": {}, "result": "what must come"}'
+        )
+    return [_read(file) for file in files]
+
+
+def _read(file: Path) -> Case:
+    try:
+        given = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Refusal(f"the test case {str(file)!r} cannot be read as JSON: {records.one_line(str(error))}") from None
+    try:
+        return _case(file.stem, given)
+    except ValueError as error:
+        raise Refusal(f"the test case {str(file)!r} is not in order: {error}") from None
+
+
+def _case(name: str, given: object) -> Case:
+    if not isinstance(given, dict):
+        raise ValueError("it must be a JSON object")  # noqa: TRY004 - one kind of error for all that is wrong with it
+    known = [each.name for each in fields(Case) if each.name != "name"]
+    if unknown := sorted(given.keys() - set(known)):
+        raise ValueError(f"it has a member {unknown[0]!r}; there are {', '.join(known)}")
+    kinds: dict[str, type] = {"args": dict, "replies": list, "answers": list, "state": str, "artifacts": dict}
+    for member, kind in kinds.items():
+        if not isinstance(given.get(member, kind()), kind):
+            raise ValueError(f"its {member} must be a JSON {_JSON[kind]}")  # noqa: TRY004 - as above
+    replies = tuple(Rule.parse(each) for each in given.get("replies", []))
+    answers = tuple(str(each) for each in given.get("answers", []))
+    return Case(name, **{**given, "replies": replies, "answers": answers})
+
+
+_JSON: dict[type, str] = {dict: "object", list: "array", str: "string"}

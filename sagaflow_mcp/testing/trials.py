@@ -1,0 +1,164 @@
+"""Runs of a skill's test cases, one after another in one throw-away home."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.service import RPCError
+
+from sagaflow_mcp import artifacts, following, launch, questions, temporal, temporal_server
+from sagaflow_mcp.crash_points import CrashPoints
+from sagaflow_mcp.durable.answers import ANSWER
+from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.testing.local import LocalSagaflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from sagaflow_mcp.runs import Run
+    from sagaflow_mcp.testing.cases import Case
+
+LIMIT_SECONDS = 60.0
+"""How long a run may take; its replies come at once."""
+
+_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run. What differs from run to run by its nature (ids, folders, times) has names here."""
+
+    run_id: str
+    state: str
+    summary: str
+    result: Any
+    files: dict[str, str]
+    """The content of each file that it left in its folder and, under `project/`, in the one it was launched from."""
+    calls: Counter[str]
+    """What the model was asked, by the request's JSON."""
+    steps: Counter[str]
+    """How many different steps there were, by label."""
+    retried: int
+    """How many attempts were not the first of their step."""
+    again: list[str] = field(default_factory=list)
+    """The steps that began once more after they had finished."""
+
+
+class Trials:
+    """A throw-away home with the offline model, in which the skill in the folder `skill` is run."""
+
+    def __init__(self, skill: Path) -> None:
+        self._skill = skill
+        self._local = LocalSagaflow(skills=[skill.parent])
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        self._local.__enter__()
+        self.points = CrashPoints(self._local.settings.home)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._local.__exit__(kind, error, trace)
+
+    def run(self, case: Case, crash_at: int | None = None) -> Outcome:
+        """What comes of a run of `case`.
+
+        Args:
+            case: what it is given.
+            crash_at: the crash point, from 1, at which its worker dies; 0 to count them; None for a worker that knows
+                none.
+
+        Raises:
+            Refusal: it is not accepted.
+        """
+        self._count += 1
+        run_id = f"run-{self._count}"
+        project = self._local.folder / "projects" / run_id
+        project.mkdir(parents=True)
+        if crash_at is not None:
+            self.points.begin(run_id, crash_at)
+        self._local.model.replace(*case.replies)
+        asked = len(self._local.model.requests)
+        run = anyio.run(self._ended, case, run_id, project)
+        bodies = [each.body for each in self._local.model.requests[asked:]]
+        return _outcome(run, project, bodies)
+
+    async def _ended(self, case: Case, run_id: str, project: Path) -> Run:
+        settings = self._local.settings
+        await launch.launch(settings, launch.Request(self._skill.name, case.args, run_id, str(project)))
+        left, answered = list(case.answers), set[str]()
+        async for run in following.follow(settings, run_id, LIMIT_SECONDS):
+            last = run
+            for question in questions.listing(Path(run.run_dir)):
+                if left and question.id not in answered and await self._answer(run_id, question.id, left[0]):
+                    answered.add(question.id)
+                    left.pop(0)
+        return last
+
+    async def _answer(self, run_id: str, question_id: str, text: str) -> bool:
+        """Whether the answer was taken; it is not while a worker is being started."""
+        home = self._local.settings.home
+        ports = temporal_server.recorded(home)
+        assert ports is not None
+        try:
+            client = await temporal.connect(home, ports.address)
+            await client.get_workflow_handle(run_id).execute_update(
+                ANSWER, args=[text, question_id], rpc_timeout=temporal.RPC_LIMIT
+            )
+        except WorkflowUpdateFailedError as refused:
+            # A worker that died had taken it already.
+            return "already been answered" in str(refused.cause)
+        except (SagaflowError, RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            return False
+        return True
+
+
+def _outcome(run: Run, project: Path, bodies: list[Any]) -> Outcome:
+    def neutral(text: str) -> str:
+        for own, name in ((run.run_dir, "<run folder>"), (str(project), "<project folder>"), (run.run_id, "<run id>")):
+            text = re.sub(rf"{re.escape(own)}(?!\d)", name, text)
+        return _TIME.sub("<time>", _UUID.sub("<uuid>", text))
+
+    events = list(artifacts.events(Path(run.run_dir)))
+    started = [event["step"] for event in events if event["event"] == "step_started"]
+    own = {name: text for name, text in _files(Path(run.run_dir)) if name.partition("/")[0] not in artifacts.RESERVED}
+    beside = {f"project/{name}": text for name, text in _files(project)}
+    return Outcome(
+        run_id=run.run_id,
+        state=run.state,
+        summary=neutral(run.summary),
+        result=json.loads(neutral(json.dumps(run.result))),
+        files={neutral(name): neutral(text) for name, text in {**own, **beside}.items()},
+        calls=Counter(neutral(json.dumps(each, sort_keys=True)) for each in bodies),
+        steps=Counter({event["step"]: neutral(event["label"]) for event in events}.values()),
+        retried=len(started) - len(set(started)),
+        again=_again(events),
+    )
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.endswith("~"):
+            yield str(path.relative_to(folder)), path.read_text(encoding="utf-8", errors="backslashreplace")
+
+
+def _again(events: list[dict[str, Any]]) -> list[str]:
+    finished, again = set(), []
+    for event in events:
+        if event["event"] == "step_finished":
+            finished.add(event["step"])
+        elif event["event"] == "step_started" and event["step"] in finished:
+            again.append(str(event["label"]))
+    return again

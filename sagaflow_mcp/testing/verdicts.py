@@ -1,0 +1,144 @@
+"""What `sagaflow skills test` finds: whether each case gives what it should, also when the worker is killed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import records
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.testing.cases import NOT_CHECKED
+from sagaflow_mcp.testing.trials import Trials
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sagaflow_mcp.testing.cases import Case
+    from sagaflow_mcp.testing.trials import Outcome
+
+SHOWN = 200
+"""How much of what was expected and of what came is shown, in characters."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it should be."""
+
+    what: str
+    """`state`, `result`, `file …`, `steps`, `model calls` or `step … again`."""
+    expected: str
+    came: str
+    killed: str = ""
+    """Where the worker was killed; empty when it was not."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one case."""
+
+    case: str
+    state: str
+    result: str
+    """As JSON, shortened."""
+    kills: int = 0
+    """How often the worker was killed, each time in a run of its own."""
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is as it should be."""
+        return not self.differences
+
+
+def judge(skill: Path, cases: list[Case], *, crash: bool) -> Iterator[Verdict]:
+    """The verdict on each case of the skill in that folder, as soon as it is known."""
+    for case in cases:
+        with Trials(skill) as trials:
+            yield _judged(trials, case, crash=crash)
+
+
+def _judged(trials: Trials, case: Case, *, crash: bool) -> Verdict:
+    try:
+        first = trials.run(case, 0 if crash else None)
+    except Refusal as refused:
+        refusal = Difference("launch", "accepted", str(refused))
+        return Verdict(case.name, "", "", differences=[refusal])
+    differences = list(_unexpected(case, first))
+    points = trials.points.passed(first.run_id) if crash and not differences else []
+    for number in range(1, len(points) + 1):
+        differences += _crashed(trials, case, first, number)
+    if any(each.killed for each in differences):
+        # So that nobody looks for the cause in the kill where there is none.
+        second = trials.run(case, 0)
+        differences += list(_changed(first, second, "nowhere: a second run without a kill differs as well"))
+    return Verdict(case.name, first.state, _shown(first.result), len(points), differences)
+
+
+def _crashed(trials: Trials, case: Case, first: Outcome, number: int) -> Iterator[Difference]:
+    """What differs from the `first` run when the worker is killed at the crash point of that number."""
+    run = trials.run(case, number)
+    passed = trials.points.passed(run.run_id)
+    if len(passed) < number:
+        yield Difference("steps", f"at least {number} crash points", f"{len(passed)}", "nowhere: this run was shorter")
+        return
+    yield from _changed(first, run, str(passed[number - 1]))
+
+
+def _unexpected(case: Case, run: Outcome) -> Iterator[Difference]:
+    """What is not as the case says."""
+    if run.state != case.state:
+        yield Difference("state", case.state, f"{run.state}: {run.summary}")
+    if case.result is not NOT_CHECKED and run.result != case.result:
+        yield Difference("result", _shown(case.result), _shown(run.result))
+    for name, content in case.artifacts.items():
+        if run.files.get(name) != content:
+            yield Difference(f"file {name!r}", _shown(content), _shown(run.files.get(name)))
+
+
+def _changed(first: Outcome, run: Outcome, killed: str) -> Iterator[Difference]:
+    """What differs between two runs of one case."""
+    if (first.state, first.summary) != (run.state, run.summary):
+        yield Difference("state", f"{first.state}: {first.summary}", f"{run.state}: {run.summary}", killed)
+    if first.result != run.result:
+        yield Difference("result", _shown(first.result), _shown(run.result), killed)
+    for name in sorted(first.files.keys() | run.files.keys()):
+        if first.files.get(name) != run.files.get(name):
+            expected, came = _shown(first.files.get(name)), _shown(run.files.get(name))
+            yield Difference(f"file {name!r}", expected, came, killed)
+    if first.steps != run.steps:
+        yield Difference("steps", _only(first.steps, run.steps), _only(run.steps, first.steps), killed)
+    for label in run.again:
+        yield Difference(f"step {label!r} again", "not after it has finished", "once more", killed)
+    yield from _calls(first, run, killed)
+
+
+def _calls(first: Outcome, run: Outcome, killed: str) -> Iterator[Difference]:
+    """What the model was asked otherwise; a call that was in flight at the kill may come once more."""
+    if first.calls.keys() != run.calls.keys():
+        expected, came = first.calls.keys() - run.calls.keys(), run.calls.keys() - first.calls.keys()
+        yield Difference("model calls", _listed(expected), _listed(came), killed)
+        return
+    more = (run.calls - first.calls).total()
+    allowed = max(run.retried - first.retried, 0)
+    if more > allowed or first.calls - run.calls:
+        counts = f"{first.calls.total()} and at most {allowed} more", f"{run.calls.total()}"
+        yield Difference("model calls", *counts, killed)
+
+
+def _only(these: Counter[str], others: Counter[str]) -> str:
+    """What `these` have that `others` have not, in a line."""
+    found = [f"{count} of {label}" for label, count in sorted((these - others).items())]
+    return records.one_line(", ".join(found) or "nothing more", SHOWN)
+
+
+def _listed(requests: set[str]) -> str:
+    """What was asked last in each, in a line."""
+    texts = (str(json.loads(each)["messages"][-1]["content"]) for each in sorted(requests))
+    return records.one_line("; ".join(map(repr, texts)) or "nothing else", SHOWN)
+
+
+def _shown(value: object) -> str:
+    return records.one_line(json.dumps(value, ensure_ascii=False), SHOWN)
