@@ -7,12 +7,11 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from mcp import Client, StdioServerParameters
-from mcp_types import TextContent
 
 from sagaflow_mcp import inbox, records
 from sagaflow_mcp.paths import Home
@@ -133,14 +132,6 @@ def test_a_command_is_refused_until_the_user_allows_it(machine: Machine, variabl
     assert f"[info] project settings: {variable} comes from " in machine.run("doctor", environ=environ).stdout
 
 
-async def said(client: Client, tool: str, **arguments: Any) -> tuple[bool, str]:
-    """Whether a tool failed, and its text."""
-    result = await client.call_tool(tool, arguments)
-    (content,) = result.content
-    assert isinstance(content, TextContent)
-    return bool(result.is_error), content.text
-
-
 @pytest.mark.anyio
 @pytest.mark.parametrize("variable", GUARDED)
 async def test_a_tool_is_refused_until_the_user_allows_it(machine: Machine, variable: str) -> None:
@@ -151,19 +142,19 @@ async def test_a_tool_is_refused_until_the_user_allows_it(machine: Machine, vari
         async with Client(started, read_timeout_seconds=LIMIT) as client:
             launch = {"skill": "hello-world", "args": {"name": "x"}}
             for tool, arguments in (("launch_workflow", launch), ("list_inbox", {})):
-                failed, text = await said(client, tool, **arguments)
+                failed, text = await tools.said(client, tool, **arguments)
                 assert failed
                 assert f"{variable} is '{machine.value(variable)}', which " in text
                 assert "\n" not in text
                 assert "sagaflow config" not in text
             assert not machine.user.joinpath(".sagaflow").exists()
-            failed, text = await said(client, "doctor")
+            failed, text = await tools.said(client, "doctor")
             assert not failed
             assert f"[fail] project settings: {variable} is " in text
 
             line = text.partition("either the line ")[2].partition(" goes below [")[0]
             machine.write_config(f"[{GUARDED[variable].partition('.')[0]}]\n{line}\n")
-            failed, text = await said(client, "list_inbox")
+            failed, text = await tools.said(client, "list_inbox")
             assert not failed, text
             assert ("planted" in text) == (variable == "SAGAFLOW_HOME")
 

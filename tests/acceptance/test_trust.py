@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from mcp import Client, StdioServerParameters
-from mcp_types import TextContent
 
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import test_completion, tools
@@ -247,14 +246,6 @@ def test_a_hostile_repository_is_shown_harmlessly(clone: Clone, tmp_path: Path) 
     assert "4 skills of this project are not trusted" in clone.run("skills", "list").stderr
 
 
-async def said(client: Client, tool: str, **arguments: Any) -> tuple[bool, str]:
-    """Whether a tool failed, and its text."""
-    result = await client.call_tool(tool, arguments)
-    (content,) = result.content
-    assert isinstance(content, TextContent)
-    return bool(result.is_error), content.text
-
-
 @pytest.mark.anyio
 async def test_an_agent_is_told_that_a_person_has_to_trust_it(clone: Clone, tmp_path: Path) -> None:
     """Nothing of the skill's own text reaches the session before that; afterwards it can be launched at once."""
@@ -268,18 +259,18 @@ async def test_an_agent_is_told_that_a_person_has_to_trust_it(clone: Clone, tmp_
     with anyio.fail_after(LIMIT):
         async with Client(started, read_timeout_seconds=LIMIT) as client:
             for tool, arguments in (("launch_workflow", launch), ("list_skills", {"name": "deploy"})):
-                failed, text = await said(client, tool, **arguments)
+                failed, text = await tools.said(client, tool, **arguments)
                 assert failed
                 assert text.endswith(f"skill 'deploy' of this project is not trusted; {way_out}")
-            failed, text = await said(client, "list_skills")
+            failed, text = await tools.said(client, "list_skills")
             assert not failed
             assert EVIL not in text
             assert "deploy" not in text
             assert text.splitlines()[-1] == f"2 skills of this project are not trusted; {way_out}"
-            assert way_out in (await said(client, "doctor"))[1]
+            assert way_out in (await tools.said(client, "doctor"))[1]
 
             await anyio.to_thread.run_sync(clone.trust)
-            assert f"deploy  [project]  {EVIL}." in (await said(client, "list_skills"))[1]
-            failed, text = await said(client, "launch_workflow", **launch)
+            assert f"deploy  [project]  {EVIL}." in (await tools.said(client, "list_skills"))[1]
+            failed, text = await tools.said(client, "launch_workflow", **launch)
             assert not failed, text
             assert '"detail":"it"' in text.replace(" ", "").replace("\n", "")

@@ -10,6 +10,12 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcp_types import TextContent
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = Path(sysconfig.get_path("scripts"))
@@ -110,3 +116,11 @@ def run(
     )
     assert ended.returncode == 0, f"{command}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
     return ended
+
+
+async def said(client: Client, tool: str, **arguments: Any) -> tuple[bool, str]:
+    """Whether a tool failed, and its text."""
+    result = await client.call_tool(tool, arguments)
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    return bool(result.is_error), content.text

@@ -1,7 +1,9 @@
-"""A plain use of Temporal beside Sagaflow's own."""
+"""Other ways to a Sagaflow than its tests' own: a plain client of Temporal, and the command."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from sagaflow_mcp.testing import LocalSagaflow
 
 
+LIMIT_SECONDS = 60
+"""How long a command may take."""
+
+
 def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -> Any:
     """What `act` makes of a client with this home's seal. The server must be up; an engine need not be."""
     ports = temporal_server.recorded(local.settings.home)
@@ -26,3 +32,16 @@ def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -
         return await act(await temporal.connect(local.settings.home, ports.address))
 
     return anyio.run(run)
+
+
+def command(local: LocalSagaflow, *words: str) -> subprocess.CompletedProcess[str]:
+    """What the command says, as from a shell."""
+    return subprocess.run(
+        [sys.executable, "-m", "sagaflow_mcp", *words],
+        env=local.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )

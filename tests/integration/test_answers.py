@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,6 +11,7 @@ import pytest
 
 from sagaflow_mcp import answering, engine_client, inbox, runs
 from sagaflow_mcp.errors import Refusal
+from tests.integration.clients import command
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -28,41 +27,28 @@ def asking(local: LocalSagaflow, what: str = "ask", count: int = LONG, questions
     return run_id
 
 
-def sagaflow(local: LocalSagaflow, *words: str) -> subprocess.CompletedProcess[str]:
-    """What the command says, as from a shell."""
-    return subprocess.run(
-        [sys.executable, "-m", "sagaflow_mcp", *words],
-        env=local.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=60,
-    )
-
-
 def test_a_question_is_in_the_inbox_until_it_is_answered(local: LocalSagaflow) -> None:
     """With its options; a wrong one is refused with those that there are, and a second answer is told."""
     run_id = asking(local)
     (entry,) = local.inbox(run_id)
     assert (entry.status, entry.summary) == ("NEEDS_INPUT", "Shall it be done? (Yes / No)")
     assert inbox.dismiss(local.settings.home, [run_id]) == []
-    shown = sagaflow(local, "show", run_id).stdout
+    shown = command(local, "show", run_id).stdout
     assert "Shall it be done? (Yes / No)" in shown
 
-    wrong = sagaflow(local, "answer", run_id, "maybe")
+    wrong = command(local, "answer", run_id, "maybe")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr == "sagaflow: answer 'maybe' is not one of 'Yes', 'No'\n"
-    assert sagaflow(local, "answer", run_id, " ").stderr == "sagaflow: the answer is empty; give one\n"
+    assert command(local, "answer", run_id, " ").stderr == "sagaflow: the answer is empty; give one\n"
 
-    right = sagaflow(local, "answer", run_id, "yes")
+    right = command(local, "answer", run_id, "yes")
     assert (right.returncode, right.stderr) == (0, "")
     run = local.wait(run_id)
     assert (run.state, run.result, run.questions) == ("DONE", "Yes", ())
     assert [entry.status for entry, dismissed in inbox.for_run(local.settings.home, run_id) if not dismissed] == [
         "DONE"
     ]
-    late = sagaflow(local, "answer", run_id, "no")
+    late = command(local, "answer", run_id, "no")
     assert late.stderr == f"sagaflow: run '{run_id}' asks nothing any more: it has ended (DONE)\n"
 
 
@@ -117,6 +103,6 @@ def test_an_answer_after_everything_was_killed(local: LocalSagaflow) -> None:
     status = engine_client.status(local.settings.home) or {}
     for pid in (status["keeper"], status["pid"], status["worker"]["pid"], status["server"]["pid"]):
         os.kill(pid, signal.SIGKILL)
-    assert sagaflow(local, "answer", run_id, "No").returncode == 0
+    assert command(local, "answer", run_id, "No").returncode == 0
     assert local.wait(run_id).result == "No"
     assert len(local.inbox(run_id)) == 2

@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +32,7 @@ from sagaflow_mcp.durable.open_runs import NEVER_STARTED_AFTER, OpenRuns
 from sagaflow_mcp.errors import Failure, Refusal, SagaflowError
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests.integration.clients import command
 from tests.integration.own_temporal import Certificates, DevServer, Front, free_port, temporal_command
 from tests.waiting import eventually
 
@@ -100,19 +99,6 @@ def tls(certificates: Certificates, **changed: Path | None) -> str:
 def secured(front: Front, certificates: Certificates, key: str = f'api_key = "{KEY}"') -> str:
     """What leads through the front."""
     return f'[temporal]\naddress = "{front.address}"\n{key}\n[temporal.tls]\n{tls(certificates)}'
-
-
-def command(local: LocalSagaflow, *words: str) -> subprocess.CompletedProcess[str]:
-    """What the command says, as from a shell."""
-    return subprocess.run(
-        [sys.executable, "-m", "sagaflow_mcp", *words],
-        env=local.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=LIMIT,
-        check=False,
-    )
 
 
 def check(local: LocalSagaflow, name: str) -> doctor.Check:
