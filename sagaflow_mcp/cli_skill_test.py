@@ -22,11 +22,14 @@ def skills_test(options: argparse.Namespace) -> int:
     """Run a skill's test cases; 1 when one fails."""
     folder = _folder(options.skill)
     found, screen = [], cli_output.screen()
-    for verdict in verdicts.judge(folder, cases.found(folder), crash=options.crash):
-        found.append(verdict)
-        if not options.as_json:
-            for line in _lines(verdict, crash=options.crash):
-                screen.show(line)
+    try:
+        for verdict in verdicts.judge(folder, cases.found(folder), crash=options.crash):
+            found.append(verdict)
+            if not options.as_json:
+                for line in _lines(verdict, crash=options.crash):
+                    screen.show(line)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the throw-away home and all that ran in it are gone") from None
     if options.as_json:
         cli_output.print_json([{**asdict(each), "passed": each.passed} for each in found])
     return 0 if all(each.passed for each in found) else 1
