@@ -16,7 +16,7 @@ from sagaflow_mcp import models, structured_output
 from sagaflow_mcp.durable import context, notices
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
 
 HEARTBEAT_INTERVAL = timedelta(seconds=2)
 """How often a model call reports that it is alive; well under half its heartbeat timeout of 12 s."""
@@ -62,7 +62,7 @@ async def _answered(step: context.StepContext, request: models.ModelRequest) -> 
         await asyncio.to_thread(_tell_of_missing_credentials, step)
         raise ApplicationError(WITHOUT_CREDENTIALS, type=context.NO_CREDENTIALS, next_retry_delay=NO_CREDENTIALS_DELAY)
     try:
-        async with _heartbeats():
+        with _heartbeats():
             return await step.services.transport.complete(request, credentials=credentials)
     except Exception as error:  # noqa: BLE001 - the verdict is the one place that knows what it may be
         verdict = models.verdict(error)
@@ -78,20 +78,22 @@ def _tell_of_missing_credentials(step: context.StepContext) -> None:
     notices.tell(step.services, notices.entry(step, "nocredentials", "PAUSED", WITHOUT_CREDENTIALS), show=True)
 
 
-@contextlib.asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
+@contextlib.contextmanager
+def _heartbeats() -> Iterator[None]:
     """Heartbeat while the body runs; they are also how a cancellation reaches it."""
+    timer: asyncio.TimerHandle
 
-    async def beat() -> None:
-        while True:
-            # Not at once: it would be a request to the server for each call, also for those that are over by then.
-            await asyncio.sleep(HEARTBEAT_INTERVAL.total_seconds())
-            activity.heartbeat()
+    def wait() -> None:
+        # Not at once: it would be a request to the server for each call, also for those that are over by then.
+        nonlocal timer
+        timer = asyncio.get_running_loop().call_later(HEARTBEAT_INTERVAL.total_seconds(), beat)
 
-    task = asyncio.create_task(beat())
+    def beat() -> None:
+        activity.heartbeat()
+        wait()
+
+    wait()
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        timer.cancel()

@@ -22,9 +22,9 @@ from temporalio.worker import (
 )
 
 from sagaflow_mcp import environments, temporal
-from sagaflow_mcp.durable import context, interceptors, journal
+from sagaflow_mcp.durable import context, interceptors
 from sagaflow_mcp.durable.attempts import Attempts, now, took_too_long
-from sagaflow_mcp.durable.step_events import StepEvents
+from sagaflow_mcp.durable.step_record import StepRecord
 from sagaflow_mcp.failures import carriable
 
 if TYPE_CHECKING:
@@ -149,36 +149,40 @@ class _StepInbound(ActivityInboundInterceptor):
 
     async def _journalled(self, input: ExecuteActivityInput, step: context.StepContext, head: dict[str, Any]) -> Any:
         """The step's result: the journal's, else that of one attempt, which the journal then has."""
-        run_dir = Path(step.run_dir)
-        kept = journal.Journal(run_dir)
-        sealed = await asyncio.to_thread(kept.read, step.key)
-        if sealed is not None:
-            StepEvents(run_dir, step, head["label"]).served()
-            return await self._opened(sealed, step, typing.get_type_hints(input.fn).get("return"))
         info = activity.info()
-        attempts = Attempts(run_dir, info.workflow_run_id or "", info.activity_id)
-        if await asyncio.to_thread(attempts.deaths) < SUSPICIOUS:
-            return await self._attempted(input, step, head, attempts)
+        attempts = Attempts(Path(step.run_dir), info.workflow_run_id or "", info.activity_id)
+        record, limit = StepRecord(step, head["label"], attempts), head["attempts"]
+        sealed, is_begun = await asyncio.to_thread(self._begun, record, limit)
+        if sealed is not None:
+            return await self._opened(sealed, step, typing.get_type_hints(input.fn).get("return"))
+        if is_begun:
+            return await self._attempted(input, step, record, limit)
         async with self._suspicious.alone():
-            return await self._attempted(input, step, head, attempts)
+            await asyncio.to_thread(self._begin, record, limit)
+            return await self._attempted(input, step, record, limit)
+
+    def _begun(self, record: StepRecord, limit: int) -> tuple[bytes | None, bool]:
+        """The result that the journal has, or None and whether an attempt has begun; a suspicious one has not."""
+        sealed = record.served()
+        if sealed is not None:
+            return sealed, False
+        if record.attempts.deaths() >= SUSPICIOUS:
+            return None, False
+        self._begin(record, limit)
+        return None, True
+
+    def _begin(self, record: StepRecord, limit: int) -> None:
+        if not record.begin(self._services.identity, limit):
+            raise ApplicationError(f"gave up: attempt {limit} of {limit} took too long", non_retryable=True)
 
     async def _attempted(
-        self, input: ExecuteActivityInput, step: context.StepContext, head: dict[str, Any], attempts: Attempts
+        self, input: ExecuteActivityInput, step: context.StepContext, record: StepRecord, limit: int
     ) -> Any:
         """The result of one attempt, which the journal then has."""
-        run_dir = Path(step.run_dir)
-        number = await asyncio.to_thread(attempts.begin, self._services.identity)
-        limit = head["attempts"]
-        if limit and number > limit:
-            raise ApplicationError(f"gave up: attempt {limit} of {limit} took too long", non_retryable=True)
-        events = StepEvents(run_dir, step, head["label"], number)
-        events.started()
-        with self._accounted(attempts, events, is_last=number == limit):
+        with self._accounted(record, is_last=record.events.attempt == limit):
             result = await self._performed(input)
             sealed = await self._sealed(result, step)
-        await _kept(journal.Journal(run_dir), step.key, sealed, events)
-        events.finished()
-        await asyncio.to_thread(attempts.forget)
+        await _kept(record, sealed)
         return result
 
     async def _performed(self, input: ExecuteActivityInput) -> Any:
@@ -193,8 +197,9 @@ class _StepInbound(ActivityInboundInterceptor):
             raise
 
     @contextlib.contextmanager
-    def _accounted(self, attempts: Attempts, events: StepEvents, *, is_last: bool) -> Iterator[None]:
+    def _accounted(self, record: StepRecord, *, is_last: bool) -> Iterator[None]:
         """Write down how the attempt in the body ends where that is not well, and end the step with the last one."""
+        attempts, events = record.attempts, record.events
         began = now()
         try:
             yield
@@ -235,13 +240,13 @@ class _StepInbound(ActivityInboundInterceptor):
         return self._codec.bound_to(step.run_id)
 
 
-async def _kept(kept: journal.Journal, key: str, sealed: bytes, events: StepEvents) -> None:
+async def _kept(record: StepRecord, sealed: bytes) -> None:
     """Write the result down, and try again for as long as that fails: it has been paid for."""
     while True:
         try:
-            await asyncio.to_thread(kept.write, key, sealed)
+            await asyncio.to_thread(record.keep, sealed)
         except OSError as error:
-            events.failed(error)
+            record.events.failed(error)
             activity.heartbeat()
             await asyncio.sleep(DISK_SECONDS)
         else:

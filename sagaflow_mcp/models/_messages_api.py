@@ -16,7 +16,7 @@ from sagaflow_mcp.models._types import DEFAULT_MODELS, IncompleteReply, ModelRep
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from anthropic.types import Message, OutputConfigParam
+    from anthropic.types import MessageDeltaUsage, OutputConfigParam, RawMessageStreamEvent, Usage
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 """Where the API is unless `ANTHROPIC_BASE_URL` says otherwise."""
@@ -26,6 +26,9 @@ TIMEOUT = anthropic.Timeout(120.0, connect=10.0)
 
 CLIENTS_KEPT = 8
 """Idle clients kept with their open connections, one per key and address."""
+
+TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+"""The provider's names of what a reply counts, in the order in which `ModelReply` has them."""
 
 NO_PROXY = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 """This machine is reached directly even where the environment names a proxy, which could not reach it."""
@@ -72,17 +75,18 @@ class MessagesApi:
 
     async def _complete(self, request: ModelRequest, credentials: Mapping[str, str]) -> ModelReply:
         model = model_id(request, self._models)
-        async with (
-            self._client(_access(credentials)) as client,
-            client.messages.stream(
+        async with self._client(_access(credentials)) as client:
+            # Not messages.stream(): it builds the whole message anew with each event, which cost a third of the call.
+            stream = await client.messages.create(
                 model=model,
                 max_tokens=request.max_tokens,
                 system=request.system or anthropic.omit,
                 messages=[{"role": "user", "content": request.user}],
                 output_config=_output_config(request),
-            ) as stream,
-        ):
-            return _reply(await _received(stream))
+                stream=True,
+            )
+            async with stream:
+                return await _received(stream)
 
     async def close(self) -> None:
         """Close every client; calls that are still running fail."""
@@ -156,29 +160,55 @@ def _is_about_the_schema(error: anthropic.BadRequestError) -> bool:
     return any(word in str(error) for word in ("output_config", "output_format", "json_schema", "schema"))
 
 
-async def _received(stream: anthropic.AsyncMessageStream[None]) -> Message:
-    """The message, once its last event has come. IncompleteReply when it does not come or makes no sense."""
-    message: Message | None = None
+async def _received(stream: AsyncIterator[RawMessageStreamEvent]) -> ModelReply:
+    """The reply, once its last event has come. IncompleteReply when it does not come or makes no sense."""
+    coming = _Coming()
     try:
         # To the end of the stream, not to its last event: only a connection read to its end is used again.
         async for event in stream:
-            if event.type == "message_stop":
-                message = event.message
-    except ValueError as error:
+            coming.hear(event)
+    except (AttributeError, ValueError) as error:  # The client hands on what it was sent, unchecked.
         raise IncompleteReply("the model's reply could not be read: the provider sent a malformed event") from error
-    if message is None or message.stop_reason is None:
-        raise IncompleteReply("the model's reply ended before it was complete")
-    return message
+    return coming.reply()
 
 
-def _reply(message: Message) -> ModelReply:
-    usage = message.usage
-    return ModelReply(
-        text="".join(block.text for block in message.content if block.type == "text"),
-        model=message.model,
-        stop_reason=message.stop_reason or "",
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_input_tokens or 0,
-        cache_creation_tokens=usage.cache_creation_input_tokens or 0,
-    )
+class _Coming:
+    """A reply that comes in, event by event."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._model = ""
+        self._stop_reason: str | None = None
+        self._tokens: dict[str, int] = {}
+        self._is_whole = False
+
+    def hear(self, event: RawMessageStreamEvent) -> None:
+        """Take in one event; what is no text is left out. AttributeError when it is malformed."""
+        match event.type:
+            case "message_start":
+                self._model = event.message.model
+                self._count(event.message.usage)
+            case "content_block_start" if event.content_block.type == "text":
+                self._texts.append(event.content_block.text)
+            case "content_block_delta" if event.delta.type == "text_delta":
+                self._texts.append(event.delta.text)
+            case "message_delta":
+                self._stop_reason = event.delta.stop_reason
+                self._count(event.usage)
+            case "message_stop":
+                self._is_whole = True
+
+    def _count(self, usage: Usage | MessageDeltaUsage) -> None:
+        """Take over what is counted: in an event, each figure is the total so far, or left out."""
+        for name in TOKENS:
+            count = getattr(usage, name, None)
+            if count is not None:
+                self._tokens[name] = count
+
+    def reply(self) -> ModelReply:
+        """The whole reply. IncompleteReply when it is none yet."""
+        if not self._is_whole or self._stop_reason is None:
+            raise IncompleteReply("the model's reply ended before it was complete")
+        return ModelReply(
+            "".join(self._texts), self._model, self._stop_reason, *(self._tokens.get(name, 0) for name in TOKENS)
+        )
