@@ -21,6 +21,7 @@ from sagaflow_mcp.child_runs import ChildRuns
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, steps
 from sagaflow_mcp.durable.attempts import Awake
+from sagaflow_mcp.durable.calls import Calls
 from sagaflow_mcp.errors import Failure, Refusal
 from sagaflow_mcp.skill_workers import SkillWorkers
 
@@ -103,6 +104,7 @@ class _Joined:
         services = context.Services(
             settings=given.settings,
             transport=self._transport,
+            calls=Calls(given.settings.concurrent_model_calls),
             credentials=self._credentials,
             identity=given.identity,
             awake=Awake(),

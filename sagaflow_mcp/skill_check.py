@@ -18,7 +18,8 @@ OWN_MODULES = ("sagaflow_mcp.durable.activities", "sagaflow_mcp.durable.function
 OWN_ACTIVITIES = frozenset(
     {
         *("emit_finding", "sagaflow_build_input", "spawn_subagent", "write_artifact"),
-        *("close_question", "note_progress", "prepare_child", "prompt_model", "put_question", "run_function"),
+        *("close_question", "note_progress", "prepare_child", "prompt_batch", "prompt_model", "put_question"),
+        "run_function",
     }
 )
 """The names of Sagaflow's own activities."""

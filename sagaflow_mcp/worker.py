@@ -32,6 +32,7 @@ from sagaflow_mcp.crash_points import CrashPoints
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, housekeeping, reconciler, recovery, steps
 from sagaflow_mcp.durable.attempts import Awake
+from sagaflow_mcp.durable.calls import Calls
 from sagaflow_mcp.errors import Failure, SagaflowError
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.skill_workers import SkillWorkers
@@ -68,6 +69,9 @@ class RunWorker:
         services = context.Services(
             settings=given.settings,
             transport=self._transport,
+            calls=Calls(given.settings.concurrent_model_calls),
+            # Where a worker is to die at each point in turn, the points must be the same in each run.
+            batches=not CrashPoints(given.settings.home).enabled,
             credentials=held,
             identity=given.identity,
             awake=Awake(),

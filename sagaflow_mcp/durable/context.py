@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.credentials import Credentials
     from sagaflow_mcp.durable.attempts import Awake
+    from sagaflow_mcp.durable.calls import Calls
     from sagaflow_mcp.environments import Environment
     from sagaflow_mcp.models import ModelReply, Transport
     from sagaflow_mcp.paths import Home
+    from sagaflow_mcp.sealing import SealingCodec
     from sagaflow_mcp.settings import Settings
 
 NO_CREDENTIALS = "NoCredentials"
@@ -33,6 +35,8 @@ class Services:
 
     settings: Settings
     transport: Transport
+    calls: Calls
+    """Those to a model that are under way."""
     credentials: Credentials
     identity: str
     """The worker's name at Temporal, of this one process only."""
@@ -41,6 +45,8 @@ class Services:
     """What the worker runs in, where that is an environment of the plugin."""
     child: Callable[[StepContext, str, Mapping[str, Any]], Awaitable[Any]] | None = None
     """Makes a skill ready to be started as a child: given the step that starts it, its name and its arguments."""
+    batches: bool = True
+    """Whether prompts may be asked in batches: not where a test counts the points at which the worker can die."""
     joined: bool = False
     """Whether the worker is another machine's than the one that launches: its home has neither markers nor inbox."""
 
@@ -66,6 +72,7 @@ class StepContext:
     skill: str
     project_dir: str
     key: str
+    codec: SealingCodec
     folder: str = ""
     """Where in the run's folder its files are: that of a child, whose files must not meet its parent's."""
     replies: list[ModelReply] = field(default_factory=list)

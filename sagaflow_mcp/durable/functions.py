@@ -108,7 +108,8 @@ def _build_input(*, run_id: str, run_dir: str, inbox_path: str, cli_args: dict[s
 def _model_activities(function: Callable[..., Any]) -> list[Callable[..., Any]]:
     """What the function needs a model for: without prompts of its own it can ask none."""
     folder = Path(function.__globals__.get("__file__", "")).parent / "prompts"
-    return [function_activities.prompt_model] if any(folder.glob("*.user.md")) else []
+    own: list[Callable[..., Any]] = [function_activities.prompt_batch, function_activities.prompt_model]
+    return own if any(folder.glob("*.user.md")) else []
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -31,21 +31,36 @@ WITHOUT_CREDENTIALS = "no model credentials since everything was restarted; the 
 """Why a run is paused when whoever held its credentials was killed."""
 
 
-async def complete(step: context.StepContext, role: str, request: models.ModelRequest) -> models.ModelReply:
+async def complete(
+    step: context.StepContext,
+    role: str,
+    request: models.ModelRequest,
+    begun: asyncio.Task[models.ModelReply] | None = None,
+) -> models.ModelReply:
     """The model's whole reply to the request of a step that is called `role`; its tokens are the step's.
+
+    Args:
+        step: that asks.
+        role: what it is called.
+        request: what it asks.
+        begun: the call, where it was begun already.
 
     Raises:
         ApplicationError: the provider failed, retryable or not as `models.verdict` says, or the reply is not whole.
     """
-    session = str(uuid.uuid5(SESSIONS, f"{step.run_id}/{step.key}"))
-    reply = await _answered(step, dataclasses.replace(request, session=session, folder=step.run_dir))
+    with _heartbeats():
+        reply = await (begun or asked(step, request))
+    check_whole(role, request, reply)
     step.replies.append(reply)
-    _check_whole(role, request, reply)
     return reply
 
 
-def _check_whole(role: str, request: models.ModelRequest, reply: models.ModelReply) -> None:
-    """Return when the model said all that it had to say; half an answer is never taken for one."""
+def check_whole(role: str, request: models.ModelRequest, reply: models.ModelReply) -> None:
+    """Return when the model said all that it had to say; half an answer is never taken for one.
+
+    Raises:
+        ApplicationError: it was cut off, or declined.
+    """
     if reply.stop_reason == "max_tokens" and structured_output.END not in reply.text:
         raise ApplicationError(
             f"the reply to {role!r} was cut off at max_tokens={request.max_tokens}; give it more",
@@ -56,13 +71,20 @@ def _check_whole(role: str, request: models.ModelRequest, reply: models.ModelRep
         raise ApplicationError(f"the model declined to answer {role!r}", type="Declined", non_retryable=True)
 
 
-async def _answered(step: context.StepContext, request: models.ModelRequest) -> models.ModelReply:
+async def asked(step: context.StepContext, request: models.ModelRequest) -> models.ModelReply:
+    """The model's reply, whole or not, without a heartbeat.
+
+    Raises:
+        ApplicationError: the provider failed, retryable or not as `models.verdict` says.
+    """
+    session = str(uuid.uuid5(SESSIONS, f"{step.run_id}/{step.key}"))
+    request = dataclasses.replace(request, session=session, folder=step.run_dir)
     credentials = step.services.credentials.of(step.run_id)
     if not credentials:
         await asyncio.to_thread(_tell_of_missing_credentials, step)
         raise ApplicationError(WITHOUT_CREDENTIALS, type=context.NO_CREDENTIALS, next_retry_delay=NO_CREDENTIALS_DELAY)
     try:
-        with _heartbeats():
+        async with step.services.calls.slots:
             return await step.services.transport.complete(request, credentials=credentials)
     except Exception as error:  # noqa: BLE001 - the verdict is the one place that knows what it may be
         verdict = models.verdict(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -9,7 +10,8 @@ from temporalio import workflow
 
 from sagaflow_mcp import prompts, structured_output
 from sagaflow_mcp.durable import memory, typed_output
-from sagaflow_mcp.durable.function_activities import PromptInput
+from sagaflow_mcp.durable.batches import Batches
+from sagaflow_mcp.durable.function_activities import PromptInput, PromptReply
 from sagaflow_mcp.durable.retry_policies import HAIKU_POLICY, OPUS_POLICY, SONNET_POLICY
 from sagaflow_mcp.errors import Refusal
 
@@ -52,6 +54,7 @@ class Prompter:
     def __init__(self, file: str, remembered: Memory) -> None:
         self._file = file
         self._memory = remembered
+        self._batches = Batches()
         self._templates: dict[str, str] = {}
         self._schemas: dict[type, dict[str, object]] = {}
 
@@ -102,14 +105,20 @@ class Prompter:
 
     async def text(self, given: PromptInput) -> str:
         """The whole reply. StepFailedError when there is none."""
-        text: str = await self._memory.once(
-            self._memory.key("prompt", [given.role, given.tier, given.system, given.user, given.max_tokens]),
-            lambda: workflow.execute_activity(
-                "prompt_model",
-                given,
-                start_to_close_timeout=TIMEOUT,
-                retry_policy=POLICIES[given.tier.upper()],
-                result_type=str,
-            ),
-        )
+        key = self._memory.key("prompt", [given.role, given.tier, given.system, given.user, given.max_tokens])
+        text: str = await self._memory.once(key, lambda: self._asked(replace(given, key=key)))
         return text
+
+    async def _asked(self, given: PromptInput) -> str:
+        text = await self._batches.text(given)
+        if text is not None:
+            return text
+        reply: PromptReply = await workflow.execute_activity(
+            "prompt_model",
+            given,
+            start_to_close_timeout=TIMEOUT,
+            retry_policy=POLICIES[given.tier.upper()],
+            result_type=PromptReply,
+        )
+        self._batches.learn(reply.seconds)
+        return reply.text

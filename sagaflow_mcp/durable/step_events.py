@@ -23,7 +23,7 @@ class StepEvents:
     step: StepContext
     label: str
     attempt: int = 1
-    began: float = 0.0
+    began: float = dataclasses.field(default_factory=time.monotonic)
 
     def served(self) -> None:
         """The result came from the journal."""

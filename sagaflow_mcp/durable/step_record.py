@@ -1,12 +1,16 @@
-"""What the run's folder holds of one attempt at a step: journal, count of attempts, transcript.
+"""What the run's folder holds of a step: journal, transcript, count of attempts.
 
-Each method is one visit to the disk, to be made in a thread: a thread for each file took longer than the files did.
+Each method that does no sealing is one visit to the disk, to be made in a thread: a thread for each file took longer
+than the files did.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from temporalio import activity
+from temporalio.api.common.v1 import Payload
 
 from sagaflow_mcp.durable.journal import Journal
 from sagaflow_mcp.durable.step_events import StepEvents
@@ -17,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class StepRecord:
-    """The record of one attempt, which `begin` begins and `keep` ends well."""
+    """The record of a step whose result is kept with `keep`, and found again with `served`."""
 
-    def __init__(self, step: StepContext, label: str, attempts: Attempts) -> None:
+    def __init__(self, step: StepContext, label: str) -> None:
         run_dir = Path(step.run_dir)
-        self.attempts = attempts
         self.events = StepEvents(run_dir, step, label)
         self._journal = Journal(run_dir)
         self._key = step.key
+        self._codec = step.codec.bound_to(step.run_id)
 
     def served(self) -> bytes | None:
         """The sealed result of an attempt before this one; None when there is none."""
@@ -32,6 +36,29 @@ class StepRecord:
         if sealed is not None:
             self.events.served()
         return sealed
+
+    def keep(self, sealed: bytes) -> None:
+        """Write down that the step has this result. OSError if it cannot be written."""
+        self._journal.write(self._key, sealed)
+        self.events.finished()
+
+    async def sealed(self, result: object) -> bytes:
+        """The result as it is kept."""
+        payloads = activity.payload_converter().to_payloads([result])
+        return (await self._codec.encode(payloads))[0].SerializeToString()
+
+    async def opened(self, sealed: bytes, hint: type | None) -> Any:
+        """A result that was kept, of the type `hint` where there is one."""
+        payloads = await self._codec.decode([Payload.FromString(sealed)])
+        return activity.payload_converter().from_payloads(payloads, [hint] if hint else None)[0]
+
+
+class AttemptRecord(StepRecord):
+    """The record of one attempt at a step, which `begin` begins and `keep` ends well."""
+
+    def __init__(self, step: StepContext, label: str, attempts: Attempts) -> None:
+        super().__init__(step, label)
+        self.attempts = attempts
 
     def begin(self, worker: str, limit: int) -> bool:
         """Whether the attempt may be made; if so, it has begun.
@@ -52,6 +79,5 @@ class StepRecord:
 
     def keep(self, sealed: bytes) -> None:
         """Write down that the attempt has ended with this result. OSError if it cannot be written."""
-        self._journal.write(self._key, sealed)
-        self.events.finished()
+        super().keep(sealed)
         self.attempts.forget()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from temporalio import activity
-from temporalio.api.common.v1 import Payload
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import (
     ActivityInboundInterceptor,
@@ -24,7 +23,7 @@ from temporalio.worker import (
 from sagaflow_mcp import environments, temporal
 from sagaflow_mcp.durable import context, interceptors
 from sagaflow_mcp.durable.attempts import Attempts, now, took_too_long
-from sagaflow_mcp.durable.step_record import StepRecord
+from sagaflow_mcp.durable.step_record import AttemptRecord
 from sagaflow_mcp.failures import carriable
 
 if TYPE_CHECKING:
@@ -129,6 +128,7 @@ class _StepInbound(ActivityInboundInterceptor):
             skill=head["skill"],
             project_dir=head["project_dir"],
             key=head["key"],
+            codec=self._codec,
             folder=head.get("folder", ""),
         )
         context.enter(step)
@@ -151,17 +151,17 @@ class _StepInbound(ActivityInboundInterceptor):
         """The step's result: the journal's, else that of one attempt, which the journal then has."""
         info = activity.info()
         attempts = Attempts(Path(step.run_dir), info.workflow_run_id or "", info.activity_id)
-        record, limit = StepRecord(step, head["label"], attempts), head["attempts"]
+        record, limit = AttemptRecord(step, head["label"], attempts), head["attempts"]
         sealed, is_begun = await asyncio.to_thread(self._begun, record, limit)
         if sealed is not None:
-            return await self._opened(sealed, step, typing.get_type_hints(input.fn).get("return"))
+            return await record.opened(sealed, typing.get_type_hints(input.fn).get("return"))
         if is_begun:
-            return await self._attempted(input, step, record, limit)
+            return await self._attempted(input, record, limit)
         async with self._suspicious.alone():
             await asyncio.to_thread(self._begin, record, limit)
-            return await self._attempted(input, step, record, limit)
+            return await self._attempted(input, record, limit)
 
-    def _begun(self, record: StepRecord, limit: int) -> tuple[bytes | None, bool]:
+    def _begun(self, record: AttemptRecord, limit: int) -> tuple[bytes | None, bool]:
         """The result that the journal has, or None and whether an attempt has begun; a suspicious one has not."""
         sealed = record.served()
         if sealed is not None:
@@ -171,17 +171,15 @@ class _StepInbound(ActivityInboundInterceptor):
         self._begin(record, limit)
         return None, True
 
-    def _begin(self, record: StepRecord, limit: int) -> None:
+    def _begin(self, record: AttemptRecord, limit: int) -> None:
         if not record.begin(self._services.identity, limit):
             raise ApplicationError(f"gave up: attempt {limit} of {limit} took too long", non_retryable=True)
 
-    async def _attempted(
-        self, input: ExecuteActivityInput, step: context.StepContext, record: StepRecord, limit: int
-    ) -> Any:
+    async def _attempted(self, input: ExecuteActivityInput, record: AttemptRecord, limit: int) -> Any:
         """The result of one attempt, which the journal then has."""
         with self._accounted(record, is_last=record.events.attempt == limit):
             result = await self._performed(input)
-            sealed = await self._sealed(result, step)
+            sealed = await record.sealed(result)
         await _kept(record, sealed)
         return result
 
@@ -197,7 +195,7 @@ class _StepInbound(ActivityInboundInterceptor):
             raise
 
     @contextlib.contextmanager
-    def _accounted(self, record: StepRecord, *, is_last: bool) -> Iterator[None]:
+    def _accounted(self, record: AttemptRecord, *, is_last: bool) -> Iterator[None]:
         """Write down how the attempt in the body ends where that is not well, and end the step with the last one."""
         attempts, events = record.attempts, record.events
         began = now()
@@ -228,19 +226,8 @@ class _StepInbound(ActivityInboundInterceptor):
             events.failed(error)
             raise _last_attempt(error) from None
 
-    async def _sealed(self, result: object, step: context.StepContext) -> bytes:
-        payloads = activity.payload_converter().to_payloads([result])
-        return (await self._bound_codec(step).encode(payloads))[0].SerializeToString()
 
-    async def _opened(self, sealed: bytes, step: context.StepContext, hint: type | None) -> Any:
-        payloads = await self._bound_codec(step).decode([Payload.FromString(sealed)])
-        return activity.payload_converter().from_payloads(payloads, [hint] if hint else None)[0]
-
-    def _bound_codec(self, step: context.StepContext) -> SealingCodec:
-        return self._codec.bound_to(step.run_id)
-
-
-async def _kept(record: StepRecord, sealed: bytes) -> None:
+async def _kept(record: AttemptRecord, sealed: bytes) -> None:
     """Write the result down, and try again for as long as that fails: it has been paid for."""
     while True:
         try:

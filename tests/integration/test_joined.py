@@ -21,9 +21,11 @@ from sagaflow_mcp import artifacts, doctor, engine_client, faces, inbox, records
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import activities, context, notices
 from sagaflow_mcp.durable.attempts import Awake
+from sagaflow_mcp.durable.calls import Calls
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.models import ChosenTransport
 from sagaflow_mcp.paths import Home
+from sagaflow_mcp.sealing import SealingCodec
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.integration.elsewhere import HERE, Elsewhere, another_host
@@ -210,6 +212,7 @@ def services(home: Home, *, joined: bool) -> context.Services:
     return context.Services(
         settings=Settings(home, notify=False),
         transport=ChosenTransport({}),
+        calls=Calls(1),
         credentials=Credentials(),
         identity="",
         awake=Awake(),
@@ -242,7 +245,7 @@ def test_a_path_in_the_runs_folder_is_the_same_for_each_machine(home: Home, tmp_
     there = ["/elsewhere/link/run-1", "/elsewhere/real/run-1"]
     Path(home.run("run-1")).mkdir()
     artifacts.write_json(Path(home.run("run-1"), "run.json"), {"folders": there})
-    step = context.StepContext(services(home, joined=True), "run-1", "patient", "", "key")
+    step = context.StepContext(services(home, joined=True), "run-1", "patient", "", "key", SealingCodec({}))
     for path in ("prompt.txt", f"{there[0]}/prompt.txt", f"{there[1]}/prompt.txt"):
         assert written(step, path) == f"{there[1]}/prompt.txt"
         assert Path(home.run("run-1"), "prompt.txt").read_text(encoding="utf-8") == path
@@ -250,7 +253,7 @@ def test_a_path_in_the_runs_folder_is_the_same_for_each_machine(home: Home, tmp_
     for path in (f"{there[1]}/../other/x", str(tmp_path / "x")):
         with pytest.raises(ApplicationError, match="lies outside"):
             written(step, path)
-    here = context.StepContext(services(home, joined=False), "run-1", "patient", "", "key")
+    here = context.StepContext(services(home, joined=False), "run-1", "patient", "", "key", SealingCodec({}))
     assert written(here, "prompt.txt") == str(Path(home.run("run-1")).resolve() / "prompt.txt")
 
 

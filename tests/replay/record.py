@@ -52,7 +52,8 @@ def _functions(local: LocalSagaflow) -> None:
     eventually(lambda: runs.get(local.settings.home, whole).questions, "the run asks")
     anyio.run(answering.answer, local.settings, whole, "yes")
     many = local.launch("recorded-function", run_id="function-many", part="many", count=60)
-    for run_id in (whole, many):
+    batches = local.launch("recorded-function", run_id="function-batches", part="batches", count=60)
+    for run_id in (whole, many, batches):
         print(run_id, local.wait(run_id).result)  # noqa: T201 - shown to the recorder
 
 

@@ -17,6 +17,7 @@ from sagaflow_mcp import __version__, keys, loader, models, pinning, sealing
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, steps
 from sagaflow_mcp.durable.attempts import Awake
+from sagaflow_mcp.durable.calls import Calls
 from sagaflow_mcp.payloads import SharedPydanticConverter
 from sagaflow_mcp.settings import Settings
 
@@ -38,6 +39,7 @@ def test_this_version_is_recorded() -> None:
     assert len(children) == 1
     assert sorted(set(names) - children) == [
         "function-all",
+        "function-batches",
         "function-many",
         "recorded-child",
         "recorded-child-child",
@@ -65,6 +67,7 @@ async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
     services = context.Services(
         settings=Settings(home=home),
         transport=models.DeferredMessagesApi(models.DEFAULT_MODELS),
+        calls=Calls(1),
         credentials=Credentials(),
         identity="replayer",
         awake=Awake(),

@@ -28,7 +28,8 @@ LAYERS = {
         skill_lint._workflow_names trust
     """,
     "durable": """
-        durable durable.activities durable.answers durable.asking durable.attempts durable.children durable.context
+        durable durable.activities durable.answers durable.asking durable.attempts durable.batches
+        durable.calls durable.children durable.context
         durable.ctx durable.function_activities durable.functions durable.housekeeping durable.interceptors
         durable.journal durable.lanes durable.memory durable.model_calls durable.notices durable.open_runs
         durable.progress_notes durable.prompting durable.reasons durable.reconciler durable.recovery

@@ -143,7 +143,7 @@ async def do_long(ctx: Context, count: int, **_: object) -> object:
     seed, begun = ctx.random().random(), ctx.now()
     first = await ctx.step(noted, "first")
     answer = await ctx.ask("Go on?")
-    replies = await ctx.map(lambda item: ctx.prompt("one", item=item), range(count), limit=10)
+    replies = await ctx.map(lambda item: ctx.prompt("one", item=item), range(count), limit=5)
     await ctx.sleep(0.1)
     same = [reply["RESPONSE"] for reply in replies] == [f"got {number}" for number in range(count)]
     return [first, answer, same, seed == ctx.random().random(), ctx.now() > begun, workflow.info().continued_run_id]

@@ -10,9 +10,10 @@ def double(number: int) -> int:
 
 @skill("recorded-function")
 async def function(ctx: Context, part: str = "all", count: int = 4) -> str:
-    """Go through all of it, or through many prompts alone."""
-    if part == "many":
-        return str(len(await ctx.map(lambda item: ctx.prompt("one", item=item), range(count), limit=10)))
+    """Go through all of it, or through many prompts alone: each asked by itself, or in batches."""
+    if part in {"many", "batches"}:
+        lanes = 5 if part == "many" else 10
+        return str(len(await ctx.map(lambda item: ctx.prompt("one", item=item), range(count), limit=lanes)))
     ctx.phase("asking")
     answer = await ctx.ask("Go on?", options=["yes", "no"], timeout=3600)
     late = await ctx.ask("Anybody there?", timeout=0.1, default="nobody")
