@@ -29,8 +29,11 @@ PROGRESS = "progress.json"
 CHILDREN = "child-runs"
 """The folder with the files of a run's children, a folder each."""
 
+AGENTS = "agents"
+"""The folder with the conversations of a run's agents, a folder each."""
+
 RESERVED = frozenset(
-    {"run.json", "ending.json", "finding.json", TRANSCRIPT, PROGRESS, CHILDREN, "journal", "questions"}
+    {"run.json", "ending.json", "finding.json", TRANSCRIPT, PROGRESS, CHILDREN, AGENTS, "journal", "questions"}
 )
 """Names in a run's folder that belong to Sagaflow."""
 

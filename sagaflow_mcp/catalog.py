@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sagaflow_mcp import claude_settings, digest, faces, front_matter, projects, records, syntax, trust
+from sagaflow_mcp import claude_settings, digest, faces, front_matter, projects, records, skill_file, syntax, trust
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.pinning import Source
@@ -45,7 +45,7 @@ class Listed:
     path: Path
     root_kind: str
     form: str
-    """`workflow`, or `agent` for one that has only a SKILL.md."""
+    """`workflow`, or `agent` for one that is a SKILL.md alone."""
     description: str
     """One line from its SKILL.md, or from its function's docstring; empty when there is none."""
     shadows: tuple[Path, ...]
@@ -58,7 +58,7 @@ class Listed:
     @property
     def launchable(self) -> bool:
         """Whether this version can run it, as far as that shows."""
-        return self.form == "workflow" and self.problem is None
+        return self.problem is None and bool(NAME.match(self.name))
 
 
 class Withheld(NamedTuple):
@@ -147,12 +147,7 @@ def _untrusted(name: str, roots: Sequence[Root], face: faces.Face) -> str:
 
 
 def _check_launchable(source: Source) -> None:
-    """Return when there is a workflow to run; Refusal when there is only a SKILL.md, or the name is none."""
-    if source.form == "agent":
-        raise Refusal(
-            f"{source.name!r} is a SKILL.md-only skill ({str(source.path)!r}); this version runs skills with a "
-            "workflow: it needs a workflow.py, and an __init__.py with register(registry)"
-        )
+    """Return when it has a name that it can be launched by; Refusal when it is none."""
     if not NAME.match(source.name):
         raise Refusal(f"the folder's name {source.name!r} is not a skill's name: {NAME_RULE}")
 
@@ -197,10 +192,9 @@ def _source(root: Root, name: str) -> Source:
 
 def _form(path: Path) -> Literal["workflow", "agent"] | None:
     """How the skill in `path` is written; None when there is no skill."""
-    for file in ("__init__.py", "workflow.py"):
-        if os.path.isfile(path / file):  # noqa: PTH113 - Path.is_file raises where a folder may not be searched
-            return "workflow"
-    return "agent" if os.path.isfile(path / "SKILL.md") else None  # noqa: PTH113 - as above
+    if not skill_file.is_all(path):
+        return "workflow"
+    return "agent" if os.path.isfile(path / skill_file.NAME) else None  # noqa: PTH113 - as in `skill_file`
 
 
 def names(root: Path) -> list[str]:

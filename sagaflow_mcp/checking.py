@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import catalog, pinning, probe, skill_lint
+from sagaflow_mcp import agent_tools, catalog, pinning, probe, skill_file, skill_lint
 from sagaflow_mcp.authorship import Place
 from sagaflow_mcp.errors import BrokenSkill, Refusal
 from sagaflow_mcp.skill_lint import Finding, Skill
@@ -35,7 +35,7 @@ def check(home: Home, roots: Sequence[Root], name: str | None = None) -> list[Ch
     """The skill `name`, or every one that has code, loaded as a worker does and looked at without running it.
 
     Raises:
-        Refusal: there is no such skill, or it has no code.
+        Refusal: there is no such skill.
         Failure: a child process cannot be started, or the home cannot be written.
     """
     wanted = [catalog.describe(catalog.find(name, roots).name, roots)] if name is not None else catalog.listing(roots)
@@ -44,7 +44,8 @@ def check(home: Home, roots: Sequence[Root], name: str | None = None) -> list[Ch
     return [
         Checked(each.name, str(each.path), (*_loading(home, roots, each), *_looking(each, sources)))
         for each in wanted
-        if each.form != "agent"
+        # Most of what is a SKILL.md alone was written for Claude Code, and nobody asked about it.
+        if each.form != "agent" or name is not None
     ]
 
 
@@ -62,8 +63,25 @@ def _loading(home: Home, roots: Sequence[Root], listed: Listed) -> list[Finding]
 
 def _looking(listed: Listed, sources: dict[str, Skill]) -> list[Finding]:
     """What shows without running it."""
+    if listed.form == "agent":
+        return _allowed_tools(listed)
     skill = sources.get(listed.name)
     return [] if skill is None else [*skill_lint.lint(skill), *_clashes(skill, sources.values())]
+
+
+def _allowed_tools(listed: Listed) -> list[Finding]:
+    """A warning for the tools that the agent will have to do without."""
+    path = listed.path / skill_file.NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return [Finding(str(path), None, "error", f"it cannot be read: {error}")]
+    _, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
+    line = next((at for at, each in enumerate(text.splitlines(), 1) if each.startswith("allowed-tools")), None)
+    names = ", ".join(lacking)
+    return (
+        [Finding(str(path), line, "warning", f"its agent does without {names}: there is no such tool")] if names else []
+    )
 
 
 def _source(listed: Listed) -> Skill | None:

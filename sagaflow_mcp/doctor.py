@@ -207,10 +207,7 @@ def _models(settings: Settings, face: faces.Face) -> Iterator[Check]:
 def _skills(settings: Settings, face: faces.Face) -> Iterator[Check]:
     roots = catalog.roots(settings.environ, face.folder(settings.environ))
     listed = catalog.listing(roots)
-    agents = sum(each.form == "agent" for each in listed)
     yield Check("skills", "ok", f"{sum(each.launchable for each in listed)} can be launched")
-    if agents:
-        yield Check("skills", "info", f"{agents} have only a SKILL.md, which this version does not run")
     for each in listed:
         if each.problem:
             yield Check(f"skill {each.name}", "warn", each.problem)

@@ -24,19 +24,41 @@ def description(path: Path) -> str:
             lines = file.read(FRONT_MATTER_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
+    fields, _ = split("\n".join(lines))
+    return " ".join(fields.get("description", "").split())[:DESCRIPTION_LIMIT]
+
+
+def split(text: str) -> tuple[dict[str, str], str]:
+    """The fields of the front matter of `text`, and the text after it.
+
+    Of YAML as far as a SKILL.md uses it: scalars that are plain, quoted or a block, and lists, whose items are joined
+    by commas.
+    """
+    lines = text.splitlines()
     if not lines or lines[0].strip() != "---":
-        return ""
-    words: list[str] | None = None
-    for line in lines[1:]:
-        if words is not None and not line.startswith((" ", "\t")):
-            break
-        if words is not None:
-            words.append(line.strip())
-        elif line.startswith("description:"):
-            words = [line.removeprefix("description:").strip()]
-        elif line.strip() == "---":
-            break
-    return _unquoted(words or [])[:DESCRIPTION_LIMIT]
+        return {}, text
+    fields: dict[str, list[str]] = {}
+    name = ""
+    for number, line in enumerate(lines[1:], 1):
+        if line.strip() == "---":
+            return _values(fields), "\n".join(lines[number + 1 :])
+        key, colon, value = line.partition(":")
+        if colon and key and not key.startswith((" ", "\t", "-", "#")):
+            name = key.strip()
+            fields[name] = [value.strip()]
+        elif name:
+            fields[name].append(line.strip())
+    return _values(fields), ""
+
+
+def _values(fields: dict[str, list[str]]) -> dict[str, str]:
+    return {name: _unquoted(_items(words)) for name, words in fields.items()}
+
+
+def _items(words: list[str]) -> list[str]:
+    """The words of a scalar, or of a list in one."""
+    items = [word.removeprefix("- ").strip("\"'") for word in words if word.startswith("- ")]
+    return [", ".join(items)] if items and not words[0] else words
 
 
 def _unquoted(words: list[str]) -> str:

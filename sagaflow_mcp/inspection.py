@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.pinning import Pinned
     from sagaflow_mcp.registry import SkillSpec
 
-MODEL_ACTIVITIES = {"spawn_subagent", "prompt_model"}
+MODEL_ACTIVITIES = {"agent_turn", "prompt_model", "spawn_subagent"}
 """The activities that need access to a model."""
 
 

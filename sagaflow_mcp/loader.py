@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from temporalio import workflow
 
-from sagaflow_mcp import authorship, contract, digest, load_errors, pinning, shared_names, skill_check, skill_imports
+from sagaflow_mcp import (
+    authorship,
+    contract,
+    digest,
+    load_errors,
+    pinning,
+    shared_names,
+    skill_check,
+    skill_file,
+    skill_imports,
+)
 from sagaflow_mcp.errors import BrokenSkill, Refusal
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
 from sagaflow_mcp.sandbox import SagaflowRunner
@@ -39,6 +49,8 @@ class Module(NamedTuple):
     shown: str | None
     """The author's file, by which tracebacks name it."""
     is_package: bool
+    source: str = ""
+    """Its text where there is no file."""
 
 
 class SkillFinder(MetaPathFinder):
@@ -54,6 +66,8 @@ class SkillFinder(MetaPathFinder):
         for path in digest.snapshot(str(pinned.code)).files:
             if path.endswith(".py"):
                 self._modules.update(_modules(pinned, path))
+        if skill_file.is_all(pinned.code):
+            self._modules |= _workflow_of_skill_file(pinned)
         self._modules[f"{pinned.package}.{skill_imports.SIBLINGS}"] = Module(pinned, None, None, is_package=False)
 
     def remove(self, pinned: Pinned) -> None:
@@ -90,7 +104,9 @@ class SkillLoader(InspectLoader):
 
     def get_source(self, fullname: str) -> str:
         """The author's text, or what makes the module that stands in for `skills`."""
-        pinned, path, *_ = self._module
+        pinned, path = self._module.pinned, self._module.path
+        if self._module.source:
+            return self._module.source
         if path is not None:
             # A workflow may import a module in the middle of its run. The copy never changes, so that is deterministic.
             with workflow.unsafe.sandbox_unrestricted(), open(path, "rb") as file:  # noqa: PTH123 - the sandbox watches pathlib
@@ -215,6 +231,16 @@ def _modules(pinned: Pinned, path: str) -> dict[str, Module]:
     return found
 
 
+def _workflow_of_skill_file(pinned: Pinned) -> dict[str, Module]:
+    """The module that runs a skill without code, and the package that it lies in."""
+    # A path of a file that is not there: the module looks for the SKILL.md beside it.
+    path, source = str(pinned.code / "workflow.py"), skill_file.workflow(pinned.name)
+    return {
+        pinned.package: Module(pinned, None, None, is_package=True),
+        f"{pinned.package}.workflow": Module(pinned, path, None, is_package=False, source=source),
+    }
+
+
 def _belongs(name: str, pinned: Pinned) -> bool:
     return name == pinned.package or name.startswith(f"{pinned.package}.")
 
@@ -248,7 +274,7 @@ def _register(pinned: Pinned) -> Any:
     if callable(own):
         return own
     places = [top]
-    if (pinned.code / "workflow.py").is_file():
+    if (pinned.code / "workflow.py").is_file() or skill_file.is_all(pinned.code):
         places.append(importlib.import_module(f"{pinned.package}.workflow"))
     found = {id(each): each for place in places for each in vars(place).values() if _is_function(each)}
     if not found:

@@ -33,7 +33,5 @@ def _shown(home: Home, listed: Listed) -> Shown:
     try:
         version = digest.snapshot(str(listed.path)).digest
     except Refusal as error:
-        # One that has only a SKILL.md is not copied, and may have in it what it likes.
-        problem = listed.problem or (None if listed.form == "agent" else str(error))
-        return Shown(replace(listed, problem=problem), "")
+        return Shown(replace(listed, problem=listed.problem or str(error)), "")
     return Shown(replace(listed, problem=listed.problem or probe.last_problem(home, listed.name, version)), version)

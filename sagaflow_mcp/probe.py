@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from sagaflow_mcp import __version__, digest, paths, pinning, processes, syntax
+from sagaflow_mcp import __version__, digest, paths, pinning, processes, skill_file, syntax
 from sagaflow_mcp.errors import BrokenSkill, Failure, Refusal
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def last_problem(home: Home, name: str, version: str) -> str | None:
 
 
 def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, seconds: int) -> Verdict:
-    syntax.check(pinned.name, pinned.code)
+    if not skill_file.is_all(pinned.code):  # It may have scripts in it, which nobody imports.
+        syntax.check(pinned.name, pinned.code)
     answer = _inspected(home, pinned, arguments, seconds)
     found = _store(pinned, answer) if "workflow_type" in answer else None
     if found is None:

@@ -39,6 +39,19 @@ def load_prompt(file: str, name: str, substitutions: Mapping[str, object] | None
     return text if substitutions is None else _substitute(text, substitutions, path)
 
 
+def load_skill_file(file: str) -> str:
+    """The text of the SKILL.md beside `file`, a module's `__file__`. Refusal when it cannot be read.
+
+    It may be called in a workflow, as `load_prompt` may.
+    """
+    path = Path(file).parent / "SKILL.md"
+    with _file_access():
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refusal(f"{authorship.author_path(str(path))!r} cannot be read: {error}") from error
+
+
 def exists(file: str, name: str) -> bool:
     """Whether there is a prompt `name` beside `file`, the calling module's `__file__`."""
     with _file_access():

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.registry import SkillSpec
 
-OWN_MODULES = ("sagaflow_mcp.durable.activities", "sagaflow_mcp.durable.function_activities")
+OWN_MODULES = (
+    "sagaflow_mcp.durable.activities",
+    "sagaflow_mcp.durable.agent_activities",
+    "sagaflow_mcp.durable.function_activities",
+)
 
 OWN_ACTIVITIES = frozenset(
     {
-        *("emit_finding", "sagaflow_build_input", "spawn_subagent", "write_artifact"),
+        *("agent_turn", "emit_finding", "sagaflow_build_input", "spawn_subagent", "write_artifact"),
         *("close_question", "note_progress", "prepare_child", "prompt_batch", "prompt_model", "put_question"),
-        "run_function",
+        *("run_function", "use_tool"),
     }
 )
 """The names of Sagaflow's own activities."""

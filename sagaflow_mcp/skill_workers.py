@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.worker import Worker
 
 from sagaflow_mcp import contract, crash_points, ids, loader, pinning
-from sagaflow_mcp.durable import activities, crashing, function_activities, interceptors
+from sagaflow_mcp.durable import activities, agent_activities, crashing, function_activities, interceptors
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ LOAD_THREADS = 8
 
 INPUT_THREADS = 16
 """Threads in which skills build their input."""
+
+
+MODEL_ACTIVITIES = {activities.spawn_subagent, agent_activities.agent_turn, function_activities.prompt_model}
+"""What runs on the queue for model calls."""
 
 
 class SkillWorkers:
@@ -89,7 +93,7 @@ class SkillWorkers:
         self._model = self._started(
             self._worker(
                 ids.model_queue(self._home_id),
-                activities=[activities.spawn_subagent, function_activities.prompt_model],
+                activities=list(MODEL_ACTIVITIES),
                 max_concurrent_activities=self._services.settings.concurrent_model_calls,
             )
         )
@@ -200,6 +204,5 @@ def _activities(spec: SkillSpec, services: Services, threads: concurrent.futures
             raise interceptors.refused(str(error)) from None
 
     built_in = {activities.write_artifact, activities.emit_finding}
-    elsewhere = {activities.spawn_subagent, function_activities.prompt_model}
-    own = [each for each in spec.activities if each not in built_in | elsewhere]
+    own = [each for each in spec.activities if each not in built_in | MODEL_ACTIVITIES]
     return [*own, *built_in, build_input]

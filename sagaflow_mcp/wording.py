@@ -129,7 +129,7 @@ def skill(listed: Listed, paint: Paint = plain, digest: str = "") -> str:
     if listed.problem:
         about = f"{paint('BROKEN', 'bad')}: {about}"
     elif not listed.launchable:
-        about = f"not runnable by this version: {about}".removesuffix(": ")
+        about = f"not launchable under this name: {about}".removesuffix(": ")
     version = f"  {paint(f'{listed.form} {digest[:12]}', 'faint')}" if digest else ""
     text = f"{name}  {paint(f'[{listed.root_kind}]', 'faint')}{version}  {about}".rstrip()
     shadows = records.one_line(", ".join(str(path) for path in listed.shadows))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from sagaflow_mcp.durable import asking, children, lanes, memory, run_state
+from sagaflow_mcp import agent_tools
+from sagaflow_mcp.durable import agents, asking, children, lanes, memory, run_state
 from sagaflow_mcp.durable.activities import WriteArtifactInput
+from sagaflow_mcp.durable.agents import Agent
 from sagaflow_mcp.durable.function_activities import RunFunctionInput, reference
 from sagaflow_mcp.durable.prompting import Prompter
 from sagaflow_mcp.typed import as_type, hints
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import random
     import uuid
     from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
 
     from pydantic import BaseModel
 
@@ -162,6 +165,50 @@ class Context:
             ),
         )
         return as_type(hints(function, {"return"}).get("return"), value)
+
+    async def agent(
+        self,
+        task: str,
+        /,
+        *,
+        tools: Iterable[str] = agent_tools.READING,
+        system: str = "",
+        tier: str = "SONNET",
+        max_turns: int = agents.TURNS,
+        max_tokens: int = 8192,
+        role: str = "agent",
+        folder: str | Path = "",
+    ) -> str:
+        """What a model says once it has done `task` with tools. Each turn and each tool call is a checkpoint.
+
+        Relative paths that it gives to tools start at the folder that the run was launched from.
+
+        Args:
+            task: what it is to do.
+            tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file` and `edit_file`; those
+                that only read unless others are named.
+            system: the system prompt.
+            tier: `HAIKU`, `SONNET` or `OPUS`.
+            max_turns: how many turns it has.
+            max_tokens: the longest turn; one that is cut off goes on with the next.
+            role: what its turns are called in progress and transcript.
+            folder: one that it may read besides the folder of the launch and the run's own.
+
+        Raises:
+            StepFailedError: the model declined, could not be reached, or was not done in so many turns.
+            Refusal: there is no such tool or tier.
+            ValueError: `max_turns` is less than 1.
+        """
+        found = Agent(
+            self._memory,
+            role,
+            tier=tier,
+            system=system,
+            tools=tuple(tools),
+            skill_dir=str(folder),
+            max_tokens=max_tokens,
+        )
+        return await found.work(task, max_turns)
 
     async def map(
         self, function: Callable[[S], Awaitable[T]], items: Iterable[S], *, limit: int = lanes.LIMIT

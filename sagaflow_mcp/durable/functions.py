@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, create_model
@@ -13,7 +14,7 @@ from pydantic.errors import PydanticUserError
 from temporalio import workflow
 
 from sagaflow_mcp import docstrings, records
-from sagaflow_mcp.durable import activities, function_activities
+from sagaflow_mcp.durable import activities, agent_activities, function_activities
 from sagaflow_mcp.durable.ctx import Context
 from sagaflow_mcp.durable.memory import Memory
 from sagaflow_mcp.durable.progress_notes import ProgressNotes
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pydantic import BaseModel
+
+AGENT_NAMES = frozenset({"agent", "instructed"})
+"""What stands in the code of a function that has an agent: `ctx.agent`, or the module that runs a SKILL.md."""
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -40,6 +44,7 @@ ACTIVITIES = (
     function_activities.note_progress,
     function_activities.put_question,
     function_activities.close_question,
+    agent_activities.use_tool,
 )
 """What any of these workflows may run."""
 
@@ -106,10 +111,28 @@ def _build_input(*, run_id: str, run_dir: str, inbox_path: str, cli_args: dict[s
 
 
 def _model_activities(function: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """What the function needs a model for: without prompts of its own it can ask none."""
+    """What the function needs a model for, as far as that shows: prompts of its own, or an agent."""
     folder = Path(function.__globals__.get("__file__", "")).parent / "prompts"
-    own: list[Callable[..., Any]] = [function_activities.prompt_batch, function_activities.prompt_model]
-    return own if any(folder.glob("*.user.md")) else []
+    found: list[Callable[..., Any]] = []
+    if any(folder.glob("*.user.md")):
+        found += [function_activities.prompt_batch, function_activities.prompt_model]
+    if any(_mentions(each.__code__, AGENT_NAMES) for each in _functions(function)):
+        found.append(agent_activities.agent_turn)
+    return found
+
+
+def _functions(function: Callable[..., Any]) -> list[FunctionType]:
+    """The function, and the others of its module."""
+    own = [each for each in function.__globals__.values() if isinstance(each, FunctionType)]
+    return [
+        each for each in [function, *own] if isinstance(each, FunctionType) and each.__globals__ is function.__globals__
+    ]
+
+
+def _mentions(code: CodeType, names: frozenset[str]) -> bool:
+    """Whether code, or a function inside it, has one of the names."""
+    inner = (each for each in code.co_consts if isinstance(each, CodeType))
+    return not names.isdisjoint(code.co_names) or any(_mentions(each, names) for each in inner)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

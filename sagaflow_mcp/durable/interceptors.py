@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 LOCAL = frozenset({"write_artifact", "emit_finding", "note_progress", "put_question", "close_question"})
 """Steps that run inside the workflow task: idempotent work of milliseconds, since they can run again after a kill."""
 
-MODEL = frozenset({"spawn_subagent", "prompt_model"})
+MODEL = frozenset({"agent_turn", "prompt_model", "spawn_subagent"})
 """Steps that go to the home's queue for model calls."""
 
 MODEL_HEARTBEAT_TIMEOUT = timedelta(seconds=12)

@@ -36,6 +36,8 @@ async def complete(
     role: str,
     request: models.ModelRequest,
     begun: asyncio.Task[models.ModelReply] | None = None,
+    *,
+    may_be_cut_off: bool = False,
 ) -> models.ModelReply:
     """The model's whole reply to the request of a step that is called `role`; its tokens are the step's.
 
@@ -44,13 +46,15 @@ async def complete(
         role: what it is called.
         request: what it asks.
         begun: the call, where it was begun already.
+        may_be_cut_off: whether a reply that ends at `max_tokens` will do.
 
     Raises:
         ApplicationError: the provider failed, retryable or not as `models.verdict` says, or the reply is not whole.
     """
     with _heartbeats():
         reply = await (begun or asked(step, request))
-    check_whole(role, request, reply)
+    if not (may_be_cut_off and reply.stop_reason == "max_tokens"):
+        check_whole(role, request, reply)
     step.replies.append(reply)
     return reply
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import credentials as credential_names
 from sagaflow_mcp import records
+from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.models._types import (
     DEFAULT_MODELS,
     CommandError,
@@ -108,6 +109,8 @@ class ClaudeCommand:
             CommandError: the command cannot be run, or reports a failure.
             IncompleteReply: it ended or fell silent before the reply was complete.
         """
+        if request.messages:
+            raise Refusal("an agent needs a key for the Messages API: set ANTHROPIC_API_KEY where you launch from")
         request = in_words(request)
         program = credentials[credential_names.CLAUDE]
         options = [*OPTIONS, "--model", model_id(request, self._models)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import anthropic
@@ -14,9 +15,16 @@ from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.models._types import DEFAULT_MODELS, IncompleteReply, ModelReply, ModelRequest, in_words, model_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
-    from anthropic.types import MessageDeltaUsage, OutputConfigParam, RawMessageStreamEvent, Usage
+    from anthropic.types import (
+        MessageDeltaUsage,
+        MessageParam,
+        OutputConfigParam,
+        RawMessageStreamEvent,
+        ToolUnionParam,
+        Usage,
+    )
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 """Where the API is unless `ANTHROPIC_BASE_URL` says otherwise."""
@@ -27,8 +35,13 @@ TIMEOUT = anthropic.Timeout(120.0, connect=10.0)
 CLIENTS_KEPT = 8
 """Idle clients kept with their open connections, one per key and address."""
 
-TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-"""The provider's names of what a reply counts, in the order in which `ModelReply` has them."""
+TOKENS = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_tokens": "cache_read_input_tokens",
+    "cache_creation_tokens": "cache_creation_input_tokens",
+}
+"""What a reply counts: the field of `ModelReply`, and the provider's name for it."""
 
 NO_PROXY = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 """This machine is reached directly even where the environment names a proxy, which could not reach it."""
@@ -81,7 +94,9 @@ class MessagesApi:
                 model=model,
                 max_tokens=request.max_tokens,
                 system=request.system or anthropic.omit,
-                messages=[{"role": "user", "content": request.user}],
+                messages=_messages(request),
+                tools=cast("Iterable[ToolUnionParam]", request.tools) if request.tools else anthropic.omit,
+                cache_control={"type": "ephemeral"} if request.messages else anthropic.omit,
                 output_config=_output_config(request),
                 stream=True,
             )
@@ -148,6 +163,10 @@ def _new_client(access: _Access) -> anthropic.AsyncAnthropic:
     return client
 
 
+def _messages(request: ModelRequest) -> Iterable[MessageParam]:
+    return cast("Iterable[MessageParam]", request.messages or [{"role": "user", "content": request.user}])
+
+
 def _output_config(request: ModelRequest) -> OutputConfigParam | anthropic.Omit:
     """What asks for a reply that fits the schema; the provider takes some of JSON schema's keywords only in words."""
     if request.schema is None:
@@ -167,31 +186,35 @@ async def _received(stream: AsyncIterator[RawMessageStreamEvent]) -> ModelReply:
         # To the end of the stream, not to its last event: only a connection read to its end is used again.
         async for event in stream:
             coming.hear(event)
-    except (AttributeError, ValueError) as error:  # The client hands on what it was sent, unchecked.
+        return coming.reply()
+    except (AttributeError, KeyError, ValueError) as error:  # The client hands on what it was sent, unchecked.
         raise IncompleteReply("the model's reply could not be read: the provider sent a malformed event") from error
-    return coming.reply()
 
 
 class _Coming:
     """A reply that comes in, event by event."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._pieces: dict[int, list[str]] = {}
         self._model = ""
         self._stop_reason: str | None = None
         self._tokens: dict[str, int] = {}
         self._is_whole = False
 
     def hear(self, event: RawMessageStreamEvent) -> None:
-        """Take in one event; what is no text is left out. AttributeError when it is malformed."""
+        """Take in one event. AttributeError or KeyError when it is malformed."""
         match event.type:
             case "message_start":
                 self._model = event.message.model
                 self._count(event.message.usage)
-            case "content_block_start" if event.content_block.type == "text":
-                self._texts.append(event.content_block.text)
+            case "content_block_start":
+                self._blocks[event.index] = event.content_block.to_dict()
+                self._pieces[event.index] = []
             case "content_block_delta" if event.delta.type == "text_delta":
-                self._texts.append(event.delta.text)
+                self._pieces[event.index].append(event.delta.text)
+            case "content_block_delta" if event.delta.type == "input_json_delta":
+                self._pieces[event.index].append(event.delta.partial_json)
             case "message_delta":
                 self._stop_reason = event.delta.stop_reason
                 self._count(event.usage)
@@ -200,15 +223,34 @@ class _Coming:
 
     def _count(self, usage: Usage | MessageDeltaUsage) -> None:
         """Take over what is counted: in an event, each figure is the total so far, or left out."""
-        for name in TOKENS:
+        for name in TOKENS.values():
             count = getattr(usage, name, None)
             if count is not None:
                 self._tokens[name] = count
 
     def reply(self) -> ModelReply:
-        """The whole reply. IncompleteReply when it is none yet."""
+        """The whole reply. IncompleteReply when it is none yet, ValueError when it makes no sense."""
         if not self._is_whole or self._stop_reason is None:
             raise IncompleteReply("the model's reply ended before it was complete")
-        return ModelReply(
-            "".join(self._texts), self._model, self._stop_reason, *(self._tokens.get(name, 0) for name in TOKENS)
-        )
+        content = [block for index in sorted(self._blocks) if (block := self._block(index))]
+        text = "".join(block["text"] for block in content if block["type"] == "text")
+        counts = {field: self._tokens.get(name, 0) for field, name in TOKENS.items()}
+        return ModelReply(text, self._model, self._stop_reason, **counts, content=content)
+
+    def _block(self, index: int) -> dict[str, Any] | None:
+        """A text or the call of a tool, as it is sent back; None for anything else, and for a call that was cut off."""
+        block, said = self._blocks[index], "".join(self._pieces[index])
+        if block["type"] == "text":
+            text = block["text"] + said
+            return {"type": "text", "text": text} if text else None
+        if block["type"] != "tool_use" or (self._stop_reason == "max_tokens" and not _is_json(said)):
+            return None
+        return {"type": "tool_use", "id": block["id"], "name": block["name"], "input": json.loads(said or "{}")}
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text or "{}")
+    except ValueError:
+        return False
+    return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
 
@@ -31,7 +31,7 @@ DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """One call: a system prompt and one user message."""
+    """One call: a system prompt, and one user message or a whole conversation."""
 
     tier: str
     """The name of a `Tier`, in any case."""
@@ -41,6 +41,10 @@ class ModelRequest:
     max_tokens: int
     schema: Mapping[str, Any] | None = None
     """The JSON schema of the object to reply with; None for a text."""
+    messages: Sequence[Mapping[str, Any]] = ()
+    """The conversation so far, as the Messages API has it; empty where `user` is all of it."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    """The tools that the model may call, as the Messages API has them."""
     session: str = ""
     """A UUID of the step, the same in each attempt, by which a transport that has sessions goes on with one."""
     folder: str = "/"
@@ -62,6 +66,8 @@ class ModelReply:
     output_tokens: int
     cache_read_tokens: int
     cache_creation_tokens: int
+    content: Sequence[Mapping[str, Any]] = ()
+    """The reply's whole blocks, as a conversation goes on with them; empty where the transport knows only the text."""
 
 
 class Transport(Protocol):

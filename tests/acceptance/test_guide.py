@@ -31,6 +31,8 @@ LAUNCHES = {
     'sagaflow launch triage --report "the page is blank" --await': "high: nobody can work",
     "sagaflow launch count-words --file notes.txt --await": "3",
     """sagaflow launch debate --questions '["tabs", "daylight saving", "unanswerable"]' --await""": "2 of 3 debated",
+    "sagaflow launch changelog --since 1.2 --await": "nothing has changed",
+    "sagaflow launch proofread --arguments notes.txt --await": "no mistakes",
     "sagaflow launch deploy --tag v2 --id deploy-v2": ".*: sagaflow show deploy-v2",
     'sagaflow launch reminder --text "water the plants" --days 0.000001 --await': r".+: water the plants \(.+\)",
     "sagaflow launch checksum --file /dev/null --await": hashlib.sha256().hexdigest(),
@@ -50,6 +52,8 @@ def sagaflow() -> Iterator[LocalSagaflow]:
             Rule(match="Greet bob", reply="STRUCTURED_OUTPUT_START\nGREETING|hi bob\nSTRUCTURED_OUTPUT_END"),
             Rule(match="How severe", reply={"severity": "high", "reason": "nobody can work"}),
             Rule(match="unanswerable", error=Error(status=400, type="invalid_request_error", message="no idea")),
+            Rule(match="since 1.2", reply="nothing has changed"),
+            Rule(match="each spelling mistake", reply="no mistakes"),
             Rule(match=r"Argue (\w+) this: (.*)", reply="${1} ${2}"),
         )
         yield local

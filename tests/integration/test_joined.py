@@ -18,16 +18,13 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from sagaflow_mcp import artifacts, doctor, engine_client, faces, inbox, records
-from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import activities, context, notices
-from sagaflow_mcp.durable.attempts import Awake
-from sagaflow_mcp.durable.calls import Calls
 from sagaflow_mcp.errors import Failure
-from sagaflow_mcp.models import ChosenTransport
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.sealing import SealingCodec
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests.integration import lent
 from tests.integration.elsewhere import HERE, Elsewhere, another_host
 from tests.integration.own_temporal import DevServer, Relay
 from tests.waiting import eventually
@@ -207,26 +204,13 @@ def test_what_keeps_a_machine_from_joining_is_one_sentence(
     assert said in ended.stderr
 
 
-def services(home: Home, *, joined: bool) -> context.Services:
-    """What a worker lends to its steps."""
-    return context.Services(
-        settings=Settings(home, notify=False),
-        transport=ChosenTransport({}),
-        calls=Calls(1),
-        credentials=Credentials(),
-        identity="",
-        awake=Awake(),
-        joined=joined,
-    )
-
-
 def test_what_a_joined_worker_has_to_tell_is_delivered_by_the_machine_that_launches(home: Home, tmp_path: Path) -> None:
     """Once, from the run's folder, in which nothing is left of it."""
     joined = Home(str(tmp_path / "joined")).prepare()
     Path(joined.runs).rmdir()
     Path(joined.runs).symlink_to(home.runs)
     Path(home.run("run-1")).mkdir()
-    teller = services(joined, joined=True)
+    teller = lent.services(joined, joined=True)
     entry = records.Entry("run-1~aa", "run-1", "patient", "NOTE", "half way", records.now())
     for _ in range(2):
         notices.tell(teller, entry, show=False)
@@ -245,7 +229,7 @@ def test_a_path_in_the_runs_folder_is_the_same_for_each_machine(home: Home, tmp_
     there = ["/elsewhere/link/run-1", "/elsewhere/real/run-1"]
     Path(home.run("run-1")).mkdir()
     artifacts.write_json(Path(home.run("run-1"), "run.json"), {"folders": there})
-    step = context.StepContext(services(home, joined=True), "run-1", "patient", "", "key", SealingCodec({}))
+    step = context.StepContext(lent.services(home, joined=True), "run-1", "patient", "", "key", SealingCodec({}))
     for path in ("prompt.txt", f"{there[0]}/prompt.txt", f"{there[1]}/prompt.txt"):
         assert written(step, path) == f"{there[1]}/prompt.txt"
         assert Path(home.run("run-1"), "prompt.txt").read_text(encoding="utf-8") == path
@@ -253,7 +237,7 @@ def test_a_path_in_the_runs_folder_is_the_same_for_each_machine(home: Home, tmp_
     for path in (f"{there[1]}/../other/x", str(tmp_path / "x")):
         with pytest.raises(ApplicationError, match="lies outside"):
             written(step, path)
-    here = context.StepContext(services(home, joined=False), "run-1", "patient", "", "key", SealingCodec({}))
+    here = context.StepContext(lent.services(home, joined=False), "run-1", "patient", "", "key", SealingCodec({}))
     assert written(here, "prompt.txt") == str(Path(home.run("run-1")).resolve() / "prompt.txt")
 
 

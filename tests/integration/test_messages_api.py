@@ -119,7 +119,8 @@ async def test_a_reply_is_streamed_with_its_tokens() -> None:
     with OfflineMessagesApi([Rule(match=r"Greet (\w+)", reply="hello, ${1} 👋", usage=usage)]) as api:
         reply = await complete(api)
         asked = api.requests[0]
-    assert reply == models.ModelReply("hello, alice 👋", "claude-haiku-5-5", "end_turn", 11, 7, 5, 3)
+    content = [{"type": "text", "text": "hello, alice 👋"}]
+    assert reply == models.ModelReply("hello, alice 👋", "claude-haiku-5-5", "end_turn", 11, 7, 5, 3, content)
     assert asked.body["stream"] is True
     assert (asked.body["system"], asked.body["max_tokens"]) == ("You are a greeter.", 64)
     assert asked.body["messages"] == [{"role": "user", "content": "Greet alice"}]

@@ -92,21 +92,20 @@ def test_a_name_that_cannot_be_a_skills_is_unknown(tmp_path: Path, name: str) ->
         catalog.find(name, only(tmp_path / "in"))
 
 
-def test_a_skill_md_only_skill_is_listed_and_refused_with_the_reason(tmp_path: Path) -> None:
-    """It is found, but has no workflow."""
+def test_a_skill_that_is_a_skill_md_alone_can_be_launched(tmp_path: Path) -> None:
+    """As an agent."""
     add(tmp_path, "x", SKILL="---\nname: x\ndescription: Does x.\n---\n")
-    with pytest.raises(Refusal, match=r"'x' is a SKILL\.md-only skill"):
-        catalog.find("x", only(tmp_path))
+    assert catalog.find("x", only(tmp_path)).form == "agent"
     listed = catalog.listing(only(tmp_path))[0]
-    assert (listed.form, listed.description, listed.problem) == ("agent", "Does x.", None)
+    assert (listed.form, listed.description, listed.problem, listed.launchable) == ("agent", "Does x.", None, True)
 
 
 def test_an_ordinary_skill_of_claude_code_is_not_called_broken(tmp_path: Path) -> None:
-    """Nothing is wrong with it, also where its folder has a name that a workflow's could not have."""
+    """Nothing is wrong with it, also where its folder has a name that it cannot be launched by."""
     add(tmp_path, "PDF tools", SKILL="---\ndescription: Reads.\n---\n")
     (listed,) = catalog.listing(only(tmp_path))
     assert (listed.form, listed.problem) == ("agent", None)
-    assert wording.skill(listed) == "PDF tools  [path]  not runnable by this version: Reads."
+    assert wording.skill(listed) == "PDF tools  [path]  not launchable under this name: Reads."
 
 
 def test_one_skill_is_described_without_reading_the_others(tmp_path: Path) -> None:
@@ -182,16 +181,11 @@ def test_a_badly_named_folder_is_listed_with_the_rule(tmp_path: Path) -> None:
     assert "is not a skill's name" in (catalog.listing(only(tmp_path))[0].problem or "")
 
 
-@pytest.mark.parametrize(
-    ("files", "why"),
-    [({"SKILL": ""}, r"'My Skill' is a SKILL\.md-only skill"), ({"__init__": REGISTERS}, "is not a skill's name")],
-)
-def test_a_badly_named_folder_is_refused_with_what_keeps_it_from_running(
-    tmp_path: Path, files: dict[str, str], why: str
-) -> None:
+@pytest.mark.parametrize("files", [{"SKILL": ""}, {"__init__": REGISTERS}])
+def test_a_badly_named_folder_is_refused_with_what_keeps_it_from_running(tmp_path: Path, files: dict[str, str]) -> None:
     """It is listed by that name, so nobody is told that it is not there."""
     add(tmp_path, "My Skill", **files)
-    with pytest.raises(Refusal, match=why):
+    with pytest.raises(Refusal, match="is not a skill's name"):
         catalog.find("My Skill", only(tmp_path))
 
 

@@ -74,15 +74,14 @@ def test_keys_are_counted_in_good_english(environ: dict[str, str]) -> None:
     assert found.finding.endswith(", 2 keys")
 
 
-def test_the_skills_that_this_version_does_not_run_are_one_count(environ: dict[str, str], tmp_path: Path) -> None:
-    """Claude Code's own skills are nothing to warn of, however many there are; a broken workflow is."""
+def test_the_skills_that_can_be_launched_are_counted(environ: dict[str, str], tmp_path: Path) -> None:
+    """Claude Code's own skills are nothing to warn of, whatever their names; a broken workflow is."""
     skills = tmp_path / ".claude" / "skills"
     for name in ("pdf", "xlsx", "Meeting notes"):
         (skills / name).mkdir(parents=True)
         (skills / name / "SKILL.md").write_text("---\ndescription: Helps.\n---\n", encoding="utf-8")
     assert named(environ, "skills") == [
-        doctor.Check("skills", "ok", "3 can be launched"),
-        doctor.Check("skills", "info", "3 have only a SKILL.md, which this version does not run"),
+        doctor.Check("skills", "ok", "5 can be launched"),
     ]
     assert [check for check in doctor.examine(environ, faces.CLI) if check.name.startswith("skill ")] == []
     (skills / "pdf" / "__init__.py").write_text("not Python", encoding="utf-8")

@@ -15,22 +15,22 @@ LAYERS = {
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
-        typed testing._script testing._wire front_matter projects crash_points testing.cases
+        typed testing._script testing._wire front_matter skill_file projects crash_points testing.cases
     """,
     "adapters": """
-        artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
-        lineage temporal starting processes patience supervisor children temporal_server control peer service
-        engine_start engine_client worker_link pinning leftovers loader skill_check models models._types
-        models._choice models._claude_command models._deferred models._messages_api models._verdict testing
-        testing._calls testing._http testing.messages_api streams real_server environments pythons installing supply
-        terminal shared_names skill_lint skill_lint._calls skill_lint._findings skill_lint._imports skill_lint._lint
-        skill_lint._prompts skill_lint._reach skill_lint._scope skill_lint._source skill_lint._state
-        skill_lint._workflow_names trust
+        agent_tools agent_tools._files agent_tools._search agent_tools._workspace conversation artifacts config_file
+        markers inbox questions notify refused sealing payloads sandbox connection unreachable lineage temporal
+        starting processes patience supervisor children temporal_server control peer service engine_start engine_client
+        worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
+        models._deferred models._messages_api models._verdict testing testing._calls testing._http testing.messages_api
+        streams real_server environments pythons installing supply terminal shared_names skill_lint skill_lint._calls
+        skill_lint._findings skill_lint._imports skill_lint._lint skill_lint._prompts skill_lint._reach
+        skill_lint._scope skill_lint._source skill_lint._state skill_lint._workflow_names trust
     """,
     "durable": """
-        durable durable.activities durable.answers durable.asking durable.attempts durable.batches
-        durable.calls durable.children durable.context
-        durable.ctx durable.function_activities durable.functions durable.housekeeping durable.interceptors
+        durable durable.activities durable.agent_activities durable.agents durable.answers durable.asking
+        durable.attempts durable.batches durable.calls durable.children durable.context durable.ctx
+        durable.function_activities durable.functions durable.housekeeping durable.instructed durable.interceptors
         durable.journal durable.lanes durable.memory durable.model_calls durable.notices durable.open_runs
         durable.progress_notes durable.prompting durable.reasons durable.reconciler durable.recovery
         durable.retry_policies durable.run_state durable.step_events durable.step_record durable.steps

@@ -106,8 +106,8 @@ def test_a_skill_is_one_line_with_what_it_shadows_and_what_is_wrong() -> None:
     assert wording.skill(found) == "x  [user]  Does x.  (shadows /far/x)"
     broken = catalog.Listed("x", Path("/near/x"), "user", "workflow", "Does x.", (), "no register")
     assert wording.skill(broken) == "x  [user]  BROKEN: no register"
-    bare = catalog.Listed("x", Path("/near/x"), "user", "agent", "", (), None)
-    assert wording.skill(bare) == "x  [user]  not runnable by this version"
+    bare = catalog.Listed("X y", Path("/near/X y"), "user", "agent", "", (), None)
+    assert wording.skill(bare) == "X y  [user]  not launchable under this name"
 
 
 def test_a_skill_is_shown_with_its_form_and_version_where_these_are_known() -> None:

@@ -1,0 +1,99 @@
+"""The tools that agents have: what a model is told of them, and what they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from sagaflow_mcp import records
+from sagaflow_mcp.agent_tools import _files, _search
+from sagaflow_mcp.agent_tools._workspace import Workspace
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+__all__ = ["READING", "TOOLS", "Tool", "Workspace", "chosen", "definitions", "of_claude_code", "use"]
+
+RESULT_LIMIT = 50_000
+"""How much of a result the model is told, in characters."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool."""
+
+    input: type[BaseModel]
+    """What it takes; its docstring is what the model is told."""
+    run: Callable[[Any, Workspace], str]
+    changes: bool = False
+    """Whether it leaves something behind, so that it must not be used twice for one call."""
+    claude_names: tuple[str, ...] = ()
+    """What Claude Code calls it, in the `allowed-tools` of a SKILL.md."""
+
+
+TOOLS: Mapping[str, Tool] = {
+    "read_file": Tool(_files.ReadFile, _files.read_file, claude_names=("Read", "NotebookRead")),
+    "glob": Tool(_search.Glob, _search.glob, claude_names=("Glob", "LS")),
+    "grep": Tool(_search.Grep, _search.grep, claude_names=("Grep",)),
+    "write_file": Tool(_files.WriteFile, _files.write_file, changes=True, claude_names=("Write",)),
+    "edit_file": Tool(_files.EditFile, _files.edit_file, changes=True, claude_names=("Edit", "MultiEdit")),
+}
+"""The tools by name."""
+
+READING = tuple(name for name, tool in TOOLS.items() if not tool.changes)
+"""The names of those that change nothing."""
+
+
+def chosen(names: Iterable[str]) -> tuple[str, ...]:
+    """`names` as they are offered, in the order of `TOOLS`. Refusal when one is none."""
+    wanted = set(names)
+    unknown = sorted(wanted - TOOLS.keys())
+    if unknown:
+        raise Refusal(f"there is no tool {unknown[0]!r}; there are {', '.join(TOOLS)}")
+    return tuple(name for name in TOOLS if name in wanted)
+
+
+def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """The tools that stand for those that a SKILL.md allows, and those of it that there are not.
+
+    Args:
+        allowed: as Claude Code calls them, such as `Bash(git log:*)`; None for a SKILL.md that does not say, whose
+            agent only reads.
+    """
+    if allowed is None:
+        return list(READING), []
+    ours = {theirs: name for name, tool in TOOLS.items() for theirs in tool.claude_names}
+    found = [(each, ours.get(each.partition("(")[0])) for each in allowed]
+    return [name for _, name in found if name], [each for each, name in found if not name]
+
+
+def definitions(names: Iterable[str]) -> list[dict[str, Any]]:
+    """What a model is told of the tools `names`, as the Messages API takes it."""
+    return [
+        {"name": name, "description": TOOLS[name].input.__doc__ or "", "input_schema": _schema(TOOLS[name].input)}
+        for name in chosen(names)
+    ]
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    schema.pop("description", None)
+    return schema
+
+
+def use(name: str, given: object, workspace: Workspace) -> str:
+    """What the tool `name` finds or does. Refusal, for the model to read, when it cannot."""
+    tool = TOOLS[name]
+    try:
+        parsed = tool.input.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "input"
+        raise Refusal(f"{name} was given a wrong {where}: {records.one_line(first['msg'])}") from None
+    text = tool.run(parsed, workspace)
+    if len(text) <= RESULT_LIMIT:
+        return text
+    return f"{text[:RESULT_LIMIT]}\n(cut off here, after {RESULT_LIMIT:,} of {len(text):,} characters; ask for less)"

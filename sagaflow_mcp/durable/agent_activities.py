@@ -1,0 +1,181 @@
+"""The activities of an agent: a turn of its model, and a call of one of its tools."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from sagaflow_mcp import agent_tools, artifacts, models
+from sagaflow_mcp.conversation import Conversation
+from sagaflow_mcp.durable import context, model_calls
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.durable.context import StepContext
+
+GO_ON = "You were cut off. Go on exactly where you stopped."
+"""What a model is told whose turn was cut off at `max_tokens`."""
+
+UNKNOWN = (
+    "Whether this call has taken effect is unknown: the machine was stopped in its middle. "
+    "Look before you make it again."
+)
+"""What a model is told of a call that changes something and was cut off by a crash."""
+
+DAMAGED = "ConversationDamaged"
+"""The failure type of a turn whose conversation is gone or was changed."""
+
+
+@dataclass(frozen=True)
+class AgentTurnInput:
+    """One turn: what is added to the conversation, and how the model is asked to answer it."""
+
+    role: str
+    """What the step is called."""
+    conversation: str
+    """The agent's, among those of its workflow."""
+    turn: int
+    """From 0."""
+    length: int
+    """Of the conversation before this turn, in bytes."""
+    tier: str
+    system: str
+    say: str
+    """What the user says; empty where tools have been called."""
+    max_tokens: int
+    tools: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    """The ids of the tool calls that the turn before has made."""
+
+
+@dataclass(frozen=True)
+class AgentTurn:
+    """What came of it."""
+
+    length: int
+    """Of the conversation now."""
+    text: str = ""
+    """What the model has said where it calls no tool."""
+    is_cut_off: bool = False
+    calls: list[dict[str, str]] = field(default_factory=list)
+    """The `id` and the `name` of each tool call."""
+
+
+@dataclass(frozen=True)
+class UseToolInput:
+    """A call of a tool."""
+
+    role: str
+    """The tool's name."""
+    conversation: str
+    turn: int
+    """The turn that makes the call."""
+    index: int
+    """Which of its calls, from 0."""
+    length: int
+    """Of the conversation with that turn."""
+    tools: list[str]
+    """Those that the agent has."""
+    skill_dir: str = ""
+    """A folder with the files of its skill, which it may read."""
+
+
+@activity.defn
+async def agent_turn(given: AgentTurnInput) -> AgentTurn:
+    """The model's next turn, which the conversation then has.
+
+    Raises:
+        ApplicationError: the provider failed, retryable or not as `models.verdict` says; or the conversation is gone.
+    """
+    step = context.current()
+    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation)
+    with context.refusals_end_the_step():
+        said = await asyncio.to_thread(_said, talk, given)
+        before = await asyncio.to_thread(_messages, talk, given.length)
+        request = models.ModelRequest(
+            tier=given.tier,
+            system=given.system,
+            user="",
+            max_tokens=given.max_tokens,
+            messages=[*before, said],
+            tools=agent_tools.definitions(given.tools),
+        )
+        reply = await model_calls.complete(step, given.role, request, may_be_cut_off=True)
+    is_cut_off = reply.stop_reason == "max_tokens"
+    content = reply.content or [{"type": "text", "text": "(nothing)"}]
+    length = await asyncio.to_thread(talk.append, given.length, said, {"role": "assistant", "content": list(content)})
+    calls = [{"id": each["id"], "name": each["name"]} for each in content if each["type"] == "tool_use"]
+    return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls)
+
+
+@activity.defn
+async def use_tool(given: UseToolInput) -> bool:
+    """Whether the tool has done what was asked; what it says is kept for the next turn, also where it has failed."""
+    step = context.current()
+    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation)
+    before = await asyncio.to_thread(talk.result, _call(given.turn, given.index))
+    if before is not None:
+        return not before["is_error"]
+    with context.refusals_end_the_step():
+        message = (await asyncio.to_thread(_messages, talk, given.length))[-1]
+    call = [each for each in message["content"] if each["type"] == "tool_use"][given.index]
+    is_right, text = await asyncio.to_thread(_used, step, talk, given, call)
+    await asyncio.to_thread(talk.keep_result, _call(given.turn, given.index), text, is_error=not is_right)
+    return is_right
+
+
+def _used(step: StepContext, talk: Conversation, given: UseToolInput, call: dict[str, Any]) -> tuple[bool, str]:
+    """Whether the call went well, and what it has to say."""
+    if call["name"] not in given.tools:
+        return False, f"there is no tool {call['name']!r}; there are {', '.join(given.tools) or 'none'}"
+    if agent_tools.TOOLS[call["name"]].changes and not talk.begin(_call(given.turn, given.index)):
+        return False, UNKNOWN
+    workspace = agent_tools.Workspace(
+        project=step.project_dir if Path(step.project_dir or "/nowhere").is_dir() else "",
+        files=str(step.files),
+        skill=given.skill_dir,
+        hidden=step.services.home.root,
+    )
+    try:
+        return True, agent_tools.use(call["name"], call["input"], workspace)
+    except Refusal as refused:
+        return False, str(refused)
+
+
+def conversation_of(step: StepContext, workflow_id: str, name: str) -> Conversation:
+    """The conversation of the agent `name` of a workflow of the step's run."""
+    of = f"{workflow_id}/{name}"
+    folder = hashlib.sha256(of.encode()).hexdigest()[:16]
+    return Conversation(Path(step.run_dir) / artifacts.AGENTS / folder)
+
+
+def _call(turn: int, index: int) -> str:
+    return f"{turn}-{index}"
+
+
+def _messages(talk: Conversation, length: int) -> list[dict[str, Any]]:
+    try:
+        return talk.messages(length)
+    except (OSError, ValueError) as error:
+        raise ApplicationError(f"the agent's conversation cannot be read: {error}", type=DAMAGED) from error
+
+
+def _said(talk: Conversation, given: AgentTurnInput) -> dict[str, Any]:
+    """The message that the turn answers: the user's, or what the tools have said."""
+    if not given.calls:
+        return {"role": "user", "content": given.say}
+    results = []
+    for index, call in enumerate(given.calls):
+        found = talk.result(_call(given.turn - 1, index))
+        if found is None:
+            raise ApplicationError(f"the result of tool call {index + 1} is gone", type=DAMAGED)
+        # A text of nothing is no content to the provider.
+        text = found["content"] or "(nothing)"
+        results.append({"type": "tool_result", "tool_use_id": call, "content": text, "is_error": found["is_error"]})
+    return {"role": "user", "content": results}

@@ -1,0 +1,161 @@
+"""Agents: a model that works with tools until it is done. Each turn and each tool call is a checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from sagaflow_mcp import agent_tools
+from sagaflow_mcp.durable import memory
+from sagaflow_mcp.durable.agent_activities import GO_ON, AgentTurn, AgentTurnInput, UseToolInput
+from sagaflow_mcp.durable.prompting import POLICIES, TIMEOUT
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.typed import as_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagaflow_mcp.durable.memory import Memory
+
+TURNS = 100
+"""How many turns an agent has unless its caller says otherwise."""
+
+TOOL_TIMEOUT = timedelta(minutes=2)
+"""How long one tool call may take."""
+
+TOOL_POLICY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
+"""For a tool call whose outcome cannot be written down; what a tool refuses is no failure of the call."""
+
+
+class Agent:
+    """One agent.
+
+    Args:
+        remembered: what the run has done so far.
+        role: what its turns are called in progress and transcript.
+        tier: of its model.
+        system: the system prompt.
+        tools: the names of its tools.
+        skill_dir: a folder that it may read besides the working folder and the run's own; empty for none.
+        max_tokens: the longest turn.
+
+    Raises:
+        Refusal: there is no such tier or tool.
+    """
+
+    def __init__(
+        self,
+        remembered: Memory,
+        role: str,
+        *,
+        tier: str,
+        system: str,
+        tools: Sequence[str],
+        skill_dir: str,
+        max_tokens: int,
+    ) -> None:
+        if tier.upper() not in POLICIES:
+            raise Refusal(f"model tier {tier!r} is not one of {', '.join(POLICIES)}")
+        self._memory = remembered
+        self._role = role
+        self._tier = tier
+        self._system = system
+        self._tools = list(agent_tools.chosen(tools))
+        self._skill_dir = skill_dir
+        self._max_tokens = max_tokens
+
+    async def work(self, task: str, max_turns: int) -> str:
+        """What the model says when it is done with `task`.
+
+        Raises:
+            StepFailedError: the model cannot be reached or declines, or is not done after `max_turns` turns.
+            ValueError: `max_turns` is less than 1.
+        """
+        if max_turns < 1:
+            raise ValueError(f"max_turns is {max_turns}; it must be at least 1")
+        name = self._memory.key("agent", [self._role, self._tier, self._system, self._tools, task])
+        length, say, calls, said = 0, task, list[str](), list[str]()
+        for number in range(max_turns):
+            turn = await self._turn(name, number, length, say, calls)
+            length, say, calls = turn.length, GO_ON, [each["id"] for each in turn.calls]
+            if turn.calls:
+                said.clear()
+                await self._use_tools(name, number, turn)
+                continue
+            said.append(turn.text)
+            if not turn.is_cut_off:
+                return "".join(said)
+        raise memory.StepFailedError(
+            f"agent {self._role!r} was not done after {max_turns} turns; give it more, or a smaller task",
+            type="TooManyTurns",
+            non_retryable=True,
+        )
+
+    async def _turn(self, name: str, number: int, length: int, say: str, calls: list[str]) -> AgentTurn:
+        given = AgentTurnInput(
+            role=self._role,
+            conversation=name,
+            turn=number,
+            length=length,
+            tier=self._tier,
+            system=self._system,
+            say="" if calls else say,
+            max_tokens=self._max_tokens,
+            tools=self._tools,
+            calls=calls,
+        )
+        found: dict[str, object] = await self._memory.once(
+            f"{name}/{number}",
+            lambda: workflow.execute_activity(
+                "agent_turn",
+                given,
+                start_to_close_timeout=TIMEOUT,
+                retry_policy=POLICIES[self._tier.upper()],
+                result_type=dict,
+            ),
+        )
+        result: AgentTurn = as_type(AgentTurn, found)
+        return result
+
+    async def _use_tools(self, name: str, number: int, turn: AgentTurn) -> None:
+        """Make the turn's calls: those that only read at the same time, the others one after another."""
+        reading = []
+        for index, call in enumerate(turn.calls):
+            tool = agent_tools.TOOLS.get(call["name"])
+            using = self._use(name, number, index, turn)
+            if tool is not None and not tool.changes:
+                reading.append(asyncio.ensure_future(using))
+                continue
+            await _all(reading)
+            reading = []
+            await using
+        await _all(reading)
+
+    async def _use(self, name: str, number: int, index: int, turn: AgentTurn) -> None:
+        given = UseToolInput(
+            role=turn.calls[index]["name"],
+            conversation=name,
+            turn=number,
+            index=index,
+            length=turn.length,
+            tools=self._tools,
+            skill_dir=self._skill_dir,
+        )
+        await self._memory.once(
+            f"{name}/{number}.{index}",
+            lambda: workflow.execute_activity(
+                "use_tool", given, start_to_close_timeout=TOOL_TIMEOUT, retry_policy=TOOL_POLICY, result_type=bool
+            ),
+        )
+
+
+async def _all(tasks: list[asyncio.Task[None]]) -> None:
+    """Return when all are done; the first failure is raised once none is left behind."""
+    if tasks:
+        await workflow.wait(tasks)
+    for each in tasks:
+        each.result()

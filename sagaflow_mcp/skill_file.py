@@ -1,0 +1,73 @@
+"""Skills that are a SKILL.md alone, as people write them for Claude Code."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import front_matter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+NAME = "SKILL.md"
+
+WORKFLOW = '''"""The workflow of a skill that is a SKILL.md alone: an agent with its text as the instruction."""
+
+from sagaflow_mcp import Context, skill
+from sagaflow_mcp.durable import instructed
+
+
+@skill({name!r})
+async def agent(ctx: Context, arguments: str = "") -> str:
+    """Do what the skill says.
+
+    Args:
+        arguments: what `$ARGUMENTS` stands for in the skill's text.
+    """
+    return await instructed.work(ctx, __file__, arguments)
+'''
+"""The module that such a skill is run by, in place of the `workflow.py` that it has not."""
+
+ARGUMENTS = "$ARGUMENTS"
+"""What stands in a skill's text for what the user gave along."""
+
+SKILL_DIR = "${CLAUDE_SKILL_DIR}"
+"""What stands in a skill's text for the folder of its files."""
+
+_TOOL = re.compile(r"[A-Za-z_][\w-]*(?:\([^)]*\))?")
+
+
+def is_all(folder: Path) -> bool:
+    """Whether the skill in `folder` has no code."""
+    # Not Path.is_file, which raises where a folder may not be searched.
+    return not any(os.path.isfile(folder / name) for name in ("__init__.py", "workflow.py"))  # noqa: PTH113 - as above
+
+
+def workflow(name: str) -> str:
+    """The source of the module that runs skill `name`."""
+    return WORKFLOW.format(name=name)
+
+
+def instruction(text: str, arguments: str, folder: str) -> str:
+    """What an agent is told to do by the SKILL.md `text`.
+
+    Args:
+        text: the whole file.
+        arguments: what the user gave along.
+        folder: where the skill's files are.
+    """
+    _, body = front_matter.split(text)
+    told = body.replace(SKILL_DIR, folder).strip()
+    if ARGUMENTS in told:
+        return told.replace(ARGUMENTS, arguments)
+    return f"{told}\n\nARGUMENTS: {arguments}" if arguments else told
+
+
+def allowed_tools(text: str) -> Sequence[str] | None:
+    """The tools that the SKILL.md `text` allows, as Claude Code calls them; None where it does not say."""
+    fields, _ = front_matter.split(text)
+    said = fields.get("allowed-tools")
+    return None if said is None else _TOOL.findall(said)

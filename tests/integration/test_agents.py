@@ -1,0 +1,181 @@
+"""Agents: a model that works with tools, in which nothing that is done is done again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from sagaflow_mcp import artifacts, launch
+from sagaflow_mcp.durable import agent_activities, context
+from sagaflow_mcp.sealing import SealingCodec
+from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
+from tests.integration import lent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagaflow_mcp.runs import Run
+    from sagaflow_mcp.testing import Recorded
+
+SKILLS = Path(__file__).parent / "skills"
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSagaflow]:
+    """A Sagaflow with a skill that has Python in it which is none, as a SKILL.md alone may."""
+    skills = tmp_path_factory.mktemp("skills")
+    for name in ("notes-keeper", "one-function"):
+        shutil.copytree(SKILLS / name, skills / name)
+    (skills / "notes-keeper" / "old.py").write_text('print "Python 2"\n', encoding="utf-8")
+    with LocalSagaflow(skills=[skills]) as started:
+        yield started
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder to launch from."""
+    (tmp_path / "a.txt").write_text("first note\nsecond note\n", encoding="utf-8")
+    return tmp_path
+
+
+def call(name: str, **given: Any) -> ToolUse:
+    """A tool call of the model's."""
+    return ToolUse(name=name, input=given)
+
+
+def launched(local: LocalSagaflow, project: Path, skill: str, **arguments: Any) -> str:
+    """The id of a run that was launched from the project."""
+    request = launch.Request(skill, arguments, project_dir=str(project))
+    return anyio.run(launch.launch, local.settings, request).run_id
+
+
+def replies(local: LocalSagaflow, *turns: Rule) -> int:
+    """Let the model answer with these, one after another; how many requests there are so far."""
+    local.model.replace(*turns)
+    return len(local.model.requests)
+
+
+def results(request: Recorded) -> list[dict[str, Any]]:
+    """What the tools have said last in the conversation that the model was sent."""
+    found: list[dict[str, Any]] = request.body["messages"][-1]["content"]
+    return found
+
+
+def finished(run: Run) -> list[str]:
+    """The labels of the steps that have finished, as often as they have."""
+    return [each["label"] for each in artifacts.events(Path(run.run_dir)) if each["event"] == "step_finished"]
+
+
+def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> None:
+    """Its text is the instruction, its files are readable, its `allowed-tools` are all that it has."""
+    since = replies(
+        local,
+        Rule(tools=(call("read_file", path="a.txt"), call("grep", pattern="note$"), call("edit_file")), times=1),
+        Rule(tools=(call("write_file", path="summary.txt", content="Two notes."),), times=1),
+        Rule(reply="Summed up two notes.", times=1),
+    )
+    run = local.wait(launched(local, project, "notes-keeper", arguments="a.txt"))
+    assert (run.state, run.result) == ("DONE", "Summed up two notes.")
+    assert (project / "summary.txt").read_text(encoding="utf-8") == "Two notes."
+    assert Path(run.run_dir, "report.md").read_text(encoding="utf-8").strip() == "Summed up two notes."
+    first, second, third = local.model.requests[since:]
+    told = first.body["messages"][0]["content"]
+    assert told.startswith("# Keep notes")
+    assert "Read the notes in a.txt" in told
+    template = Path(told.partition("The template is in ")[2].removesuffix("."))
+    assert template.read_text(encoding="utf-8") == "A template.\n"
+    assert [each["name"] for each in first.body["tools"]] == ["read_file", "grep", "write_file"]
+    assert "tools that there are not here: Bash(git log:*)" in first.body["system"]
+    assert str(project) in first.body["system"]
+    assert [each["content"] for each in results(second)] == [
+        "1\tfirst note\n2\tsecond note",
+        "a.txt:1:first note\na.txt:2:second note",
+        "there is no tool 'edit_file'; there are read_file, grep, write_file",
+    ]
+    assert [each["is_error"] for each in results(second)] == [False, False, True]
+    assert results(third)[0]["content"] == "wrote 10 characters to summary.txt"
+    assert all(
+        later.body["messages"][:-2] == sooner.body["messages"] for sooner, later in pairwise((first, second, third))
+    )
+
+
+def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -> None:
+    """What it had said is not taken for all of it."""
+    since = replies(
+        local, Rule(reply="one, ", stop_reason="max_tokens", times=1), Rule(match="Go on exactly", reply="two")
+    )
+    run = local.wait(launched(local, project, "one-function", what="agent"))
+    assert run.result == "one, two"
+    assert len(local.model.requests) == since + 2
+
+
+def test_an_agent_has_so_many_turns(local: LocalSagaflow, project: Path) -> None:
+    """Then its run fails, and says how many it had."""
+    since = replies(local, Rule(tools=(call("read_file", path="a.txt"),)))
+    run = local.wait(launched(local, project, "one-function", what="agent", count=3))
+    assert run.state == "FAILED"
+    assert "agent 'agent' was not done after 3 turns" in run.summary
+    assert len(local.model.requests) == since + 3
+
+
+def test_a_turn_that_fails_is_made_again(local: LocalSagaflow, project: Path) -> None:
+    """With the conversation as it was; no tool is called twice."""
+    since = replies(
+        local,
+        Rule(tools=(call("write_file", path="b.txt", content="b"),), times=1),
+        Rule(error=Error(), times=1),
+        Rule(reply="done"),
+    )
+    run = local.wait(launched(local, project, "one-function", what="agent"))
+    assert run.result == "done"
+    _, failed, again = local.model.requests[since:]
+    assert failed.body["messages"] == again.body["messages"]
+    assert sorted(finished(run)) == ["agent", "agent", "write_file"]
+
+
+def test_an_agent_survives_the_kill_of_its_worker(local: LocalSagaflow, project: Path) -> None:
+    """In the middle of a turn: that turn is made again, and nothing before it."""
+    since = replies(
+        local,
+        Rule(tools=(call("write_file", path="b.txt", content="b"), call("read_file", path="a.txt")), times=1),
+        Rule(reply="done", hold="turn"),
+    )
+    run_id = launched(local, project, "one-function", what="agent")
+    local.model.wait_for_requests(since + 2, 30)
+    os.kill(local.pid("worker"), signal.SIGKILL)
+    local.model.release("turn")
+    run = local.wait(run_id)
+    assert run.result == "done"
+    assert len(local.model.requests) == since + 3
+    _, killed, again = local.model.requests[since:]
+    assert killed.body["messages"] == again.body["messages"]
+    assert sorted(finished(run)) == ["agent", "agent", "read_file", "write_file"]
+
+
+def test_a_call_that_was_cut_off_is_reported_and_not_made_again(local: LocalSagaflow, project: Path) -> None:
+    """Where it changes something: nobody knows whether it has."""
+    services = lent.services(local.settings.home)
+    step = context.StepContext(services, "run-cut-off", "x", str(project), "key", SealingCodec({}))
+    environment = ActivityEnvironment()
+    talk = agent_activities.conversation_of(step, environment.info.workflow_id or "", "talk")
+    block = {"type": "tool_use", "id": "1", "name": "write_file", "input": {"path": "c.txt", "content": "c"}}
+    length = talk.append(0, {"role": "assistant", "content": [block]})
+    given = agent_activities.UseToolInput("write_file", "talk", 0, 0, length, ["write_file"])
+    assert talk.begin("0-0"), "as an attempt that was killed has done"
+
+    async def used() -> bool:
+        """Take the step."""
+        context.enter(step)
+        return await environment.run(agent_activities.use_tool, given)
+
+    assert not anyio.run(used)
+    assert talk.result("0-0") == {"content": agent_activities.UNKNOWN, "is_error": True}
+    assert not (project / "c.txt").exists()

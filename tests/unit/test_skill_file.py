@@ -1,0 +1,47 @@
+"""What is read in a SKILL.md."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagaflow_mcp import front_matter, skill_file
+
+WHOLE = """---
+name: x
+description: >
+  Does
+  things.
+allowed-tools: Read, Bash(git log:*, git show:*), mcp__github__search
+---
+Do $ARGUMENTS in ${CLAUDE_SKILL_DIR}.
+"""
+
+
+def test_the_front_matter_is_split_from_the_text() -> None:
+    """A block, a plain scalar; without front matter all is text."""
+    fields, text = front_matter.split(WHOLE)
+    assert (fields["description"], text) == ("Does things.", "Do $ARGUMENTS in ${CLAUDE_SKILL_DIR}.")
+    assert front_matter.split("Do it.") == ({}, "Do it.")
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("allowed-tools: Read, Grep", ["Read", "Grep"]),
+        ("allowed-tools: Read Grep", ["Read", "Grep"]),
+        ('allowed-tools: ["Read", "Grep"]', ["Read", "Grep"]),
+        ("allowed-tools:\n  - Read\n  - Bash(git log:*)", ["Read", "Bash(git log:*)"]),
+        ("allowed-tools:", []),
+        ("name: x", None),
+    ],
+)
+def test_allowed_tools_are_found_however_they_are_written(said: str, found: list[str] | None) -> None:
+    """As YAML has it, or as Claude Code also takes it."""
+    assert skill_file.allowed_tools(f"---\n{said}\n---\nDo it.") == found
+
+
+def test_the_instruction_has_what_the_user_gave_along() -> None:
+    """Where the text says, or at its end."""
+    assert skill_file.instruction(WHOLE, "it", "/skill") == "Do it in /skill."
+    assert skill_file.instruction("Do.", "it", "/skill") == "Do.\n\nARGUMENTS: it"
+    assert skill_file.instruction("Do.", "", "/skill") == "Do."
