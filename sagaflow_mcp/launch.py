@@ -60,6 +60,8 @@ class Request:
     """Longest time that the run may take in all; the skill's own where none is given."""
     face: faces.Face = faces.CLI
     """Whom a refusal tells what to do."""
+    skip_time: bool = False
+    """Whether the run's clock jumps over what it waits for, as only a test's throw-away home lets it."""
 
 
 @dataclass(frozen=True)
@@ -289,6 +291,7 @@ async def _start(client: Client, settings: Settings, checked: _Checked, run_id: 
             },
             execution_timeout=request.execution_timeout or checked.verdict.execution_timeout,
             task_timeout=crash_points.CrashPoints(settings.home).task_timeout,
+            skip_time=request.skip_time,
         ),
         ACCEPT_SECONDS,
     )

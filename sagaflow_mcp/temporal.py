@@ -13,10 +13,10 @@ import secrets
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import temporalio.client
-from temporalio.api.common.v1 import Payload
+from temporalio.api.common.v1 import Payload, TimeSkippingConfig
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.common import HeaderCodecBehavior
 from temporalio.converter import DefaultPayloadConverter
@@ -45,7 +45,18 @@ ACCEPT = "sagaflow_accept"
 REFUSED = "SagaflowRefused"
 """The failure type of a start that never became a run, and of messages that were not sealed by this home."""
 
-_ENVELOPE: ContextVar[Mapping[str, Any]] = ContextVar("sagaflow_envelope")
+SKIP_TIME = TimeSkippingConfig(enabled=True, max_session_skip_count=2**31 - 1)
+"""Has a run's clock jump over whatever the run only waits for, as often as it does; by default the server stops at 200.
+
+Only the server of a throw-away home takes it (`temporal_server.allow_time_skipping`)."""
+
+
+class _Started(NamedTuple):
+    envelope: Mapping[str, Any]
+    skip_time: bool
+
+
+_STARTED: ContextVar[_Started] = ContextVar("sagaflow_started")
 
 CONNECT_SECONDS = 10
 """How long a connection may take before it counts as failed."""
@@ -76,13 +87,13 @@ def read_header(headers: Mapping[str, Payload], kind: str, workflow_id: str) -> 
 
 
 @contextmanager
-def starting_with(envelope: Mapping[str, Any]) -> Iterator[None]:
-    """Workflows that the body starts get `envelope` in their header."""
-    token = _ENVELOPE.set(envelope)
+def starting_with(envelope: Mapping[str, Any], *, skip_time: bool = False) -> Iterator[None]:
+    """Workflows that the body starts get `envelope` in their header, and `SKIP_TIME` where that is wanted."""
+    token = _STARTED.set(_Started(envelope, skip_time))
     try:
         yield
     finally:
-        _ENVELOPE.reset(token)
+        _STARTED.reset(token)
 
 
 async def connect(
@@ -181,5 +192,7 @@ class _SenderOutbound(temporalio.client.OutboundInterceptor):
         start, update = input.start_workflow_input, input.update_workflow_input
         # The envelope travels in the start's header, put there by `launch`: it is all that a run is started with.
         update.headers = {**update.headers, HEADER: header(f"update:{update.update}", start.id, _once())}
-        start.headers = {**start.headers, HEADER: header("start", start.id, _ENVELOPE.get())}
+        started = _STARTED.get()
+        start.headers = {**start.headers, HEADER: header("start", start.id, started.envelope)}
+        start.time_skipping_config = SKIP_TIME if started.skip_time else None
         return await super().start_update_with_start_workflow(input)

@@ -39,8 +39,8 @@ class Questions:
         """Ask it no more."""
         self._open.pop(question.id, None)
 
-    async def answer(self, question: Question, limit: timedelta) -> str | None:
-        """The answer to `question`; None when there is none within `limit`."""
+    async def answer(self, question: Question, limit: timedelta | None) -> str | None:
+        """The answer to `question`; None when there is none within `limit`, which is for ever where it is None."""
         try:
             await workflow.wait_condition(lambda: question.id in self._answers, timeout=limit)
         except TimeoutError:

@@ -17,20 +17,18 @@ if TYPE_CHECKING:
 ENTRY_TIMEOUT = timedelta(seconds=60)
 """How long writing the entry may take."""
 
-FOREVER = timedelta(days=36_500)
-
 
 async def answer(memory: Memory, question: str, options: tuple[str, ...], limit: timedelta | None) -> str | None:
     """What a person answers; None when nobody has within `limit`."""
     key = memory.key("ask", [question, options])
-    left = memory.deadline(key, FOREVER if limit is None else limit)
+    left = None if limit is None else memory.deadline(key, limit)
     found: str | None = await memory.once(
         key, lambda: _answered(Question(_id(key), question, options), left), is_waiting=True
     )
     return found
 
 
-async def _answered(asked: Question, left: timedelta) -> str | None:
+async def _answered(asked: Question, left: timedelta | None) -> str | None:
     questions = run_state.current().questions
     questions.put(asked)
     try:

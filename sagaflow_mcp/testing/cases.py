@@ -10,7 +10,8 @@ r"""The test cases of a skill: the JSON files in its `tests` folder.
     }
 
 Each member may be missing. `replies` are rules of the offline model, `answers` are given to `ctx.ask` in their order.
-`result` and `artifacts` are compared where they are there; `state` is `DONE` unless it says otherwise.
+`result` and `artifacts` are compared where they are there; `state` is `DONE` unless it says otherwise. Once the answers
+are given, from the start where there are none, time passes at once wherever the run only waits.
 """
 
 from __future__ import annotations

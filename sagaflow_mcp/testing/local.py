@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
-from sagaflow_mcp import engine_client, following, inbox, launch
+from sagaflow_mcp import engine_client, following, inbox, launch, runs, temporal_server
 from sagaflow_mcp.settings import Settings, without_ours
+from sagaflow_mcp.testing import _skipping
 from sagaflow_mcp.testing.messages_api import OfflineMessagesApi
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Run
+
+LOOK_SECONDS = 0.02
+"""Between two looks at whether a killed worker has a successor."""
 
 
 class LocalSagaflow:
@@ -39,6 +45,7 @@ class LocalSagaflow:
     def __enter__(self) -> Self:
         self.model.__enter__()
         self.settings = Settings.load(self.environment())
+        temporal_server.allow_time_skipping(self.settings.home)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,11 +66,34 @@ class LocalSagaflow:
         return {**without_ours(os.environ), **ours, **self.model.environment()}
 
     def launch(
-        self, skill: str, *, run_id: str | None = None, timeout: timedelta | None = None, **arguments: Any
+        self,
+        skill: str,
+        *,
+        run_id: str | None = None,
+        timeout: timedelta | None = None,
+        skip_time: bool = False,
+        **arguments: Any,
     ) -> str:
-        """The id of a run that was accepted; Refusal when it was not."""
-        request = launch.Request(skill, arguments, run_id=run_id, execution_timeout=timeout)
+        """The id of a run that was accepted.
+
+        Args:
+            skill: the skill's name.
+            run_id: an id of the caller's choice.
+            timeout: the longest time that the run may take in all.
+            skip_time: whether time passes at once wherever the run only waits: in a sleep, for an answer that has a
+                timeout, for the next attempt at a step. Steps and model calls take the time that they take.
+            arguments: those of the skill.
+
+        Raises:
+            Refusal: it was not accepted.
+        """
+        request = launch.Request(skill, arguments, run_id=run_id, execution_timeout=timeout, skip_time=skip_time)
         return anyio.run(launch.launch, self.settings, request).run_id
+
+    def skip_time(self, run_id: str) -> None:
+        """Skip time for a run from now on, as `launch` does from its beginning; Refusal when there is no such run."""
+        runs.get(self.settings.home, run_id)
+        anyio.run(_skipping.begin, self.settings, run_id)
 
     def wait(self, run_id: str, seconds: float = 60) -> Run:
         """The run as it ended. TimeoutError when it has not within `seconds`."""
@@ -78,6 +108,18 @@ class LocalSagaflow:
         if run.state == "RUNNING":
             raise TimeoutError(f"{run_id} did not end within {seconds:g} s")
         return run
+
+    def kill_worker(self) -> None:
+        """Kill the worker with SIGKILL, as a crash would, and return once its successor takes work.
+
+        Raises:
+            Failure: there is none in time, with the reason.
+        """
+        killed = self.pid("worker")
+        os.kill(killed, signal.SIGKILL)
+        while ((engine_client.status(self.settings.home) or {}).get("worker") or {}).get("pid") == killed:
+            time.sleep(LOOK_SECONDS)
+        engine_client.ready(self.settings.home, environ=self.settings.for_engine())
 
     def inbox(self, run_id: str | None = None) -> list[Entry]:
         """The inbox entries, newest first, dismissed ones too; those of one run where one is named."""

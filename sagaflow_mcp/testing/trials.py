@@ -17,6 +17,7 @@ from sagaflow_mcp import artifacts, following, launch, questions, temporal, temp
 from sagaflow_mcp.crash_points import CrashPoints
 from sagaflow_mcp.durable.answers import ANSWER
 from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.testing import _skipping
 from sagaflow_mcp.testing.local import LocalSagaflow
 
 if TYPE_CHECKING:
@@ -97,14 +98,18 @@ class Trials:
 
     async def _ended(self, case: Case, run_id: str, project: Path) -> Run:
         settings = self._local.settings
-        await launch.launch(settings, launch.Request(self._skill.name, case.args, run_id, str(project)))
         left, answered = list(case.answers), set[str]()
+        # Not before the answers are given: a question would come to its timeout first.
+        request = launch.Request(self._skill.name, case.args, run_id, str(project), skip_time=not left)
+        await launch.launch(settings, request)
         async for run in following.follow(settings, run_id, LIMIT_SECONDS):
             last = run
             for question in questions.listing(Path(run.run_dir)):
                 if left and question.id not in answered and await self._answer(run_id, question.id, left[0]):
                     answered.add(question.id)
                     left.pop(0)
+                    if not left:
+                        await _skipping.begin(settings, run_id)
         return last
 
     async def _answer(self, run_id: str, question_id: str, text: str) -> bool:

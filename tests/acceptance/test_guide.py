@@ -63,7 +63,7 @@ def test_all_code_of_the_guide_is_in_a_file_or_run() -> None:
     """What has no name before it and no place above would not be tried."""
     assert documents.commands(GUIDE) == list(LAUNCHES)
     assert GUIDE.count("```") == 2 * (len(documents.files(GUIDE)) + len(LAUNCHES))
-    skills = {name.partition("/")[0] for name in documents.files(GUIDE)} - {"test_greet.py"}
+    skills = {name.partition("/")[0] for name in documents.files(GUIDE)} - {"test_skills.py"}
     assert skills == {command.split()[2] for command in LAUNCHES}
 
 
@@ -96,9 +96,9 @@ def test_the_files_of_a_run_are_where_the_guide_says(sagaflow: LocalSagaflow) ->
     assert "no idea" in folder.joinpath("failures.txt").read_text(encoding="utf-8")
 
 
-def test_the_test_of_the_guide_passes(tmp_path: Path) -> None:
+def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
     """In a project that knows nothing of this one."""
     documents.write_files(GUIDE, tmp_path)
     environment = {"PATH": tools.path(), "HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_greet.py"]
-    assert "1 passed" in tools.run(command, env=environment, cwd=tmp_path, seconds=SECONDS).stdout
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_skills.py"]
+    assert "3 passed" in tools.run(command, env=environment, cwd=tmp_path, seconds=SECONDS).stdout

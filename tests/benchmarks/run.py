@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 sys.path[0] = str(Path(__file__).parents[2])
 
 from sagaflow_mcp.testing import LocalSagaflow  # noqa: E402 (found by the line above)
-from tests.benchmarks import commands, fan_out, launcher, lives, session, steps  # noqa: E402
+from tests.benchmarks import commands, fan_out, launcher, lives, session, sleeps, steps  # noqa: E402
 from tests.benchmarks.figures import Figure, table  # noqa: E402
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ ALONE: dict[str, Callable[[int], list[Figure]]] = {
     "cli": lambda rounds: commands.cli(QUICK * rounds),
     "launcher": lambda rounds: launcher.figures(2 * rounds),
     "fan-out": fan_out.figures,
+    "sleeps": sleeps.figures,
     "cold": lives.cold,
     "recovery": lives.recovery,
 }

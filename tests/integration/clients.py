@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from temporalio.api.enums.v1 import EventType
 
 from sagaflow_mcp import temporal, temporal_server
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from sagaflow_mcp.testing import LocalSagaflow
-
 
 LIMIT_SECONDS = 60
 """How long a command may take."""
@@ -32,6 +32,18 @@ def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -
         return await act(await temporal.connect(local.settings.home, ports.address))
 
     return anyio.run(run)
+
+
+def timers(local: LocalSagaflow, workflow_id: str) -> int:
+    """How many timers an execution has started: how often it has gone to sleep, or begun to wait for an answer."""
+
+    async def count(client: Client) -> int:
+        """In its history."""
+        history = await client.get_workflow_handle(workflow_id).fetch_history()
+        return sum(event.event_type == EventType.EVENT_TYPE_TIMER_STARTED for event in history.events)
+
+    found: int = with_client(local, count)
+    return found
 
 
 def command(local: LocalSagaflow, *words: str) -> subprocess.CompletedProcess[str]:

@@ -44,7 +44,7 @@ LAYERS = {
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin cli_question cli_trust testing.trials
-        testing.verdicts cli_skill_test
+        testing.verdicts testing._skipping cli_skill_test
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""

@@ -17,6 +17,7 @@ def note(folder: str, line: str) -> int:
 async def steady(ctx, topic: str = "rain"):
     """The skill."""
     said = await ctx.prompt("one", topic=topic)
+    await ctx.sleep(days=3)
     length = await ctx.step(note, ctx.project_dir, f"about {topic}")
     await ctx.artifact("said.txt", said["TEXT"])
     return {"said": said["TEXT"], "length": length}

@@ -123,6 +123,21 @@ async def do_repeatable(ctx: Context, **_: object) -> object:
     return [ctx.now() > before, first != second, ctx.uuid().version]
 
 
+async def do_sleep(ctx: Context, count: int, **_: object) -> object:
+    begun = ctx.now()
+    await ctx.sleep(days=count)
+    return (ctx.now() - begun).days
+
+
+async def do_sleep_beside(ctx: Context, count: int, **_: object) -> object:
+    _, reply = await ctx.parallel([ctx.sleep(days=count), ctx.prompt("one", item=1)])
+    return reply["RESPONSE"]
+
+
+async def do_ask_for_ever(ctx: Context, **_: object) -> object:
+    return await ctx.ask("Shall it be done?")
+
+
 async def do_ask(ctx: Context, count: int, **_: object) -> object:
     return await ctx.ask("Shall it be done?", options=["Yes", "No"], timeout=count)
 
