@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from sagaflow_mcp import engine_client, following, inbox, launch, runs, temporal_server
+from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.settings import Settings, without_ours
 from sagaflow_mcp.testing import _skipping
 from sagaflow_mcp.testing.messages_api import OfflineMessagesApi
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Run
+
+SUCCESSOR_SECONDS = 30.0
+"""How long the engine may take to notice that a worker was killed."""
 
 LOOK_SECONDS = 0.02
 """Between two looks at whether a killed worker has a successor."""
@@ -117,7 +121,10 @@ class LocalSagaflow:
         """
         killed = self.pid("worker")
         os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + SUCCESSOR_SECONDS
         while ((engine_client.status(self.settings.home) or {}).get("worker") or {}).get("pid") == killed:
+            if time.monotonic() > deadline:
+                raise Failure(f"the engine has not noticed within {SUCCESSOR_SECONDS:g} s that worker {killed} is gone")
             time.sleep(LOOK_SECONDS)
         engine_client.ready(self.settings.home, environ=self.settings.for_engine())
 

@@ -19,7 +19,7 @@ import anyio
 sys.path[0] = str(Path(__file__).parents[2])
 
 from sagaflow_mcp import __version__, answering, runs, temporal  # noqa: E402 (found by the line above)
-from sagaflow_mcp.testing import LocalSagaflow, Rule  # noqa: E402
+from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse  # noqa: E402
 from tests.integration.own_temporal import FEW_EVENTS, DevServer, own_server  # noqa: E402
 from tests.waiting import eventually  # noqa: E402
 
@@ -38,7 +38,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as database, DevServer(Path(database), *FEW_EVENTS) as server:
         local = own_server(server.address, HERE / "skills")
         with local:
-            local.model.add(Rule(match="say something", reply="something"))
+            looking = Rule(match="Look around", tools=(ToolUse(name="glob", input={"pattern": "*"}),), times=1)
+            local.model.add(Rule(match="say something", reply="something"), looking)
             for part in PARTS:
                 local.launch("recorded", run_id=f"recorded-{part}", part=part)
             _functions(local)

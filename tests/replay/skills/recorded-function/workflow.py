@@ -21,6 +21,7 @@ async def function(ctx: Context, part: str = "all", count: int = 4) -> str:
     ctx.progress(1, 2)
     before = ctx.now()
     await ctx.sleep(0.1)
+    seen = await ctx.agent("Look around", max_turns=3)
     drawn = ctx.random().random() + ctx.uuid().int
-    await ctx.report(f"{answer} {late} {doubled} {ctx.now() > before} {drawn}")
+    await ctx.report(f"{answer} {late} {doubled} {ctx.now() > before} {drawn} {seen}")
     return str(await ctx.child("recorded-function", part="many"))
