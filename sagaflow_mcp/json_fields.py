@@ -109,6 +109,14 @@ FIELDS: dict[str, dict[str, str]] = {
             ".launchable": "whether this version can run it",
         },
     ),
+    "skills new": {
+        ".name": "what it is launched as",
+        ".path": "its folder",
+        ".form": "2 for one function, 3 for a Temporal workflow",
+        ".shadows[]": "folders of the same name that it goes before",
+        ".shadowed_by": "the folder of the same name that goes before it; null where none does",
+        ".next[]": "the commands that test and launch it",
+    },
     "skills check": _under(
         "[]",
         {
