@@ -136,7 +136,7 @@ FIELDS: dict[str, dict[str, str]] = {
             ".state": "how its run ended; empty when the launch was refused",
             ".result": "what that returned, as JSON, shortened",
             ".kills": "with --crash, how often the worker was killed, each time in another run",
-            ".differences[].what": "what is not as it should be: state, result, a file, steps or model calls",
+            ".differences[].what": "what is not as it should be: state, result, a file, a step, steps or model calls",
             ".differences[].expected": "what should have come, shortened",
             ".differences[].came": "what came instead, shortened",
             ".differences[].killed": "where the worker was killed; empty when it was not",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from sagaflow_mcp.crash_points import Ask
     from sagaflow_mcp.runs import Run
     from sagaflow_mcp.testing.cases import Case
 
@@ -52,6 +53,8 @@ class Outcome:
     """How many attempts were not the first of their step."""
     again: list[str] = field(default_factory=list)
     """The steps that began once more after they had finished."""
+    otherwise: list[tuple[Ask, Ask]] = field(default_factory=list)
+    """The steps that a replay gave something else: as they were asked for, and as they were on the replay."""
 
 
 class Trials:
@@ -94,7 +97,8 @@ class Trials:
         asked = len(self._local.model.requests)
         run = await self._ended(case, run_id, project)
         bodies = [each.body for each in self._local.model.requests[asked:]]
-        return _outcome(run, project, bodies, self._neutral(run, project))
+        outcome = _outcome(run, project, bodies, self._neutral(run, project))
+        return replace(outcome, otherwise=self.points.asked_otherwise(run_id))
 
     def _neutral(self, run: Run, project: Path) -> Callable[[str], str]:
         """What gives what differs from run to run, or from home to home, a name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import json
 import signal
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class Difference:
     """Something that is not as it should be."""
 
     what: str
-    """`state`, `result`, `file …`, `steps`, `model calls` or `step … again`."""
+    """`state`, `result`, `file …`, `steps`, `model calls`, `step … again` or `step … on a replay`."""
     expected: str
     came: str
     killed: str = ""
@@ -157,6 +158,9 @@ def _changed(first: Outcome, run: Outcome, killed: str) -> Iterator[Difference]:
         yield Difference("steps", _only(first.steps, run.steps), _only(run.steps, first.steps), killed)
     for label in run.again:
         yield Difference(f"step {label!r} again", "not after it has finished", "once more", killed)
+    for asked, on_replay in run.otherwise:
+        expected, came = _apart(asked.given, on_replay.given)
+        yield Difference(f"step {asked.label!r} on a replay", expected, came, killed)
     yield from _calls(first, run, killed)
 
 
@@ -171,6 +175,13 @@ def _calls(first: Outcome, run: Outcome, killed: str) -> Iterator[Difference]:
     if more > allowed or first.calls - run.calls:
         counts = f"{first.calls.total()} and at most {allowed} more", f"{run.calls.total()}"
         yield Difference("model calls", *counts, killed)
+
+
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """Two long texts, each in a line, from a little before where they begin to differ."""
+    alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    begin = max(alike - SHOWN // 2, 0)
+    return records.one_line(one[begin:], SHOWN), records.one_line(other[begin:], SHOWN)
 
 
 def _only(these: Counter[str], others: Counter[str]) -> str:

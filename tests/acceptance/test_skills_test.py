@@ -68,6 +68,18 @@ def test_a_step_that_adds_a_line_twice_is_found(tmp_path: Path) -> None:
     ]
 
 
+def test_a_step_that_is_given_something_else_on_a_replay_is_found(tmp_path: Path) -> None:
+    """Although nothing that comes of it differs."""
+    done = judged(tmp_path, "--crash", str(SKILLS / "flaw-order"))
+    assert done.returncode == 1
+    first, where, expected, came, *_ = done.stdout.splitlines()
+    assert first == "FAIL  plain"
+    assert where == "      worker killed after step 'count' ran, before its result was written down"
+    assert expected.startswith("        step 'count' on a replay: expected ")
+    assert came.startswith("                                  came     ")
+    assert "word 1" in expected
+
+
 def test_temporal_waits_only_briefly_for_the_workflow_task_of_a_dead_worker() -> None:
     """Where crash points are heeded; its own 10 s would be waited for at most of them."""
     with LocalSagaflow() as local:
