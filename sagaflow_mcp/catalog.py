@@ -83,7 +83,7 @@ def roots(environ: Mapping[str, str], folder: str = "") -> tuple[Root, ...]:
     return (
         *_named(environ),
         *([project] if project else []),
-        Root("user", claude_settings.folder(environ) / "skills"),
+        Root("user", claude_settings.skills(environ)),
         Root("bundled", _bundled()),
     )
 
@@ -98,7 +98,7 @@ def project_root(environ: Mapping[str, str], folder: str) -> Root | None:
     if project is None:
         return None
     path = projects.skills(project)
-    own = [claude_settings.folder(environ) / "skills", *(each.path for each in _named(environ))]
+    own = [claude_settings.skills(environ), *(each.path for each in _named(environ))]
     if os.path.realpath(path) in map(os.path.realpath, own):
         return None
     home = Home.from_environment(environ)
@@ -120,6 +120,11 @@ def describe(name: str, roots: Sequence[Root]) -> Listed:
     """The nearest skill called `name` as lists show it; Refusal when there is none."""
     nearest, *further = _sources(name, roots, faces.CLI)
     return _listed(nearest, further)
+
+
+def places(name: str, roots: Sequence[Root]) -> list[Path]:
+    """The folders of the skills called `name` that are found in `roots`, nearest first."""
+    return [root.path / name for root in roots if _has(root, name)]
 
 
 def _sources(name: str, roots: Sequence[Root], face: faces.Face) -> list[Source]:

@@ -27,6 +27,11 @@ def folder(environ: Mapping[str, str]) -> Path:
     return expanded(environ.get("CLAUDE_CONFIG_DIR") or "~/.claude", environ)
 
 
+def skills(environ: Mapping[str, str]) -> Path:
+    """Where Claude Code looks for the user's own skills."""
+    return folder(environ) / "skills"
+
+
 def expanded(path: str, environ: Mapping[str, str]) -> Path:
     """`path` made absolute, its `~` being the `HOME` of `environ`."""
     return Path(paths.user_folder(environ), path[2:]) if path == "~" or path.startswith("~/") else Path(path).absolute()

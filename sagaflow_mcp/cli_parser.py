@@ -197,8 +197,27 @@ def _reading(commands: Any) -> None:
 
 
 def _skills(commands: Any) -> None:
-    skills = _group(commands, "skills", "list what can be launched, check or test it, or trust what a project brings")
+    skills = _group(commands, "skills", "list what can be launched, make, check or test it, or trust a project's")
     _command(skills, "skills list", "list skills: where from, form, version, description, or why broken")
+    new = _command(
+        skills,
+        "skills new",
+        "make a skill that works at once, with prompts and a test case, to go on from",
+        module="cli_skill_new",
+    )
+    new.add_argument("skill", metavar="NAME", help="what it is to be launched as, such as release-notes")
+    new.add_argument(
+        "--form",
+        type=_form,
+        choices=("2", "3"),
+        default="2",
+        help="2: one function (default), 3: a Temporal workflow",
+    )
+    new.add_argument(
+        "--into",
+        metavar="DIR",
+        help="the folder to put it into (default: ~/.claude/skills, or that in CLAUDE_CONFIG_DIR)",
+    )
     check = _command(skills, "skills check", "load skills and look for what a replay would not do the same")
     check.add_argument("skill", nargs="?", metavar="SKILL", help="its name; all that have code without one")
     trust = _command(
@@ -284,6 +303,15 @@ def _help(commands: Any) -> None:
     shell.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
     about = _command(commands, "help", "show what a command does", as_json=False, module="cli_help")
     about.add_argument("topic", nargs="*", metavar="COMMAND", help="a command, or json: the fields that --json prints")
+
+
+def _form(text: str) -> str:
+    if text == "1":
+        raise argparse.ArgumentTypeError(
+            "a skill of form 1, a SKILL.md alone, cannot be launched by this version; give 2, one function, or 3, a "
+            "Temporal workflow"
+        )
+    return text
 
 
 def _count(text: str) -> int:

@@ -29,7 +29,7 @@ def skills_test(options: argparse.Namespace) -> int:
                 for line in _lines(verdict, crash=options.crash):
                     screen.show(line)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; the throw-away home and all that ran in it are gone") from None
+        raise KeyboardInterrupt("interrupted; the throw-away homes and all that ran in them are gone") from None
     if options.as_json:
         cli_output.print_json([{**asdict(each), "passed": each.passed} for each in found])
     return 0 if all(each.passed for each in found) else 1

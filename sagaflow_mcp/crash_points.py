@@ -11,7 +11,7 @@ import signal
 import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagaflow_mcp import paths
 
@@ -41,6 +41,20 @@ class Point(NamedTuple):
             KEPT: f"after the result of step {self.label!r} was written down, before Temporal was told",
             END: "in the workflow task that ends the run",
         }[self.kind]
+
+
+class Ask(NamedTuple):
+    """A step that workflow code asks for."""
+
+    execution: str
+    """The Temporal run id of the workflow."""
+    number: int
+    """How many steps it asks for before this one, from its beginning on."""
+    label: str
+    given: str
+    """What the step is given, as JSON."""
+    is_replay: bool
+    """Whether Temporal knows already that the step was asked for."""
 
 
 class CrashPoints:
@@ -77,12 +91,39 @@ class CrashPoints:
             return []
         return [Point(*json.loads(line)) for line in lines]
 
+    def ask(self, ask: Ask) -> None:
+        """Note a step that is asked for."""
+        with self._turn:
+            plan = self._read_plan()
+            if plan is not None:
+                with (self._folder / f"{plan['log']}.asked").open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(ask) + "\n")
+
+    def asked_otherwise(self, run_id: str) -> list[tuple[Ask, Ask]]:
+        """The steps of `run_id` that were given something else on a replay: as Temporal knows each, and as it was then.
+
+        Whatever differs from run to run by its nature, such as an id or the time, is the same on a replay.
+        """
+        try:
+            lines = (self._folder / f"{run_id}.jsonl.asked").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        known: dict[tuple[str, int], Ask] = {}
+        changed = []
+        for ask in (Ask(*json.loads(line)) for line in lines):
+            place = (ask.execution, ask.number)
+            if not ask.is_replay:
+                # Also where a worker died in the middle of a workflow task, of which Temporal knows nothing then.
+                known[place] = ask
+            elif place in known and known[place].given != ask.given:
+                changed.append((known[place], ask))
+        return changed
+
     def reach(self, kind: str, label: str = "") -> None:
         """Pass a point; does not return from the one at which the worker is to die."""
         with self._turn:
-            try:
-                plan = json.loads(self._plan.read_text(encoding="utf-8"))
-            except FileNotFoundError:
+            plan = self._read_plan()
+            if plan is None:
                 return
             # In the file, so that a worker that was started again goes on counting where the last one died.
             with (self._folder / plan["log"]).open("a+", encoding="utf-8") as log:
@@ -92,3 +133,11 @@ class CrashPoints:
                 count = len(log.readlines())
             if count == plan["at"]:
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    def _read_plan(self) -> dict[str, Any] | None:
+        """Where to write what is passed, and where to die; None before the first run that is counted."""
+        try:
+            plan: dict[str, Any] = json.loads(self._plan.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return plan

@@ -109,6 +109,14 @@ FIELDS: dict[str, dict[str, str]] = {
             ".launchable": "whether it can be launched, as far as that is known",
         },
     ),
+    "skills new": {
+        ".name": "what it is launched as",
+        ".path": "its folder",
+        ".form": "2 for one function, 3 for a Temporal workflow",
+        ".shadows[]": "folders of the same name that it goes before",
+        ".shadowed_by": "the folder of the same name that goes before it; null where none does",
+        ".next[]": "the commands that test and launch it",
+    },
     "skills check": _under(
         "[]",
         {
@@ -128,7 +136,7 @@ FIELDS: dict[str, dict[str, str]] = {
             ".state": "how its run ended; empty when the launch was refused",
             ".result": "what that returned, as JSON, shortened",
             ".kills": "with --crash, how often the worker was killed, each time in another run",
-            ".differences[].what": "what is not as it should be: state, result, a file, steps or model calls",
+            ".differences[].what": "what is not as it should be: state, result, a file, a step, steps or model calls",
             ".differences[].expected": "what should have come, shortened",
             ".differences[].came": "what came instead, shortened",
             ".differences[].killed": "where the worker was killed; empty when it was not",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import keyword
 import os
 import secrets
 import shutil
@@ -58,8 +59,9 @@ class Pinned(NamedTuple):
 
     @property
     def snake_name(self) -> str:
-        """The skill's name as its own code imports it."""
-        return self.name.replace("-", "_")
+        """The skill's name as its own code imports it; with a `_` before what would be no name in Python."""
+        word = self.name.replace("-", "_")
+        return word if word.isidentifier() and not keyword.iskeyword(word) else f"_{word}"
 
 
 def locate(home: Home, name: str, version: str) -> Pinned:

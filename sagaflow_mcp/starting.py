@@ -116,6 +116,7 @@ async def _attempt(client: Client, wanted: Start) -> None:
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         execution_timeout=wanted.execution_timeout,
+        task_timeout=wanted.task_timeout,
         memo={temporal.MEMO: {"skill": wanted.envelope["skill"]}},
     )
     try:

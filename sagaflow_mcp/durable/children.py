@@ -55,6 +55,9 @@ async def _run(key: str, depth: int, wanted: PrepareChildInput) -> Any:
     }
     with run_state.starting_child(own):
         handle = await workflow.start_child_workflow(
-            ready.workflow_type, id=f"{workflow.info().workflow_id}/{name}", task_queue=ready.task_queue
+            ready.workflow_type,
+            id=f"{workflow.info().workflow_id}/{name}",
+            task_queue=ready.task_queue,
+            task_timeout=workflow.info().task_timeout,
         )
     return await handle

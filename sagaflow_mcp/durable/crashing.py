@@ -90,16 +90,31 @@ class _Asking(WorkflowOutboundInterceptor):
     def __init__(self, next: WorkflowOutboundInterceptor, points: CrashPoints) -> None:
         super().__init__(next)
         self._points = points
+        self._asked = 0
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
         handle = super().start_activity(input)
-        _reach(self._points, crash_points.TASK, _label(input.activity, input.args))
+        self._ask(input.activity, input.args)
         return handle
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
         handle = super().start_local_activity(input)
-        _reach(self._points, crash_points.TASK, _label(input.activity, input.args))
+        self._ask(input.activity, input.args)
         return handle
+
+    def _ask(self, activity_type: str, args: Sequence[Any]) -> None:
+        payloads = workflow.payload_converter().to_payloads(args)
+        ask = crash_points.Ask(
+            execution=workflow.info().run_id,
+            number=self._asked,
+            label=_label(activity_type, args),
+            given=", ".join(each.data.decode(errors="backslashreplace") for each in payloads),
+            is_replay=workflow.unsafe.is_replaying(),
+        )
+        self._asked += 1
+        with workflow.unsafe.sandbox_unrestricted():
+            self._points.ask(ask)
+        _reach(self._points, crash_points.TASK, ask.label)
 
 
 def _reach(points: CrashPoints, kind: str, label: str = "") -> None:

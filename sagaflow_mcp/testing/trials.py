@@ -1,11 +1,11 @@
-"""Runs of a skill's test cases, one after another in one throw-away home."""
+"""Runs of a skill's test cases, one after another in a throw-away home."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import anyio
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import artifacts, following, launch, questions, temporal, temporal_server
+from sagaflow_mcp import artifacts, following, ids, keys, launch, questions, temporal, temporal_server
 from sagaflow_mcp.crash_points import CrashPoints
 from sagaflow_mcp.durable.answers import ANSWER
 from sagaflow_mcp.errors import SagaflowError
@@ -21,10 +21,11 @@ from sagaflow_mcp.testing import _skipping
 from sagaflow_mcp.testing.local import LocalSagaflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
+    from sagaflow_mcp.crash_points import Ask
     from sagaflow_mcp.runs import Run
     from sagaflow_mcp.testing.cases import Case
 
@@ -53,6 +54,8 @@ class Outcome:
     """How many attempts were not the first of their step."""
     again: list[str] = field(default_factory=list)
     """The steps that began once more after they had finished."""
+    otherwise: list[tuple[Ask, Ask]] = field(default_factory=list)
+    """The steps that a replay gave something else: as they were asked for, and as they were on the replay."""
 
 
 class Trials:
@@ -63,17 +66,18 @@ class Trials:
         self._local = LocalSagaflow(skills=[skill.parent])
         self._count = 0
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         self._local.__enter__()
         self.points = CrashPoints(self._local.settings.home)
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._local.__exit__(kind, error, trace)
+        with anyio.CancelScope(shield=True):  # After a ^C there is as much to end as otherwise.
+            await anyio.to_thread.run_sync(self._local.__exit__, kind, error, trace)
 
-    def run(self, case: Case, crash_at: int | None = None) -> Outcome:
+    async def run(self, case: Case, crash_at: int | None = None) -> Outcome:
         """What comes of a run of `case`.
 
         Args:
@@ -92,9 +96,28 @@ class Trials:
             self.points.begin(run_id, crash_at)
         self._local.model.replace(*case.replies)
         asked = len(self._local.model.requests)
-        run = anyio.run(self._ended, case, run_id, project)
+        run = await self._ended(case, run_id, project)
         bodies = [each.body for each in self._local.model.requests[asked:]]
-        return _outcome(run, project, bodies)
+        outcome = _outcome(run, project, bodies, self._neutral(run, project))
+        return replace(outcome, otherwise=self.points.asked_otherwise(run_id))
+
+    def _neutral(self, run: Run, project: Path) -> Callable[[str], str]:
+        """What gives what differs from run to run, or from home to home, a name."""
+        queues = ids.queue_prefix(keys.KeyRing.of(self._local.settings.home).home_id)
+        names = {
+            run.run_dir: "<run folder>",
+            str(project): "<project folder>",
+            str(self._local.folder): "<folder>",
+            queues: "<queue>",
+            run.run_id: "<run id>",
+        }
+
+        def neutral(text: str) -> str:
+            for own, name in names.items():
+                text = re.sub(rf"{re.escape(own)}(?!\d)", name, text)
+            return _TIME.sub("<time>", _UUID.sub("<uuid>", text))
+
+        return neutral
 
     async def _ended(self, case: Case, run_id: str, project: Path) -> Run:
         settings = self._local.settings
@@ -130,12 +153,7 @@ class Trials:
         return True
 
 
-def _outcome(run: Run, project: Path, bodies: list[Any]) -> Outcome:
-    def neutral(text: str) -> str:
-        for own, name in ((run.run_dir, "<run folder>"), (str(project), "<project folder>"), (run.run_id, "<run id>")):
-            text = re.sub(rf"{re.escape(own)}(?!\d)", name, text)
-        return _TIME.sub("<time>", _UUID.sub("<uuid>", text))
-
+def _outcome(run: Run, project: Path, bodies: list[Any], neutral: Callable[[str], str]) -> Outcome:
     events = list(artifacts.events(Path(run.run_dir)))
     started = [event["step"] for event in events if event["event"] == "step_started"]
     own = {name: text for name, text in _files(Path(run.run_dir)) if name.partition("/")[0] not in artifacts.RESERVED}

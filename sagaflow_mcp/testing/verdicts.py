@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import itertools
 import json
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import anyio
 
 from sagaflow_mcp import records
 from sagaflow_mcp.errors import Refusal
@@ -13,11 +19,14 @@ from sagaflow_mcp.testing.trials import Trials
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from sagaflow_mcp.testing.cases import Case
     from sagaflow_mcp.testing.trials import Outcome
+
+HOMES = 3
+"""How many throw-away homes there are at the same time: most of the time their runs wait for a dead worker's task."""
 
 SHOWN = 200
 """How much of what was expected and of what came is shown, in characters."""
@@ -28,7 +37,7 @@ class Difference:
     """Something that is not as it should be."""
 
     what: str
-    """`state`, `result`, `file …`, `steps`, `model calls` or `step … again`."""
+    """`state`, `result`, `file …`, `steps`, `model calls`, `step … again` or `step … on a replay`."""
     expected: str
     came: str
     killed: str = ""
@@ -54,32 +63,69 @@ class Verdict:
 
 
 def judge(skill: Path, cases: list[Case], *, crash: bool) -> Iterator[Verdict]:
-    """The verdict on each case of the skill in that folder, as soon as it is known."""
+    """The verdict on each case of the skill in that folder, as soon as it is known.
+
+    Raises:
+        KeyboardInterrupt: there was a ^C or SIGTERM, and all that ran has been ended.
+    """
     for case in cases:
-        with Trials(skill) as trials:
-            yield _judged(trials, case, crash=crash)
+        yield anyio.run(_unless_interrupted, functools.partial(_judged, skill, case, crash=crash))
 
 
-def _judged(trials: Trials, case: Case, *, crash: bool) -> Verdict:
+async def _unless_interrupted(verdict: Callable[[], Awaitable[Verdict]]) -> Verdict:
+    loop = asyncio.get_running_loop()
+    with anyio.CancelScope() as scope:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Not asyncio's own way with a ^C: it would leave a thread behind that goes on starting an engine, and a
+            # second one would stop the cleaning up.
+            loop.add_signal_handler(number, scope.cancel)
+        return await verdict()
+    raise KeyboardInterrupt
+
+
+async def _judged(skill: Path, case: Case, *, crash: bool) -> Verdict:
+    async with Trials(skill) as trials:
+        try:
+            first = await trials.run(case, 0 if crash else None)
+        except Refusal as refused:
+            refusal = Difference("launch", "accepted", str(refused))
+            return Verdict(case.name, "", "", differences=[refusal])
+        differences = list(_unexpected(case, first))
+        kills = len(trials.points.passed(first.run_id)) if crash and not differences else 0
+        differences += await _crashed(skill, trials, case, first, kills)
+        if any(each.killed for each in differences):
+            # So that nobody looks for the cause in the kill where there is none.
+            second = await trials.run(case, 0)
+            differences += list(_changed(first, second, "nowhere: a second run without a kill differs as well"))
+    return Verdict(case.name, first.state, _shown(first.result), kills, differences)
+
+
+async def _crashed(skill: Path, trials: Trials, case: Case, first: Outcome, kills: int) -> list[Difference]:
+    """What differs from the `first` run in `trials` when the worker is killed at each crash point, in their order."""
+    numbers = iter(range(1, kills + 1))
+    found: dict[int, list[Difference]] = {}
+
+    async def work(trials: Trials) -> None:
+        for number in numbers:
+            found[number] = list(_crash(await trials.run(case, number), trials, first, number))
+
+    async def work_beside() -> None:
+        async with Trials(skill) as further:
+            await work(further)
+
     try:
-        first = trials.run(case, 0 if crash else None)
-    except Refusal as refused:
-        refusal = Difference("launch", "accepted", str(refused))
-        return Verdict(case.name, "", "", differences=[refusal])
-    differences = list(_unexpected(case, first))
-    points = trials.points.passed(first.run_id) if crash and not differences else []
-    for number in range(1, len(points) + 1):
-        differences += _crashed(trials, case, first, number)
-    if any(each.killed for each in differences):
-        # So that nobody looks for the cause in the kill where there is none.
-        second = trials.run(case, 0)
-        differences += list(_changed(first, second, "nowhere: a second run without a kill differs as well"))
-    return Verdict(case.name, first.state, _shown(first.result), len(points), differences)
+        async with anyio.create_task_group() as group:
+            group.start_soon(work, trials)
+            for _ in range(min(HOMES, kills) - 1):
+                group.start_soon(work_beside)
+    except ExceptionGroup as failed:
+        # What one home suffers from, the others do.
+        raise failed.exceptions[0] from None
+    return [each for number in sorted(found) for each in found[number]]
 
 
-def _crashed(trials: Trials, case: Case, first: Outcome, number: int) -> Iterator[Difference]:
-    """What differs from the `first` run when the worker is killed at the crash point of that number."""
-    run = trials.run(case, number)
+def _crash(run: Outcome, trials: Trials, first: Outcome, number: int) -> Iterator[Difference]:
+    """What differs from the `first` run in one whose worker was killed at the crash point of that number."""
     passed = trials.points.passed(run.run_id)
     if len(passed) < number:
         yield Difference("steps", f"at least {number} crash points", f"{len(passed)}", "nowhere: this run was shorter")
@@ -112,6 +158,9 @@ def _changed(first: Outcome, run: Outcome, killed: str) -> Iterator[Difference]:
         yield Difference("steps", _only(first.steps, run.steps), _only(run.steps, first.steps), killed)
     for label in run.again:
         yield Difference(f"step {label!r} again", "not after it has finished", "once more", killed)
+    for asked, on_replay in run.otherwise:
+        expected, came = _apart(asked.given, on_replay.given)
+        yield Difference(f"step {asked.label!r} on a replay", expected, came, killed)
     yield from _calls(first, run, killed)
 
 
@@ -126,6 +175,13 @@ def _calls(first: Outcome, run: Outcome, killed: str) -> Iterator[Difference]:
     if more > allowed or first.calls - run.calls:
         counts = f"{first.calls.total()} and at most {allowed} more", f"{run.calls.total()}"
         yield Difference("model calls", *counts, killed)
+
+
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """Two long texts, each in a line, from a little before where they begin to differ."""
+    alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    begin = max(alike - SHOWN // 2, 0)
+    return records.one_line(one[begin:], SHOWN), records.one_line(other[begin:], SHOWN)
 
 
 def _only(these: Counter[str], others: Counter[str]) -> str:

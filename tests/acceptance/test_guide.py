@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 GUIDE = tools.ROOT.joinpath("skills", "README.md").read_text(encoding="utf-8")
 
+MAKING = {
+    "sagaflow skills new explain": "  sagaflow launch explain --await",
+    "sagaflow skills test explain": "ok .*",
+    "sagaflow launch explain --await": "Rain is water.",
+}
+"""The commands that make a skill, and a pattern of the last line that each prints."""
+
 LAUNCHES = {
     "sagaflow launch greet --name bob --await": "hi bob",
     """sagaflow launch invite --guests '[{"name": "Ada", "brings": ["tea"]}, {"name": "Bo"}]' --tone dry --await""": (
@@ -37,7 +44,7 @@ LAUNCHES = {
     'sagaflow launch reminder --text "water the plants" --days 0.000001 --await': r".+: water the plants \(.+\)",
     "sagaflow launch checksum --file /dev/null --await": hashlib.sha256().hexdigest(),
 }
-"""The guide's commands, and a pattern of the last line that each prints."""
+"""The guide's other commands, and a pattern of the last line that each prints."""
 
 SECONDS = 90
 
@@ -49,6 +56,7 @@ def sagaflow() -> Iterator[LocalSagaflow]:
         documents.write_files(GUIDE, local.folder / ".claude" / "skills")
         local.folder.joinpath("notes.txt").write_text("one two three\n", encoding="utf-8")
         local.model.add(
+            Rule(match="Explain", reply="STRUCTURED_OUTPUT_START\nSENTENCE|Rain is water.\nSTRUCTURED_OUTPUT_END"),
             Rule(match="Greet bob", reply="STRUCTURED_OUTPUT_START\nGREETING|hi bob\nSTRUCTURED_OUTPUT_END"),
             Rule(match="How severe", reply={"severity": "high", "reason": "nobody can work"}),
             Rule(match="unanswerable", error=Error(status=400, type="invalid_request_error", message="no idea")),
@@ -61,10 +69,18 @@ def sagaflow() -> Iterator[LocalSagaflow]:
 
 def test_all_code_of_the_guide_is_in_a_file_or_run() -> None:
     """What has no name before it and no place above would not be tried."""
-    assert documents.commands(GUIDE) == list(LAUNCHES)
-    assert GUIDE.count("```") == 2 * (len(documents.files(GUIDE)) + len(LAUNCHES))
+    assert documents.commands(GUIDE) == [*MAKING, *LAUNCHES]
+    assert GUIDE.count("```") == 2 * (len(documents.files(GUIDE)) + 1 + len(LAUNCHES))
     skills = {name.partition("/")[0] for name in documents.files(GUIDE)} - {"test_skills.py"}
     assert skills == {command.split()[2] for command in LAUNCHES}
+
+
+def test_a_skill_is_made_tried_and_launched_as_the_guide_says(sagaflow: LocalSagaflow) -> None:
+    """One command after the other."""
+    environment = {**sagaflow.environment(), "PATH": tools.path()}
+    for command, said in MAKING.items():
+        shown = tools.run(command, env=environment, cwd=sagaflow.folder, seconds=SECONDS).stdout
+        assert re.fullmatch(said, shown.splitlines()[-1])
 
 
 @pytest.mark.parametrize(("command", "said"), LAUNCHES.items())

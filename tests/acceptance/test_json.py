@@ -30,6 +30,7 @@ COMMANDS = [
     "runs --limit 1",
     "inbox",
     "skills list",
+    "skills new hello-world --into shared",
     "skills check endings",
     f"skills test {Path(__file__).parent}/skills/wrong",
     "doctor",

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
+
+from sagaflow_mcp.crash_points import TASK_TIMEOUT, CrashPoints
+from sagaflow_mcp.testing import LocalSagaflow
+from tests import process_table
 from tests.acceptance import tools
+from tests.integration.clients import with_client
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from temporalio.client import Client, WorkflowExecutionDescription
 
 SKILLS = Path(__file__).parent / "skills"
 
@@ -51,6 +66,54 @@ def test_a_step_that_adds_a_line_twice_is_found(tmp_path: Path) -> None:
         r'''        file 'project/log.txt': expected "a line\n"''',
         r'''                                came     "a line\na line\n"''',
     ]
+
+
+def test_a_step_that_is_given_something_else_on_a_replay_is_found(tmp_path: Path) -> None:
+    """Although nothing that comes of it differs."""
+    done = judged(tmp_path, "--crash", str(SKILLS / "flaw-order"))
+    assert done.returncode == 1
+    first, where, expected, came, *_ = done.stdout.splitlines()
+    assert first == "FAIL  plain"
+    assert where == "      worker killed after step 'count' ran, before its result was written down"
+    assert expected.startswith("        step 'count' on a replay: expected ")
+    assert came.startswith("                                  came     ")
+    assert "word 1" in expected
+
+
+def test_temporal_waits_only_briefly_for_the_workflow_task_of_a_dead_worker() -> None:
+    """Where crash points are heeded; its own 10 s would be waited for at most of them."""
+    with LocalSagaflow() as local:
+        CrashPoints(local.settings.home).begin("greeting")
+        run_id = local.launch("hello-world", run_id="greeting")
+
+        async def described(client: Client) -> WorkflowExecutionDescription:
+            """The run, as Temporal has it."""
+            return await client.get_workflow_handle(run_id).describe()
+
+        config = with_client(local, described).raw_description.execution_config
+        assert config.default_workflow_task_timeout.ToTimedelta() == TASK_TIMEOUT
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where temporary files are put; not below `tmp_path`, since a socket's path may have about 100 characters."""
+    with tempfile.TemporaryDirectory(prefix="sagaflow-test-") as folder:
+        yield Path(folder)
+
+
+def test_nothing_is_left_after_an_interruption(folder: Path) -> None:
+    """Not even of a home that is being made ready when ^C is pressed, nor when it is pressed twice."""
+    words = [str(tools.COMMANDS / "sagaflow"), "skills", "test", "--crash", str(SKILLS / "steady")]
+    environment = {"HOME": str(folder), "TMPDIR": str(folder), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, encoding="utf-8") as test:
+        # The second home's engine has just begun to start.
+        eventually(lambda: len(list(folder.glob("*/home/engine/engine.pid"))) > 1, "a second engine")
+        for _ in range(2):
+            test.send_signal(signal.SIGINT)
+        assert test.communicate(timeout=60)[1].startswith("sagaflow: interrupted; ")
+    assert test.returncode == 130
+    assert process_table.naming(str(folder)) == []
+    assert list(folder.glob("sagaflow-test-*")) == []
 
 
 def test_a_skill_without_cases_is_refused(tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ LAYERS = {
     """,
     "use cases": """
         answering trusting catalog checking child_runs overview probe inspection launch runs following doctor
-        preferences waking wording session_hook
+        preferences waking wording session_hook scaffolding
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin cli_question cli_trust testing.trials
-        testing.verdicts testing._skipping cli_skill_test
+        testing.verdicts testing._skipping cli_skill_test cli_skill_new
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
@@ -56,11 +56,11 @@ HOOK_REACHABLE = {"hook", "engine", "engine_client", "launcher", "builder"}
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its name below `sagaflow_mcp`, without the demonstration's skill."""
+    """Every module of the package by its name below `sagaflow_mcp`, without the skills in it."""
     found = {}
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] in {"demo_skill", "bundled_skills", "bundled_hooks"}:
+        if parts[0] in {"demo_skill", "skill_templates", "bundled_skills", "bundled_hooks"}:
             continue
         found[".".join(parts).removesuffix(".__init__")] = path
     return found
