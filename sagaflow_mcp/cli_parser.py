@@ -208,10 +208,9 @@ def _skills(commands: Any) -> None:
     new.add_argument("skill", metavar="NAME", help="what it is to be launched as, such as release-notes")
     new.add_argument(
         "--form",
-        type=_form,
-        choices=("2", "3"),
+        choices=("1", "2", "3"),
         default="2",
-        help="2: one function (default), 3: a Temporal workflow",
+        help="1: a SKILL.md that an agent carries out, 2: one function (default), 3: a Temporal workflow",
     )
     new.add_argument(
         "--into",
@@ -303,15 +302,6 @@ def _help(commands: Any) -> None:
     shell.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh or fish")
     about = _command(commands, "help", "show what a command does", as_json=False, module="cli_help")
     about.add_argument("topic", nargs="*", metavar="COMMAND", help="a command, or json: the fields that --json prints")
-
-
-def _form(text: str) -> str:
-    if text == "1":
-        raise argparse.ArgumentTypeError(
-            "a skill of form 1, a SKILL.md alone, cannot be launched by this version; give 2, one function, or 3, a "
-            "Temporal workflow"
-        )
-    return text
 
 
 def _count(text: str) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEMPLATES = Path(__file__).parent / "skill_templates"
-"""`both` has what a skill of either form has, `form_2` and `form_3` the code. In them the skill is `new-skill`."""
+"""One folder for each form, and `coded` with what both forms that have code share. In them the skill is `new-skill`."""
 
 _KINDS = frozenset({".json", ".md", ".py"})
 """Of the files in a template; what Python has made of them, where the package is installed, is none."""
@@ -30,7 +30,7 @@ def create(name: str, form: int, folder: Path) -> Path:
 
     Args:
         name: what the skill is to be launched as.
-        form: 2 for one function, 3 for a Temporal workflow.
+        form: 1 for a SKILL.md alone, 2 for one function, 3 for a Temporal workflow.
         folder: where it is put; made if need be.
 
     Raises:
@@ -84,7 +84,8 @@ def _files(name: str, form: int) -> dict[str, str]:
     """The content of each file of the skill, by its path in the skill's folder."""
     words = {"new-skill": name, "new_skill": _function(name), "NewSkill": _class(name)}
     found = {}
-    for template in (TEMPLATES / "both", TEMPLATES / f"form_{form}"):
+    shared = [TEMPLATES / "coded"] if form > 1 else []
+    for template in (*shared, TEMPLATES / f"form_{form}"):
         for file in sorted(template.rglob("*")):
             if file.suffix in _KINDS:
                 text = file.read_text(encoding="utf-8")

@@ -33,6 +33,7 @@ LIMIT_SECONDS = 60.0
 """How long a run may take; its replies come at once."""
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_CALL = re.compile(r"\btoolu_\w+")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?")
 
 
@@ -115,7 +116,7 @@ class Trials:
         def neutral(text: str) -> str:
             for own, name in names.items():
                 text = re.sub(rf"{re.escape(own)}(?!\d)", name, text)
-            return _TIME.sub("<time>", _UUID.sub("<uuid>", text))
+            return _TIME.sub("<time>", _CALL.sub("<tool call>", _UUID.sub("<uuid>", text)))
 
         return neutral
 

@@ -11,9 +11,14 @@ import pytest
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import tools
 
+OF_CODE = 'ok    snow: DONE, "What snow is, in a sentence."'
+OF_AGENT = 'ok    nothing: DONE, "No file says anything about snow."'
 
-@pytest.mark.parametrize(("form", "name"), [(2, "2-topics"), (3, "a-topic")])
-def test_a_new_skill_is_right_survives_crashes_and_runs(form: int, name: str) -> None:
+
+@pytest.mark.parametrize(
+    ("form", "name", "passed"), [(1, "3-files", OF_AGENT), (2, "2-topics", OF_CODE), (3, "a-topic", OF_CODE)]
+)
+def test_a_new_skill_is_right_survives_crashes_and_runs(form: int, name: str, passed: str) -> None:
     """With no edit, by the commands that it is told with; also under a name that is none in Python."""
     with LocalSagaflow() as local:
         environment = {**local.environment(), "PATH": tools.path()}
@@ -29,10 +34,9 @@ def test_a_new_skill_is_right_survives_crashes_and_runs(form: int, name: str) ->
         said(f"{ruff} format --isolated --check {made['path']}")
         assert said(f"sagaflow skills check {name}") == [f"{name}: ok"]
         test, crash_test, launch = made["next"]
-        passed = 'ok    snow: DONE, "What snow is, in a sentence."'
         assert said(test) == [passed]
         (line,) = said(crash_test)
         assert line.startswith(f"{passed}, also with the worker killed at ")
         reply = "STRUCTURED_OUTPUT_START\nSENTENCE|${1} falls\nSTRUCTURED_OUTPUT_END"
-        local.model.add(Rule(match=r"Explain this topic: (\w+)", reply=reply))
+        local.model.add(Rule(match=r"Explain this topic: (\w+)", reply=reply), Rule(reply="rain falls"))
         assert said(launch)[-1] == "rain falls"

@@ -15,7 +15,7 @@ from sagaflow_mcp.errors import Refusal
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMS = (2, 3)
+FORMS = (1, 2, 3)
 
 
 @pytest.mark.parametrize("name", ["greet", "fan-out", "my_tool", "2-fast", "import", "skill", "str", "a--b", "0", "a_"])
@@ -144,9 +144,3 @@ def test_that_of_a_project_is_to_be_trusted_first(user: Path, capsys: pytest.Cap
         f"sagaflow skills trust '{project}'",
         f"cd '{project}' && sagaflow launch hello-world --await",
     ]
-
-
-def test_a_skill_of_a_skill_md_alone_is_not_made(capsys: pytest.CaptureFixture[str]) -> None:
-    """It could not be launched."""
-    assert cli.main(["skills", "new", "greet", "--form", "1"]) == 2
-    assert "a SKILL.md alone, cannot be launched by this version; give 2, one function, or 3" in capsys.readouterr().err
