@@ -80,7 +80,9 @@ def _allowed_tools(listed: Listed) -> list[Finding]:
     line = next((at for at, each in enumerate(text.splitlines(), 1) if each.startswith("allowed-tools")), None)
     names = ", ".join(lacking)
     return (
-        [Finding(str(path), line, "warning", f"its agent does without {names}: there is no such tool")] if names else []
+        [Finding(str(path), line, "warning", f"its agent does without {names}: there is no such tool here")]
+        if names
+        else []
     )
 
 
