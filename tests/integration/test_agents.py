@@ -79,7 +79,7 @@ def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> N
     since = replies(
         local,
         Rule(tools=(call("read_file", path="a.txt"), call("grep", pattern="note$"), call("edit_file")), times=1),
-        Rule(tools=(call("write_file", path="summary.txt", content="Two notes."),), times=1),
+        Rule(reply="\n\n", tools=(call("write_file", path="summary.txt", content="Two notes."),), times=1),
         Rule(reply="Summed up two notes.", times=1),
     )
     run = local.wait(launched(local, project, "notes-keeper", arguments="a.txt"))
@@ -102,6 +102,7 @@ def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> N
     ]
     assert [each["is_error"] for each in results(second)] == [False, False, True]
     assert results(third)[0]["content"] == "wrote 10 characters to summary.txt"
+    assert [each["type"] for each in third.body["messages"][-2]["content"]] == ["tool_use"], "no block of blanks"
     assert all(
         later.body["messages"][:-2] == sooner.body["messages"] for sooner, later in pairwise((first, second, third))
     )
