@@ -13,7 +13,7 @@ import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from sagaflow_mcp import artifacts, launch
+from sagaflow_mcp import artifacts, catalog, checking, launch
 from sagaflow_mcp.durable import agent_activities, context
 from sagaflow_mcp.sealing import SealingCodec
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
@@ -106,6 +106,16 @@ def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> N
     assert all(
         later.body["messages"][:-2] == sooner.body["messages"] for sooner, later in pairwise((first, second, third))
     )
+
+
+def test_a_check_names_the_tools_that_an_agent_does_without(local: LocalSagaflow) -> None:
+    """With their line, as a warning: it can be launched."""
+    roots = catalog.roots(local.settings.environ)
+    (checked,) = checking.check(local.settings.home, roots, "notes-keeper")
+    assert checked.is_right
+    (finding,) = checked.findings
+    assert (finding.line, finding.level) == (4, "warning")
+    assert finding.sentence == "its agent does without Bash(git log:*): there is no such tool here"
 
 
 def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -> None:
