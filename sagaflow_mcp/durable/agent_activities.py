@@ -13,7 +13,8 @@ from temporalio.exceptions import ApplicationError
 
 from sagaflow_mcp import agent_tools, artifacts, models
 from sagaflow_mcp.conversation import Conversation
-from sagaflow_mcp.durable import context, model_calls
+from sagaflow_mcp.durable import context, model_calls, persisting
+from sagaflow_mcp.durable.step_events import StepEvents
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -114,7 +115,10 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
     # The provider takes no block of blanks back, which a model may well say before it calls a tool.
     content = [each for each in reply.content if each["type"] != "text" or each["text"].strip()]
     content = content or [{"type": "text", "text": NOTHING}]
-    length = await asyncio.to_thread(talk.append, given.length, said, {"role": "assistant", "content": content})
+    length = await persisting.until_written(
+        lambda: talk.append(given.length, said, {"role": "assistant", "content": content}),
+        StepEvents(Path(step.run_dir), step, given.role, activity.info().attempt).failed,
+    )
     calls = [{"id": each["id"], "name": each["name"]} for each in content if each["type"] == "tool_use"]
     return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls)
 
