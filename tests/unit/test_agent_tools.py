@@ -48,6 +48,8 @@ def test_a_file_is_read_by_lines(workspace: Workspace) -> None:
     assert use(workspace, "read_file", path="a.py") == "1\tone\n2\ttwo = 1\n3\tthree"
     assert use(workspace, "read_file", path="a.py", offset=2, limit=1) == "2\ttwo = 1\n(1 more lines)"
     assert use(workspace, "read_file", path="a.py", offset=9) == "(a.py has 3 lines)"
+    Path(workspace.project, "c.txt").write_text("one\f\ntwo", encoding="utf-8")
+    assert use(workspace, "read_file", path="c.txt", offset=2) == "2\ttwo"
     assert use(workspace, "read_file", path=f"{workspace.skill}/template.txt") == "1\ttwo = template"
     assert use(workspace, "read_file", path=f"{workspace.files}/notes.txt") == "1\ttwo = note"
 
