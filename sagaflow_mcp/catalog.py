@@ -57,7 +57,7 @@ class Listed:
 
     @property
     def launchable(self) -> bool:
-        """Whether this version can run it, as far as that shows."""
+        """Whether it can be launched, as far as that shows."""
         return self.problem is None and bool(NAME.match(self.name))
 
 
@@ -242,7 +242,7 @@ def _listed(source: Source, further: Sequence[Source]) -> Listed:
 
 def _description(source: Source) -> str:
     """What the skill is for, as its SKILL.md says, or its function."""
-    said = front_matter.description(source.path / "SKILL.md")
+    said = front_matter.description(source.path / skill_file.NAME)
     return said or (syntax.summary(source.name, source.path) if source.form == "workflow" else "")
 
 

@@ -77,11 +77,11 @@ def _allowed_tools(listed: Listed) -> list[Finding]:
     except (OSError, UnicodeDecodeError) as error:
         return [Finding(str(path), None, "error", f"it cannot be read: {error}")]
     _, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
+    if not lacking:
+        return []
     line = next((at for at, each in enumerate(text.splitlines(), 1) if each.startswith("allowed-tools")), None)
-    names = ", ".join(lacking)
-    return (
-        [Finding(str(path), line, "warning", f"its agent does without {names}: there is no such tool")] if names else []
-    )
+    sentence = f"its agent does without {', '.join(lacking)}: there is no such tool here"
+    return [Finding(str(path), line, "warning", sentence)]
 
 
 def _source(listed: Listed) -> Skill | None:

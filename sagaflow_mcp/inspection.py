@@ -16,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import authorship, contract, loader, pinning, skill_check
+from sagaflow_mcp.durable import interceptors
 from sagaflow_mcp.errors import BrokenSkill, Refusal
 from sagaflow_mcp.paths import Home
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.pinning import Pinned
     from sagaflow_mcp.registry import SkillSpec
-
-MODEL_ACTIVITIES = {"agent_turn", "prompt_model", "spawn_subagent"}
-"""The activities that need access to a model."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -98,7 +96,7 @@ def _needs(spec: SkillSpec) -> dict[str, Any]:
     timeout = spec.execution_timeout
     return {
         "ok": True,
-        "needs_model": bool(MODEL_ACTIVITIES & {*skill_check.activity_names(spec)}),
+        "needs_model": not interceptors.MODEL.isdisjoint(skill_check.activity_names(spec)),
         "workflow_type": skill_check.workflow_name(spec.workflow_cls),
         "arguments": contract.schema(spec),
         "execution_timeout_seconds": timeout.total_seconds() if timeout else None,

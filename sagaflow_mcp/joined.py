@@ -91,6 +91,7 @@ def _only_one(home: Home) -> Iterator[None]:
 
 
 async def _work(settings: Settings, server: Connection) -> int:
+    worker_start.begin_threads()
     return await _Joined(await worker_start.footing(settings, server)).run()
 
 

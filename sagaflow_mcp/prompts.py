@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import authorship
+from sagaflow_mcp import authorship, skill_file
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def load_skill_file(file: str) -> str:
 
     It may be called in a workflow, as `load_prompt` may.
     """
-    path = Path(file).parent / "SKILL.md"
+    path = Path(file).parent / skill_file.NAME
     with _file_access():
         try:
             return path.read_text(encoding="utf-8")

@@ -50,7 +50,6 @@ LOAD_THREADS = 8
 INPUT_THREADS = 16
 """Threads in which skills build their input."""
 
-
 MODEL_ACTIVITIES = {activities.spawn_subagent, agent_activities.agent_turn, function_activities.prompt_model}
 """What runs on the queue for model calls."""
 

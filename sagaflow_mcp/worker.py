@@ -208,6 +208,7 @@ async def work(environ: Mapping[str, str], address: str) -> None:
     Raises:
         SagaflowError: the embedded server cannot be used, or the user's own lets us do no work.
     """
+    worker_start.begin_threads()
     # As the engine has it: with the model credentials of its environment, until a launch brings others.
     held = Credentials(at_start=credentials.found_in(environ))
     given = await worker_start.of_engine(environ, address, held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -29,6 +30,16 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
 """The pause before a server of the user's own, which may be away for hours, is asked again."""
+
+THREADS = 1_000
+"""How many steps, tools of agents and visits to the disk may each have a thread at a time; it begins when it is needed.
+
+asyncio's own limit is the number of cores and a few more: as many steps that wait would hold up all other work."""
+
+
+def begin_threads() -> None:
+    """Let the running event loop have `THREADS`."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="sagaflow"))
 
 
 def begin_log() -> None:

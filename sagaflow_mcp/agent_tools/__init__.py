@@ -61,13 +61,19 @@ def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]
 
     Args:
         allowed: as Claude Code calls them, such as `Bash(git log:*)`; None for a SKILL.md that does not say, whose
-            agent only reads.
+            agent only reads. `Edit(docs/**)` stands for none: that limit cannot be held here. One on reading can be
+            left away, since Claude Code asks nobody before it reads in the folder that it works in.
     """
     if allowed is None:
         return list(READING), []
-    ours = {theirs: name for name, tool in TOOLS.items() for theirs in tool.claude_names}
-    found = [(each, ours.get(each.partition("(")[0])) for each in allowed]
+    found = [(each, _of_claude_code(each)) for each in allowed]
     return [name for _, name in found if name], [each for each, name in found if not name]
+
+
+def _of_claude_code(allowed: str) -> str | None:
+    theirs, limit, _ = allowed.partition("(")
+    name = next((name for name, tool in TOOLS.items() if theirs in tool.claude_names), None)
+    return None if name and TOOLS[name].changes and limit else name
 
 
 def definitions(names: Iterable[str]) -> list[dict[str, Any]]:
@@ -93,7 +99,8 @@ def use(name: str, given: object, workspace: Workspace) -> str:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "input"
         raise Refusal(f"{name} was given a wrong {where}: {records.one_line(first['msg'])}") from None
-    text = tool.run(parsed, workspace)
+    # The name of a file may hold bytes that are no text; a request that held them could not be sent.
+    text = tool.run(parsed, workspace).encode(errors="replace").decode()
     if len(text) <= RESULT_LIMIT:
         return text
     return f"{text[:RESULT_LIMIT]}\n(cut off here, after {RESULT_LIMIT:,} of {len(text):,} characters; ask for less)"

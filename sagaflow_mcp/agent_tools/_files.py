@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 LARGEST_BYTES = 10 * 1024 * 1024
 """The largest file that is read or edited."""
 
-
 NEW_FILE = 0o644
 """The permissions of a new file: those that an editor would give it."""
 
@@ -51,7 +50,9 @@ class EditFile(BaseModel):
 def read_file(given: ReadFile, workspace: Workspace) -> str:
     """The lines asked for, each with its number. Refusal when the file cannot be read."""
     path = workspace.readable(given.path)
-    lines = _text(path, given.path).splitlines()
+    # Not splitlines(): it ends lines where no editor and no grep does, such as at a form feed.
+    *lines, last = _text(path, given.path).split("\n")
+    lines += [last] if last else []
     first = given.offset - 1
     if first >= len(lines):
         return f"({given.path} has {len(lines)} lines)"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import time
+from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
-from sagaflow_mcp.agent_tools._workspace import SECRET_FILES, SECRET_FOLDERS
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -56,44 +57,93 @@ class Grep(BaseModel):
 
 def glob(given: Glob, workspace: Workspace) -> str:
     """The paths found in order, a line each. Refusal when the pattern or the folder will not do."""
-    folder = workspace.readable(given.path)
-    if PurePath(given.pattern).is_absolute() or ".." in PurePath(given.pattern).parts:
+    folder, pattern = _there(given.path, workspace), PurePath(given.pattern)
+    if pattern.is_absolute() or ".." in pattern.parts:
         raise Refusal(f"pattern {given.pattern!r} leads out of the folder; give the folder as `path`")
+    fitting = (
+        workspace.shown(path)
+        for path in _files(folder, None if "**" in pattern.parts else len(pattern.parts))
+        if _fits(path.relative_to(folder).parts, pattern.parts) and _is_readable(path, workspace)
+    )
+    return _told(sorted(islice(fitting, SORTED_LIMIT)), "no file fits")
+
+
+def _there(path: str, workspace: Workspace) -> Path:
+    """The file or the folder to look in. Refusal when it is not there."""
+    target = workspace.readable(path)
     try:
-        found = sorted(islice(_fitting(folder, given.pattern, workspace), SORTED_LIMIT))
-    except (OSError, ValueError, NotImplementedError) as error:
-        raise Refusal(f"pattern {given.pattern!r} cannot be looked for in {given.path!r}: {error}") from error
-    return _told(found, "no file fits")
+        target.stat()
+    except OSError as error:
+        raise Refusal(f"{path!r} cannot be searched: {error.strerror or error}") from error
+    return target
 
 
-def _fitting(folder: Path, pattern: str, workspace: Workspace) -> Iterator[str]:
+def _files(folder: Path, depth: int | None) -> Iterator[Path]:
+    """What lies at most `depth` levels below the folder, at any where it is None. Refusal when it takes too long.
+
+    Not Path.glob: it comes back with what fits alone, and where nothing does there is no moment to look at the clock.
+    """
     end = time.monotonic() + SECONDS
-    for path in folder.glob(pattern):
-        if time.monotonic() > end:
-            raise Refusal(f"the search took longer than {SECONDS:g} s; give a narrower pattern or folder")
-        below = path.relative_to(folder).parts
-        if any(part in SKIPPED for part in below) or not path.is_file():
-            continue
-        try:
-            workspace.readable(str(path))
-        except Refusal:
-            continue
-        yield workspace.shown(path)
+    for where, folders, names in os.walk(folder):
+        level = len(Path(where).relative_to(folder).parts) + 1
+        folders[:] = [each for each in folders if each not in SKIPPED and (depth is None or level < depth)]
+        _check_time(end)
+        for name in names:
+            _check_time(end)
+            yield Path(where, name)
+
+
+def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether the parts of a path fit those of a pattern."""
+    # For each place in the pattern, whether what is left of it there fits what is left of the path: from the end on,
+    # since many `**` would else be tried in every combination.
+    fits = [all(piece == "**" for piece in pattern[place:]) for place in range(len(pattern) + 1)]
+    for part in reversed(parts):
+        shorter, fits = fits, [False] * len(fits)
+        for place in reversed(range(len(pattern))):
+            if pattern[place] == "**":
+                fits[place] = shorter[place] or fits[place + 1]
+            else:
+                fits[place] = shorter[place + 1] and fnmatchcase(part, pattern[place])
+    return fits[0]
+
+
+def _is_readable(path: Path, workspace: Workspace) -> bool:
+    """Whether it is a file that the agent may read."""
+    try:
+        return workspace.readable(str(path)).is_file()
+    except (OSError, Refusal):
+        return False
+
+
+def _check_time(end: float) -> None:
+    if time.monotonic() > end:
+        raise Refusal(f"the search took longer than {SECONDS:g} s; give a narrower pattern or folder")
 
 
 def grep(given: Grep, workspace: Workspace) -> str:
     """The lines found, each with its file and number. Refusal when the expression or the folder will not do."""
-    target = workspace.readable(given.path)
-    command = ["grep", "-E", "-I", "-n", "-H", "-r", "-s", *(["-i"] if given.ignore_case else [])]
-    # First: what nothing here names is searched unless the first of them is this one.
+    target = _there(given.path, workspace)
+    command = ["grep", "-E", "-I", "-n", "-H", "-r", "-s", "--null", *(["-i"] if given.ignore_case else [])]
     command += [f"--include={given.include}"] if given.include else []
-    command += [f"--exclude={each}" for each in SECRET_FILES]
-    command += [f"--exclude-dir={each}" for each in (*SECRET_FOLDERS, *SKIPPED, *_hidden(target, workspace))]
+    command += [f"--exclude-dir={each}" for each in (*SKIPPED, *_hidden(target, workspace)) if each != target.name]
     said = _said([*command, "-e", given.pattern, "--", str(target)])
-    start = f"{workspace.start.resolve()}/"
-    lines = [line.removeprefix(start)[:LINE_LIMIT] for line in said.decode(errors="replace").splitlines()]
-    # By file alone: the lines of each are in order.
-    return _told(sorted(lines, key=lambda line: line.partition(":")[0]), "no line fits")
+    return _told(_lines(said, workspace), "no line fits")
+
+
+def _lines(said: bytes, workspace: Workspace) -> list[str]:
+    """The lines in what `grep` says, by file; none of a file that the agent may not read."""
+    notes, found = list[str](), dict[str, list[str]]()
+    for line in said.split(b"\n"):
+        name, is_found, text = line.partition(b"\0")
+        if is_found:
+            found.setdefault(os.fsdecode(name), []).append(text.decode(errors="replace").rstrip("\r"))
+        elif line.startswith(b"grep: "):  # Such as that `\d` is no digit.
+            notes.append(line.decode(errors="replace"))
+    for file, texts in sorted(found.items()):
+        if _is_readable(Path(file), workspace):
+            notes += [f"{workspace.shown(Path(file))}:{text}" for text in texts]
+    return [line[:LINE_LIMIT] for line in notes]
 
 
 def _said(command: list[str]) -> bytes:
@@ -108,13 +158,13 @@ def _said(command: list[str]) -> bytes:
         assert process.stdout is not None
         try:
             output = _read(process.stdout)
-        except Refusal:
+        except BaseException:
             process.kill()
             raise
         if len(output) >= OUTPUT_LIMIT:
             process.kill()
-    # Lines that were found begin with the absolute path of the file.
-    if process.returncode > 1 and output and not output.startswith(b"/"):
+    # Where a line was found, an unreadable file beside it is no failure.
+    if process.returncode > 1 and output and b"\0" not in output:
         raise Refusal(f"the search failed: {output.decode(errors='replace').strip()[:LINE_LIMIT]}")
     return output
 
@@ -122,9 +172,12 @@ def _said(command: list[str]) -> bytes:
 def _read(stream: IO[bytes]) -> bytes:
     """What comes until it ends, or there is enough. Refusal when it takes too long."""
     end, output = time.monotonic() + SECONDS, b""
+    waiting = select.poll()  # Not select(): it takes no descriptor from 1,024 up.
+    waiting.register(stream, select.POLLIN)
     while len(output) < OUTPUT_LIMIT:
-        if not select.select([stream], [], [], max(0.0, end - time.monotonic()))[0]:
-            raise Refusal(f"the search took longer than {SECONDS:g} s; give a narrower expression or folder")
+        if not waiting.poll(max(0.0, end - time.monotonic()) * 1000):
+            _check_time(end)
+            continue
         piece = stream.read(OUTPUT_LIMIT - len(output))
         if not piece:
             break

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sagaflow_mcp import artifacts
 from sagaflow_mcp.errors import Refusal
 
 SECRET_FOLDERS = frozenset({".aws", ".azure", ".docker", ".gnupg", ".kube", ".password-store", ".ssh"})
@@ -17,6 +18,14 @@ SECRET_FILES = (
     *(".credentials.json", "credentials.json", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.p12", "*.pfx"),
 )
 """Patterns of the names of files in which programs keep credentials."""
+
+RUN_UNASKED = frozenset(
+    {
+        *(".git", ".gitconfig", ".gitmodules", ".husky", ".claude", ".claude.json", ".mcp.json", ".vscode", ".idea"),
+        *(".bashrc", ".bash_login", ".bash_profile", ".profile", ".zshrc", ".zshenv", ".zprofile", ".envrc"),
+    }
+)
+"""Names of files, and of folders with files, in which programs find commands that they run without being asked."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +52,51 @@ class Workspace:
 
     def writable(self, path: str) -> Path:
         """The file `path`, with every symbolic link followed. Refusal when it must not be written."""
-        return self._inside(path, [self.project, self.files], "write")
+        target = self._inside(path, [self.project, self.files], "write")
+        files = _real(self.files)
+        if _is_in(target, files):
+            # In lower case, here and below: on macOS, Run.json is run.json.
+            if target != files and target.relative_to(files).parts[0].lower() in artifacts.RESERVED:
+                raise Refusal(f"cannot write {path!r}: it is one of Sagaflow's own files in the run's folder")
+            return target
+        if not RUN_UNASKED.isdisjoint(part.lower() for part in target.relative_to(_real(self.project)).parts):
+            raise Refusal(f"cannot write {path!r}: programs run commands that stand there without asking anybody")
+        return target
 
     def shown(self, path: Path) -> str:
         """`path` as the agent is told of it: relative where it lies below the start."""
-        start = self.start.resolve()
+        start = _real(self.start)
         return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
 
     def _inside(self, path: str, folders: list[str], verb: str) -> Path:
-        if not path or "\0" in path:
+        try:
+            target = _real(self.start / path)
+        except ValueError:  # It holds a NUL, or half of a character.
+            target = None
+        if not path or target is None:
             raise Refusal(f"{path!r} is no path; give that of a file or a folder")
-        target = Path(os.path.realpath(self.start / path))
-        known = [Path(os.path.realpath(each)) for each in folders if each]
-        if not any(target == each or each in target.parents for each in known):
+        known = [_real(each) for each in folders if each]
+        if not any(_is_in(target, each) for each in known):
             where = " or ".join(map(str, known))
             raise Refusal(f"cannot {verb} {path!r}: it lies outside of {where}")
         if is_secret(target):
             raise Refusal(f"cannot {verb} {path!r}: files that hold credentials are out of reach")
-        own = [Path(os.path.realpath(each)) for each in (self.files, self.skill) if each]
-        if self._is_hidden(target) and not any(target == each or each in target.parents for each in own):
+        own = [_real(each) for each in (self.files, self.skill) if each]
+        if self._is_hidden(target) and not any(_is_in(target, each) for each in own):
             raise Refusal(f"cannot {verb} {path!r}: it lies in Sagaflow's own folder")
         return target
 
     def _is_hidden(self, target: Path) -> bool:
-        home = Path(os.path.realpath(self.hidden)) if self.hidden else None
-        return home is not None and (target == home or home in target.parents)
+        return bool(self.hidden) and _is_in(Path(str(target).lower()), Path(str(_real(self.hidden)).lower()))
+
+
+def _real(path: str | Path) -> Path:
+    # Not resolve(): it raises for a circle of links, which is told when the file is opened.
+    return Path(os.path.realpath(path))
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path == folder or folder in path.parents
 
 
 def is_secret(path: Path) -> bool:

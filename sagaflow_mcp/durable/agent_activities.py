@@ -13,7 +13,8 @@ from temporalio.exceptions import ApplicationError
 
 from sagaflow_mcp import agent_tools, artifacts, models
 from sagaflow_mcp.conversation import Conversation
-from sagaflow_mcp.durable import context, model_calls
+from sagaflow_mcp.durable import context, model_calls, persisting
+from sagaflow_mcp.durable.step_events import StepEvents
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ UNKNOWN = (
     "Look before you make it again."
 )
 """What a model is told of a call that changes something and was cut off by a crash."""
+
+NOTHING = "(nothing)"
+"""Stands for an empty text, which is no content to the provider."""
 
 DAMAGED = "ConversationDamaged"
 """The failure type of a turn whose conversation is gone or was changed."""
@@ -108,8 +112,13 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         )
         reply = await model_calls.complete(step, given.role, request, may_be_cut_off=True)
     is_cut_off = reply.stop_reason == "max_tokens"
-    content = reply.content or [{"type": "text", "text": "(nothing)"}]
-    length = await asyncio.to_thread(talk.append, given.length, said, {"role": "assistant", "content": list(content)})
+    # The provider takes no block of blanks back, which a model may well say before it calls a tool.
+    content = [each for each in reply.content if each["type"] != "text" or each["text"].strip()]
+    content = content or [{"type": "text", "text": NOTHING}]
+    length = await persisting.until_written(
+        lambda: talk.append(given.length, said, {"role": "assistant", "content": content}),
+        StepEvents(Path(step.run_dir), step, given.role, activity.info().attempt).failed,
+    )
     calls = [{"id": each["id"], "name": each["name"]} for each in content if each["type"] == "tool_use"]
     return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls)
 
@@ -137,7 +146,7 @@ def _used(step: StepContext, talk: Conversation, given: UseToolInput, call: dict
     if agent_tools.TOOLS[call["name"]].changes and not talk.begin(_call(given.turn, given.index)):
         return False, UNKNOWN
     workspace = agent_tools.Workspace(
-        project=step.project_dir if Path(step.project_dir or "/nowhere").is_dir() else "",
+        project=step.project_dir if step.project_dir and Path(step.project_dir).is_dir() else "",
         files=str(step.files),
         skill=given.skill_dir,
         hidden=step.services.home.root,
@@ -175,7 +184,6 @@ def _said(talk: Conversation, given: AgentTurnInput) -> dict[str, Any]:
         found = talk.result(_call(given.turn - 1, index))
         if found is None:
             raise ApplicationError(f"the result of tool call {index + 1} is gone", type=DAMAGED)
-        # A text of nothing is no content to the provider.
-        text = found["content"] or "(nothing)"
+        text = found["content"] or NOTHING
         results.append({"type": "tool_result", "tool_use_id": call, "content": text, "is_error": found["is_error"]})
     return {"role": "user", "content": results}

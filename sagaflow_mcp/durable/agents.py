@@ -12,8 +12,7 @@ from temporalio.common import RetryPolicy
 from sagaflow_mcp import agent_tools
 from sagaflow_mcp.durable import memory
 from sagaflow_mcp.durable.agent_activities import GO_ON, AgentTurn, AgentTurnInput, UseToolInput
-from sagaflow_mcp.durable.prompting import POLICIES, TIMEOUT
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.durable.prompting import POLICIES, TIMEOUT, check_tier
 from sagaflow_mcp.typed import as_type
 
 if TYPE_CHECKING:
@@ -58,8 +57,7 @@ class Agent:
         skill_dir: str,
         max_tokens: int,
     ) -> None:
-        if tier.upper() not in POLICIES:
-            raise Refusal(f"model tier {tier!r} is not one of {', '.join(POLICIES)}")
+        check_tier(tier)
         self._memory = remembered
         self._role = role
         self._tier = tier
@@ -126,13 +124,12 @@ class Agent:
         reading = []
         for index, call in enumerate(turn.calls):
             tool = agent_tools.TOOLS.get(call["name"])
-            using = self._use(name, number, index, turn)
             if tool is not None and not tool.changes:
-                reading.append(asyncio.ensure_future(using))
+                reading.append(asyncio.ensure_future(self._use(name, number, index, turn)))
                 continue
             await _all(reading)
             reading = []
-            await using
+            await self._use(name, number, index, turn)
         await _all(reading)
 
     async def _use(self, name: str, number: int, index: int, turn: AgentTurn) -> None:

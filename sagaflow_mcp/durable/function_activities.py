@@ -175,9 +175,10 @@ async def _at_once(step: context.StepContext, given: PromptInput) -> str | None:
         model_calls.check_whole(given.role, request, reply)
     except (TimeoutError, ApplicationError):
         return None
-    step.services.calls.take(of)
     own.replies.append(reply)
     await asyncio.to_thread(record.keep, await record.sealed(reply.text))
+    # Not sooner: where the reply cannot be kept, `prompt_model` finds it here.
+    step.services.calls.take(of)
     return reply.text
 
 

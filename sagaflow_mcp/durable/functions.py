@@ -123,9 +123,9 @@ def _model_activities(function: Callable[..., Any]) -> list[Callable[..., Any]]:
 
 def _functions(function: Callable[..., Any]) -> list[FunctionType]:
     """The function, and the others of its module."""
-    own = [each for each in function.__globals__.values() if isinstance(each, FunctionType)]
+    names = function.__globals__
     return [
-        each for each in [function, *own] if isinstance(each, FunctionType) and each.__globals__ is function.__globals__
+        each for each in (function, *names.values()) if isinstance(each, FunctionType) and each.__globals__ is names
     ]
 
 

@@ -30,6 +30,12 @@ TIMEOUT = timedelta(minutes=15)
 POLICIES = {"HAIKU": HAIKU_POLICY, "SONNET": SONNET_POLICY, "OPUS": OPUS_POLICY}
 
 
+def check_tier(tier: str) -> None:
+    """Return when there is such a model tier; Refusal when there is none."""
+    if tier.upper() not in POLICIES:
+        raise Refusal(f"model tier {tier!r} is not one of {', '.join(POLICIES)}")
+
+
 class Reply(dict[str, str]):
     """The fields of a model's structured block; `{"RESPONSE": text}` where the reply has none."""
 
@@ -64,8 +70,7 @@ class Prompter:
         Raises:
             Refusal: there is no such prompt, a variable has no value, or the tier is none.
         """
-        if tier.upper() not in POLICIES:
-            raise Refusal(f"model tier {tier!r} is not one of {', '.join(POLICIES)}")
+        check_tier(tier)
         system = self._text_of(f"{role}.system", variables, is_needed=False)
         return PromptInput(role, tier, system, self._text_of(f"{role}.user", variables, is_needed=True), max_tokens)
 

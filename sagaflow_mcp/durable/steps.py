@@ -21,7 +21,7 @@ from temporalio.worker import (
 )
 
 from sagaflow_mcp import environments, temporal
-from sagaflow_mcp.durable import context, interceptors
+from sagaflow_mcp.durable import context, interceptors, persisting
 from sagaflow_mcp.durable.attempts import Attempts, now, took_too_long
 from sagaflow_mcp.durable.step_record import AttemptRecord
 from sagaflow_mcp.failures import carriable
@@ -46,9 +46,6 @@ TASKS_FIRST_SECONDS = 15.0
 
 TURN = timedelta(seconds=1)
 """The pause before a suspicious step asks again whether it is its turn. Temporal waits, so that no timeout runs."""
-
-DISK_SECONDS = 2.0
-"""The pause before a result that could not be written, to a full disk say, is written again."""
 
 UNCOUNTED = frozenset({WORKER_DIED, context.NO_CREDENTIALS})
 """Failure types of attempts that a retry policy does not count: they are no fault of the step."""
@@ -180,7 +177,7 @@ class _StepInbound(ActivityInboundInterceptor):
         with self._accounted(record, is_last=record.events.attempt == limit):
             result = await self._performed(input)
             sealed = await record.sealed(result)
-        await _kept(record, sealed)
+        await persisting.until_written(lambda: record.keep(sealed), record.events.failed)
         return result
 
     async def _performed(self, input: ExecuteActivityInput) -> Any:
@@ -225,19 +222,6 @@ class _StepInbound(ActivityInboundInterceptor):
             # sys.exit() in a step, say. It must not leave the worker's event loop, and would do the same again.
             events.failed(error)
             raise _last_attempt(error) from None
-
-
-async def _kept(record: AttemptRecord, sealed: bytes) -> None:
-    """Write the result down, and try again for as long as that fails: it has been paid for."""
-    while True:
-        try:
-            await asyncio.to_thread(record.keep, sealed)
-        except OSError as error:
-            record.events.failed(error)
-            activity.heartbeat()
-            await asyncio.sleep(DISK_SECONDS)
-        else:
-            return
 
 
 def _last_attempt(error: BaseException) -> ApplicationError:

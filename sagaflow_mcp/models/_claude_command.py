@@ -105,7 +105,7 @@ class ClaudeCommand:
         """The model's whole reply; cancelling the call ends the command.
 
         Raises:
-            Refusal: the tier is unknown.
+            Refusal: the tier is unknown, or the request is a conversation with tools.
             CommandError: the command cannot be run, or reports a failure.
             IncompleteReply: it ended or fell silent before the reply was complete.
         """

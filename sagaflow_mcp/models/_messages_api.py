@@ -187,7 +187,12 @@ async def _received(stream: AsyncIterator[RawMessageStreamEvent]) -> ModelReply:
         async for event in stream:
             coming.hear(event)
         return coming.reply()
-    except (AttributeError, KeyError, ValueError) as error:  # The client hands on what it was sent, unchecked.
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # The client hands on what it was sent, unchecked.
         raise IncompleteReply("the model's reply could not be read: the provider sent a malformed event") from error
 
 
@@ -203,7 +208,7 @@ class _Coming:
         self._is_whole = False
 
     def hear(self, event: RawMessageStreamEvent) -> None:
-        """Take in one event. AttributeError or KeyError when it is malformed."""
+        """Take in one event. AttributeError, KeyError or TypeError when it is malformed."""
         match event.type:
             case "message_start":
                 self._model = event.message.model
@@ -229,7 +234,12 @@ class _Coming:
                 self._tokens[name] = count
 
     def reply(self) -> ModelReply:
-        """The whole reply. IncompleteReply when it is none yet, ValueError when it makes no sense."""
+        """The whole reply.
+
+        Raises:
+            IncompleteReply: it is none yet.
+            KeyError, TypeError, ValueError: it makes no sense.
+        """
         if not self._is_whole or self._stop_reason is None:
             raise IncompleteReply("the model's reply ended before it was complete")
         content = [block for index in sorted(self._blocks) if (block := self._block(index))]

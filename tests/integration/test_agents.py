@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -13,7 +14,8 @@ import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from sagaflow_mcp import artifacts, launch
+from sagaflow_mcp import artifacts, catalog, checking, launch
+from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import agent_activities, context
 from sagaflow_mcp.sealing import SealingCodec
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
@@ -79,7 +81,7 @@ def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> N
     since = replies(
         local,
         Rule(tools=(call("read_file", path="a.txt"), call("grep", pattern="note$"), call("edit_file")), times=1),
-        Rule(tools=(call("write_file", path="summary.txt", content="Two notes."),), times=1),
+        Rule(reply="\n\n", tools=(call("write_file", path="summary.txt", content="Two notes."),), times=1),
         Rule(reply="Summed up two notes.", times=1),
     )
     run = local.wait(launched(local, project, "notes-keeper", arguments="a.txt"))
@@ -102,9 +104,20 @@ def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> N
     ]
     assert [each["is_error"] for each in results(second)] == [False, False, True]
     assert results(third)[0]["content"] == "wrote 10 characters to summary.txt"
+    assert [each["type"] for each in third.body["messages"][-2]["content"]] == ["tool_use"], "no block of blanks"
     assert all(
         later.body["messages"][:-2] == sooner.body["messages"] for sooner, later in pairwise((first, second, third))
     )
+
+
+def test_a_check_names_the_tools_that_an_agent_does_without(local: LocalSagaflow) -> None:
+    """With their line, as a warning: it can be launched."""
+    roots = catalog.roots(local.settings.environ)
+    (checked,) = checking.check(local.settings.home, roots, "notes-keeper")
+    assert checked.is_right
+    (finding,) = checked.findings
+    assert (finding.line, finding.level) == (4, "warning")
+    assert finding.sentence == "its agent does without Bash(git log:*): there is no such tool here"
 
 
 def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -> None:
@@ -158,6 +171,28 @@ def test_an_agent_survives_the_kill_of_its_worker(local: LocalSagaflow, project:
     _, killed, again = local.model.requests[since:]
     assert killed.body["messages"] == again.body["messages"]
     assert sorted(finished(run)) == ["agent", "agent", "read_file", "write_file"]
+
+
+def test_a_turn_is_paid_for_once_where_the_disk_is_full(local: LocalSagaflow, project: Path) -> None:
+    """What the model said is written down when that can be."""
+    since = replies(local, Rule(reply="done"))
+    held = Credentials(at_start=local.model.environment())
+    services = dataclasses.replace(lent.services(local.settings.home), credentials=held)
+    step = context.StepContext(services, "run-full", "x", str(project), "key", SealingCodec({}))
+    in_the_way = Path(step.run_dir, artifacts.AGENTS)
+    in_the_way.parent.mkdir()
+    in_the_way.touch()
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *_: in_the_way.unlink(missing_ok=True)
+    given = agent_activities.AgentTurnInput("agent", "talk", 0, 0, "haiku", "", "Work.", 64)
+
+    async def turned() -> agent_activities.AgentTurn:
+        """Take the step."""
+        context.enter(step)
+        return await environment.run(agent_activities.agent_turn, given)
+
+    assert anyio.run(turned).text == "done"
+    assert len(local.model.requests) == since + 1
 
 
 def test_a_call_that_was_cut_off_is_reported_and_not_made_again(local: LocalSagaflow, project: Path) -> None:

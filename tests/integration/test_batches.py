@@ -8,13 +8,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 import pytest
 
-from sagaflow_mcp import artifacts, temporal, temporal_server
+from sagaflow_mcp import artifacts
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
+from tests.integration.clients import with_client
 
 if TYPE_CHECKING:
+    from temporalio.client import Client
+
     from sagaflow_mcp.runs import Run
 
 COUNT = 200
@@ -53,15 +55,13 @@ def once_each(but: int = 1) -> dict[str, int]:
 
 def length(local: LocalSagaflow, run: Run) -> int:
     """How many events the history of the run has."""
-    ports = temporal_server.recorded(local.settings.home)
-    assert ports is not None
 
-    async def described() -> int:
+    async def described(client: Client) -> int:
         """Ask the server."""
-        client = await temporal.connect(local.settings.home, ports.address)
         return (await client.get_workflow_handle(run.run_id).describe()).history_length
 
-    return anyio.run(described)
+    found: int = with_client(local, described)
+    return found
 
 
 def test_an_instant_model_is_asked_in_batches(local: LocalSagaflow) -> None:

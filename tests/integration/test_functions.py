@@ -100,6 +100,11 @@ def test_steps_run_outside_the_workflow(local: LocalSagaflow) -> None:
     assert do(local, "steps", where="/a/b").result == [2, "b"]
 
 
+def test_each_plain_step_has_a_thread_of_its_own(local: LocalSagaflow) -> None:
+    """Those that wait hold up no other, however few cores the machine has."""
+    assert do(local, "meet").result == 40
+
+
 def test_what_fails_in_a_map_is_named_and_the_rest_kept(local: LocalSagaflow) -> None:
     """An author who does not look at it has a run that failed."""
     message, results, failures, succeeded = do(local, "failures", count=5).result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ def workspace(tmp_path: Path) -> Workspace:
         "a.py": "one\ntwo = 1\nthree\n",
         "src/b.py": "two = 2\n",
         ".env": "two = secret\n",
+        "KEY.PEM": "two = key\n",
         ".ssh/config": "two = host\n",
         ".git/config": "two = git\n",
         "home/inbox/entry.json": "two = home\n",
@@ -46,6 +48,8 @@ def test_a_file_is_read_by_lines(workspace: Workspace) -> None:
     assert use(workspace, "read_file", path="a.py") == "1\tone\n2\ttwo = 1\n3\tthree"
     assert use(workspace, "read_file", path="a.py", offset=2, limit=1) == "2\ttwo = 1\n(1 more lines)"
     assert use(workspace, "read_file", path="a.py", offset=9) == "(a.py has 3 lines)"
+    Path(workspace.project, "c.txt").write_text("one\f\ntwo", encoding="utf-8")
+    assert use(workspace, "read_file", path="c.txt", offset=2) == "2\ttwo"
     assert use(workspace, "read_file", path=f"{workspace.skill}/template.txt") == "1\ttwo = template"
     assert use(workspace, "read_file", path=f"{workspace.files}/notes.txt") == "1\ttwo = note"
 
@@ -60,9 +64,11 @@ def test_a_file_is_read_by_lines(workspace: Workspace) -> None:
         (".env", "credentials"),
         ("src/.env.local", "credentials"),
         (".ssh/config", "credentials"),
+        ("KEY.PEM", "credentials"),
         ("home/inbox/entry.json", "Sagaflow's own folder"),
         ("home", "Sagaflow's own folder"),
         ("a\0b", "is no path"),
+        ("a\ud800", "is no path"),
     ],
 )
 def test_what_is_out_of_reach_is_refused(workspace: Workspace, tool: str, path: str, said: str) -> None:
@@ -87,8 +93,65 @@ def test_a_search_is_narrowed(workspace: Workspace) -> None:
     assert use(workspace, "glob", pattern="*.py", path="src") == "src/b.py"
     with pytest.raises(Refusal, match="search failed"):
         use(workspace, "grep", pattern="(")
+    for tool in ("glob", "grep"):
+        with pytest.raises(Refusal, match="cannot be searched: No such file"):
+            use(workspace, tool, pattern="two", path="gone")
     with pytest.raises(Refusal, match="leads out of the folder"):
         use(workspace, "glob", pattern="../*")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.py", ["a.py"]),
+        ("*/*.py", ["src/b.py"]),
+        ("**/b.*", ["src/b.py"]),
+        ("src/**", ["src/b.py"]),
+        ("**/**/[ab].py", ["a.py", "src/b.py"]),
+        ("src/*/b.py", ["(no file fits)"]),
+    ],
+)
+def test_a_pattern_fits_as_a_shell_has_it(workspace: Workspace, pattern: str, found: list[str]) -> None:
+    """`**` stands for any folders, none as well."""
+    assert use(workspace, "glob", pattern=pattern).splitlines() == found
+
+
+def test_a_search_starts_in_a_folder_that_others_leave_out(workspace: Workspace) -> None:
+    """Where it is told to."""
+    assert use(workspace, "grep", pattern="two", path=".git") == ".git/config:1:two = git"
+    assert use(workspace, "glob", pattern="*", path=".git") == ".git/config"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems have no such names")
+def test_a_search_tells_names_that_are_no_text(workspace: Workspace) -> None:
+    """In a form that can be sent to a model; a name with a colon does not confuse it."""
+    for name in (b"\xff.md", b"a:b.md"):
+        Path(os.fsdecode(os.fsencode(workspace.project) + b"/" + name)).write_text("three = 3\n", encoding="utf-8")
+    assert use(workspace, "grep", pattern="three = ").splitlines() == ["a:b.md:1:three = 3", "?.md:1:three = 3"]
+    assert use(workspace, "glob", pattern="*.md").splitlines() == ["a:b.md", "?.md"]
+
+
+@pytest.mark.parametrize("path", [".git/hooks/pre-commit", "src/.claude/settings.json", ".MCP.json", ".bashrc"])
+def test_what_programs_run_unasked_is_not_written(workspace: Workspace, path: str) -> None:
+    """A text that an agent reads could have it written, and nobody is asked."""
+    with pytest.raises(Refusal, match="without asking anybody"):
+        use(workspace, "write_file", path=path, content="x")
+
+
+def test_sagaflows_own_files_of_a_run_are_not_written(workspace: Workspace) -> None:
+    """An agent could forge how its run has ended."""
+    for name in ("finding.json", "Run.json", "journal/x"):
+        with pytest.raises(Refusal, match="one of Sagaflow's own files"):
+            use(workspace, "write_file", path=f"{workspace.files}/{name}", content="x")
+    assert use(workspace, "write_file", path=f"{workspace.files}/report.md", content="x").startswith("wrote 1")
+
+
+def test_a_limit_on_changes_is_not_left_away() -> None:
+    """One on reading may be."""
+    assert agent_tools.of_claude_code(["Read(docs/**)", "Edit(docs/**)", "Write"]) == (
+        ["read_file", "write_file"],
+        ["Edit(docs/**)"],
+    )
 
 
 def test_a_file_is_written_and_edited(workspace: Workspace) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -32,6 +33,9 @@ class Wish(BaseModel):
 
 WISH = Wish()
 
+MEETING = threading.Barrier(40)
+"""More steps than the 32 threads that asyncio has at most."""
+
 
 def pid(folder: Path) -> str:
     return f"{folder.name} {os.getpid()}"
@@ -39,6 +43,10 @@ def pid(folder: Path) -> str:
 
 async def grown(city: City) -> City:
     return City(name=city.name, people=city.people + 1)
+
+
+def meet() -> None:
+    MEETING.wait(20)
 
 
 def picky(number: int) -> int:
@@ -85,6 +93,10 @@ async def do_types(wish: Wish, where: Path, colors: list[Color], **_: object) ->
 async def do_steps(ctx: Context, where: Path, **_: object) -> object:
     city = await ctx.step(grown, City(name="Oslo", people=1))
     return [city.people, (await ctx.step(pid, where)).split()[0]]
+
+
+async def do_meet(ctx: Context, **_: object) -> object:
+    return len(await ctx.parallel((ctx.step(meet, retry=1) for _ in range(40)), limit=40))
 
 
 async def do_failures(ctx: Context, count: int, **_: object) -> object:
