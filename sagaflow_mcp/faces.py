@@ -28,6 +28,8 @@ class Face:
     """Keeps open runs from going on; no cure, but this is where one looks for it."""
     see_inbox: str
     set_key: str
+    set_api_key: str
+    """The same where a login will not do."""
     hook: str
     """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
     allow: str = guard.FOR_SHELL
@@ -59,6 +61,7 @@ CLI = Face(
     hold_runs="they go on by themselves; `sagaflow engine stop` holds them up until the next session or command",
     see_inbox="`sagaflow inbox`",
     set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) or log in to Claude Code, and launch again",
+    set_api_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway), and launch again",
     hook="`sagaflow hook install`",
 )
 MCP = Face(
@@ -68,6 +71,8 @@ MCP = Face(
     "uninstalling it holds them up until it is installed again",
     see_inbox="list_inbox",
     set_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
+    "and start Claude Code again",
+    set_api_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
     "and start Claude Code again",
     hook="",
     allow=guard.FOR_AGENT,

@@ -53,9 +53,9 @@ async def complete(
     """
     with _heartbeats():
         reply = await (begun or asked(step, request))
+    step.replies.append(reply)  # Before it is looked at: it was paid for.
     if not (may_be_cut_off and reply.stop_reason == "max_tokens"):
         check_whole(role, request, reply)
-    step.replies.append(reply)
     return reply
 
 
@@ -69,6 +69,12 @@ def check_whole(role: str, request: models.ModelRequest, reply: models.ModelRepl
         raise ApplicationError(
             f"the reply to {role!r} was cut off at max_tokens={request.max_tokens}; give it more",
             type="CutOff",
+            non_retryable=True,
+        )
+    if reply.stop_reason == "model_context_window_exceeded":
+        raise ApplicationError(
+            f"what {role!r} asks and what the model says no longer fit into its context window; ask for less",
+            type="ContextWindowExceeded",
             non_retryable=True,
         )
     if reply.stop_reason == "refusal":

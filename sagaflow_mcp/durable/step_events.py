@@ -36,7 +36,24 @@ class StepEvents:
 
     def finished(self) -> None:
         """The attempt has a result, which the journal has too."""
-        tokens = [
+        for warning in self.step.warnings:
+            self._append("step_warned", warning=records.one_line(warning))
+        self._append("step_finished", seconds=self._seconds(), tokens=self._tokens())
+
+    def failed(self, error: BaseException) -> None:
+        """The attempt failed, or its result cannot be kept yet."""
+        told = records.one_line(str(error) or type(error).__name__)
+        self._append("step_failed", seconds=self._seconds(), error=told, tokens=self._tokens())
+
+    def cancelled(self) -> None:
+        """The attempt was stopped."""
+        self._append("step_cancelled", seconds=self._seconds())
+
+    def _tokens(self) -> list[dict[str, object]]:
+        """What the replies since the last line have cost: each is told once, also of an attempt that fails."""
+        replies = self.step.replies.copy()
+        self.step.replies.clear()
+        return [
             {
                 "model": reply.model,
                 "input": reply.input_tokens,
@@ -44,19 +61,8 @@ class StepEvents:
                 "cache_read": reply.cache_read_tokens,
                 "cache_creation": reply.cache_creation_tokens,
             }
-            for reply in self.step.replies
+            for reply in replies
         ]
-        for warning in self.step.warnings:
-            self._append("step_warned", warning=records.one_line(warning))
-        self._append("step_finished", seconds=self._seconds(), tokens=tokens)
-
-    def failed(self, error: BaseException) -> None:
-        """The attempt failed, or its result cannot be kept yet."""
-        self._append("step_failed", seconds=self._seconds(), error=records.one_line(str(error) or type(error).__name__))
-
-    def cancelled(self) -> None:
-        """The attempt was stopped."""
-        self._append("step_cancelled", seconds=self._seconds())
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self.began, 3)

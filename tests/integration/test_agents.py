@@ -17,7 +17,9 @@ from temporalio.testing import ActivityEnvironment
 from sagaflow_mcp import artifacts, catalog, checking, launch
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import agent_activities, context
+from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.sealing import SealingCodec
+from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests.integration import lent
 
@@ -214,3 +216,14 @@ def test_a_call_that_was_cut_off_is_reported_and_not_made_again(local: LocalSaga
     assert not anyio.run(used)
     assert talk.result("0-0") == {"content": agent_activities.UNKNOWN, "is_error": True}
     assert not (project / "c.txt").exists()
+
+
+def test_an_agent_needs_more_than_a_login(local: LocalSagaflow, project: Path) -> None:
+    """It is refused before anything is started."""
+    claude = project / "claude"
+    claude.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    claude.chmod(0o755)
+    bare = {name: value for name, value in local.environment().items() if not name.startswith("ANTHROPIC_")}
+    settings = Settings.load({**bare, "SAGAFLOW_CLAUDE": str(claude)})
+    with pytest.raises(Refusal, match="a Claude Code login alone cannot run yet: set ANTHROPIC_API_KEY"):
+        anyio.run(launch.launch, settings, launch.Request("notes-keeper", {}, project_dir=str(project)))

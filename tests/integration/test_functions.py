@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from sagaflow_mcp.runs import Run
     from sagaflow_mcp.testing import LocalSagaflow
 
+ITEMS = Rule(match=r"Item (\d+)", reply="got ${1}")
+"""What the model answers to the prompts of a map."""
+
 
 @pytest.fixture(autouse=True)
 def _model(local: LocalSagaflow) -> None:
-    local.model.add(Rule(match=r"Item (\d+)", reply="got ${1}"))
+    local.model.add(ITEMS)
 
 
 def do(local: LocalSagaflow, what: str, **arguments: Any) -> Run:
@@ -85,6 +88,24 @@ def test_a_wrong_argument_is_refused(local: LocalSagaflow, given: dict[str, Any]
     with pytest.raises(Refusal) as refused:
         local.launch("one-function", **given)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "said"),
+    [
+        ("max_tokens", "cut off at max_tokens"),
+        ("model_context_window_exceeded", "context window"),
+        ("refusal", "declined"),
+    ],
+)
+def test_half_a_reply_is_never_taken_for_one(local: LocalSagaflow, stop_reason: str, said: str) -> None:
+    """The run says why, and what the reply has cost."""
+    half = Rule(reply="half", stop_reason=stop_reason, usage={"output_tokens": 7}, times=1)
+    local.model.replace(half, ITEMS)
+    run = do(local, "map", count=1)
+    assert run.state == "FAILED"
+    assert said in run.summary
+    assert run.progress.output_tokens == 7
 
 
 def test_a_map_keeps_the_order(local: LocalSagaflow) -> None:
