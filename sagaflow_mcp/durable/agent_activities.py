@@ -28,6 +28,9 @@ UNKNOWN = (
 )
 """What a model is told of a call that changes something and was cut off by a crash."""
 
+NOTHING_SAID = [{"type": "text", "text": "(nothing)"}]
+"""What stands in the conversation for a turn without content."""
+
 DAMAGED = "ConversationDamaged"
 """The failure type of a turn whose conversation is gone or was changed."""
 
@@ -108,8 +111,9 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         )
         reply = await model_calls.complete(step, given.role, request, may_be_cut_off=True)
     is_cut_off = reply.stop_reason == "max_tokens"
-    content = reply.content or [{"type": "text", "text": "(nothing)"}]
-    length = await asyncio.to_thread(talk.append, given.length, said, {"role": "assistant", "content": list(content)})
+    # A blank text is none that the provider would take back.
+    content = [each for each in reply.content if each["type"] != "text" or each["text"].strip()] or NOTHING_SAID
+    length = await asyncio.to_thread(talk.append, given.length, said, {"role": "assistant", "content": content})
     calls = [{"id": each["id"], "name": each["name"]} for each in content if each["type"] == "tool_use"]
     return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls)
 

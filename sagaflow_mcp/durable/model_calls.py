@@ -71,6 +71,12 @@ def check_whole(role: str, request: models.ModelRequest, reply: models.ModelRepl
             type="CutOff",
             non_retryable=True,
         )
+    if reply.stop_reason == "model_context_window_exceeded" and structured_output.END not in reply.text:
+        raise ApplicationError(
+            f"the reply to {role!r} was cut off: the conversation is longer than the model can hold; ask for less",
+            type="CutOff",
+            non_retryable=True,
+        )
     if reply.stop_reason == "refusal":
         raise ApplicationError(f"the model declined to answer {role!r}", type="Declined", non_retryable=True)
 

@@ -117,6 +117,22 @@ def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -
     assert len(local.model.requests) == since + 2
 
 
+def test_an_agent_that_has_no_room_left_fails(local: LocalSagaflow, project: Path) -> None:
+    """What it had said by then is not taken for all of it."""
+    replies(local, Rule(reply="half", stop_reason="model_context_window_exceeded"))
+    run = local.wait(launched(local, project, "one-function", what="agent"))
+    assert run.state == "FAILED"
+    assert "the conversation is longer than the model can hold" in run.summary
+
+
+def test_a_blank_text_stays_out_of_the_conversation(local: LocalSagaflow, project: Path) -> None:
+    """The provider would not take it back."""
+    since = replies(local, Rule(reply="\n\n", tools=(call("read_file", path="a.txt"),), times=1), Rule(reply="done"))
+    assert local.wait(launched(local, project, "one-function", what="agent")).result == "done"
+    said = local.model.requests[since + 1].body["messages"][1]["content"]
+    assert [each["type"] for each in said] == ["tool_use"]
+
+
 def test_an_agent_has_so_many_turns(local: LocalSagaflow, project: Path) -> None:
     """Then its run fails, and says how many it had."""
     since = replies(local, Rule(tools=(call("read_file", path="a.txt"),)))
