@@ -11,10 +11,12 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
-from sagaflow_mcp.agent_tools._workspace import SECRET_FILES, SECRET_FOLDERS
+from sagaflow_mcp.agent_tools import _matching
+from sagaflow_mcp.agent_tools._workspace import KERNEL_FOLDERS, SECRET_FILES, SECRET_FOLDERS
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from sagaflow_mcp.agent_tools._workspace import Workspace
@@ -57,41 +59,42 @@ class Grep(BaseModel):
 def glob(given: Glob, workspace: Workspace) -> str:
     """The paths found in order, a line each. Refusal when the pattern or the folder will not do."""
     folder = workspace.readable(given.path)
+    if not folder.is_dir():
+        raise Refusal(f"{given.path!r} is not a folder")
     if PurePath(given.pattern).is_absolute() or ".." in PurePath(given.pattern).parts:
         raise Refusal(f"pattern {given.pattern!r} leads out of the folder; give the folder as `path`")
-    try:
-        found = sorted(islice(_fitting(folder, given.pattern, workspace), SORTED_LIMIT))
-    except (OSError, ValueError, NotImplementedError) as error:
-        raise Refusal(f"pattern {given.pattern!r} cannot be looked for in {given.path!r}: {error}") from error
+    found = sorted(islice(_fitting(folder, _matching.Pattern(given.pattern), workspace), SORTED_LIMIT))
     return _told(found, "no file fits")
 
 
-def _fitting(folder: Path, pattern: str, workspace: Workspace) -> Iterator[str]:
+def _fitting(folder: Path, pattern: _matching.Pattern, workspace: Workspace) -> Iterator[str]:
     end = time.monotonic() + SECONDS
-    for path in folder.glob(pattern):
+    for path in _matching.files(str(folder), pattern, _is_skipped):
         if time.monotonic() > end:
             raise Refusal(f"the search took longer than {SECONDS:g} s; give a narrower pattern or folder")
-        below = path.relative_to(folder).parts
-        if any(part in SKIPPED for part in below) or not path.is_file():
-            continue
-        try:
-            workspace.readable(str(path))
-        except Refusal:
-            continue
-        yield workspace.shown(path)
+        if path and workspace.is_readable(path):
+            yield workspace.shown(Path(path))
+
+
+def _is_skipped(entry: os.DirEntry[str]) -> bool:
+    return entry.name in SKIPPED or entry.path in KERNEL_FOLDERS
 
 
 def grep(given: Grep, workspace: Workspace) -> str:
     """The lines found, each with its file and number. Refusal when the expression or the folder will not do."""
     target = workspace.readable(given.path)
+    if not (target.is_dir() or target.is_file()):
+        raise Refusal(f"{given.path!r} is neither a file nor a folder")
     command = ["grep", "-E", "-I", "-n", "-H", "-r", "-s", *(["-i"] if given.ignore_case else [])]
     # First: what nothing here names is searched unless the first of them is this one.
     command += [f"--include={given.include}"] if given.include else []
-    command += [f"--exclude={each}" for each in SECRET_FILES]
-    command += [f"--exclude-dir={each}" for each in (*SECRET_FOLDERS, *SKIPPED, *_hidden(target, workspace))]
+    command += [f"--exclude={_in_any_case(each)}" for each in SECRET_FILES]
+    command += [f"--exclude-dir={_in_any_case(each)}" for each in SECRET_FOLDERS]
+    command += [f"--exclude-dir={each}" for each in (*SKIPPED, *_hidden(target, workspace))]
     said = _said([*command, "-e", given.pattern, "--", str(target)])
     start = f"{workspace.start.resolve()}/"
-    lines = [line.removeprefix(start)[:LINE_LIMIT] for line in said.decode(errors="replace").splitlines()]
+    # Not str.splitlines, to which a form feed ends a line.
+    lines = [line.removeprefix(start)[:LINE_LIMIT] for line in said.decode(errors="replace").split("\n") if line]
     # By file alone: the lines of each are in order.
     return _told(sorted(lines, key=lambda line: line.partition(":")[0]), "no line fits")
 
@@ -135,7 +138,13 @@ def _read(stream: IO[bytes]) -> bytes:
 def _hidden(target: Path, workspace: Workspace) -> list[str]:
     """The names of folders below `target` that are out of reach."""
     home = Path(workspace.hidden).resolve() if workspace.hidden else None
-    return [home.name] if home is not None and target in home.parents else []
+    below = [home] if home is not None else []
+    return [each.name for each in (*below, *map(Path, KERNEL_FOLDERS)) if target in each.parents]
+
+
+def _in_any_case(pattern: str) -> str:
+    """A pattern of `grep` for what `pattern` fits, in small letters or capitals."""
+    return "".join(f"[{each.lower()}{each.upper()}]" if each.isalpha() else each for each in pattern)
 
 
 def _told(found: list[str], nothing: str) -> str:

@@ -18,6 +18,9 @@ SECRET_FILES = (
 )
 """Patterns of the names of files in which programs keep credentials."""
 
+KERNEL_FOLDERS = ("/proc", "/sys")
+"""Folders whose files are not on a disk: some hold the environments of processes, others can be read for ever."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -45,10 +48,19 @@ class Workspace:
         """The file `path`, with every symbolic link followed. Refusal when it must not be written."""
         return self._inside(path, [self.project, self.files], "write")
 
+    def is_readable(self, path: str) -> bool:
+        """Whether the file or folder `path` may be read."""
+        try:
+            self.readable(path)
+        except Refusal:
+            return False
+        return True
+
     def shown(self, path: Path) -> str:
-        """`path` as the agent is told of it: relative where it lies below the start."""
+        """`path` as the agent is told of it: relative where it lies below the start, and valid Unicode."""
         start = self.start.resolve()
-        return str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
+        text = str(path.relative_to(start)) if path.is_relative_to(start) else str(path)
+        return os.fsencode(text).decode(errors="replace")
 
     def _inside(self, path: str, folders: list[str], verb: str) -> Path:
         if not path or "\0" in path:
@@ -58,6 +70,8 @@ class Workspace:
         if not any(target == each or each in target.parents for each in known):
             where = " or ".join(map(str, known))
             raise Refusal(f"cannot {verb} {path!r}: it lies outside of {where}")
+        if any(target.is_relative_to(each) for each in KERNEL_FOLDERS):
+            raise Refusal(f"cannot {verb} {path!r}: what the kernel shows of itself and of processes is out of reach")
         if is_secret(target):
             raise Refusal(f"cannot {verb} {path!r}: files that hold credentials are out of reach")
         own = [Path(os.path.realpath(each)) for each in (self.files, self.skill) if each]

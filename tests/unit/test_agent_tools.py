@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from sagaflow_mcp import agent_tools
-from sagaflow_mcp.agent_tools import Workspace
+from sagaflow_mcp.agent_tools import Workspace, _search
 from sagaflow_mcp.errors import Refusal
 
 
@@ -141,3 +142,67 @@ def test_a_long_result_is_cut_off(workspace: Workspace) -> None:
     Path(workspace.project, "long.txt").write_text("x" * 60_000, encoding="utf-8")
     said = use(workspace, "read_file", path="long.txt")
     assert said.endswith("(cut off here, after 50,000 of 60,002 characters; ask for less)")
+
+
+def test_a_search_reads_no_further_than_the_pattern(workspace: Workspace) -> None:
+    """What a link leads to is found where the pattern names it, and `**` goes round no circle of links."""
+    project = Path(workspace.project)
+    (project / "src/deep/er").mkdir(parents=True)
+    (project / "src/deep/er/c.py").touch()
+    (project / "again").symlink_to("src")
+    (project / "src/round").symlink_to("..")
+    assert use(workspace, "glob", pattern="src/**/*.py") == "src/b.py\nsrc/deep/er/c.py"
+    assert use(workspace, "glob", pattern="src/**") == "src/b.py\nsrc/deep/er/c.py"
+    assert use(workspace, "glob", pattern="src/de*/*/*.py") == "src/deep/er/c.py"
+    assert use(workspace, "glob", pattern="again/*.py") == "again/b.py"
+    assert use(workspace, "glob", pattern="**/er/**/c.*") == "src/deep/er/c.py"
+    for wrong in (".", "**.py"):
+        with pytest.raises(Refusal, match="cannot be looked for"):
+            use(workspace, "glob", pattern=wrong)
+
+
+def test_a_search_that_finds_nothing_ends_in_time(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no file fits by which it would notice."""
+    monkeypatch.setattr(_search, "SECONDS", -1.0)
+    with pytest.raises(Refusal, match="took longer"):
+        use(workspace, "glob", pattern="**/*.nothing")
+
+
+def test_a_search_where_nothing_is_says_so(workspace: Workspace) -> None:
+    """Rather than that no line fits; a pipe is not waited for."""
+    os.mkfifo(Path(workspace.project, "pipe"))
+    for path in ("nowhere", "pipe"):
+        with pytest.raises(Refusal, match="neither a file nor a folder"):
+            use(workspace, "grep", pattern="x", path=path)
+        with pytest.raises(Refusal, match="is not a folder"):
+            use(workspace, "glob", pattern="*", path=path)
+        if path == "pipe":
+            with pytest.raises(Refusal, match="is not a file"):
+                use(workspace, "write_file", path=path, content="x")
+
+
+def test_names_and_credentials_in_capitals(workspace: Workspace) -> None:
+    """A name that is not UTF-8 is told as far as it is; a key is one whatever its letters."""
+    Path(workspace.project, os.fsdecode(b"\xff.py")).touch()
+    assert use(workspace, "glob", pattern="*.py") == "a.py\n\ufffd.py"
+    Path(workspace.project, "Server.PEM").write_text("two = key\n", encoding="utf-8")
+    assert use(workspace, "grep", pattern="two", path=".").count("key") == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc")
+def test_processes_are_out_of_reach(workspace: Workspace) -> None:
+    """Also where somebody launches from the root of the disk."""
+    root = dataclasses.replace(workspace, project="/")
+    with pytest.raises(Refusal, match="out of reach"):
+        use(root, "read_file", path="proc/self/environ")
+    assert use(root, "glob", pattern="proc/self/env*") == "(no file fits)"
+
+
+def test_lines_end_where_grep_says(workspace: Workspace) -> None:
+    """A form feed is none of their ends; those of Windows are kept by an edit that names none."""
+    odd = Path(workspace.project, "odd.txt")
+    odd.write_bytes(b"one\x0cmore\r\nneedle \x0c here\r\n")
+    assert use(workspace, "read_file", path="odd.txt") == "1\tone\x0cmore\n2\tneedle \x0c here"
+    assert use(workspace, "grep", pattern="needle") == "odd.txt:2:needle \x0c here\r"
+    use(workspace, "edit_file", path="odd.txt", old="more\nneedle", new="a\nb")
+    assert odd.read_bytes() == b"one\x0ca\r\nb \x0c here\r\n"
