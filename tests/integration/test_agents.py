@@ -15,6 +15,7 @@ from temporalio.testing import ActivityEnvironment
 
 from sagaflow_mcp import artifacts, launch
 from sagaflow_mcp.durable import agent_activities, context
+from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.sealing import SealingCodec
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests.integration import lent
@@ -35,6 +36,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSagaflow]:
     for name in ("notes-keeper", "one-function"):
         shutil.copytree(SKILLS / name, skills / name)
     (skills / "notes-keeper" / "old.py").write_text('print "Python 2"\n', encoding="utf-8")
+    for name, text in {"1-empty": "---\nname: x\n---\n", "2nd": "\ufeff---\nallowed-tools: Write\n---\nDo it."}.items():
+        (skills / name).mkdir()
+        (skills / name / "SKILL.md").write_text(text, encoding="utf-8")
     with LocalSagaflow(skills=[skills]) as started:
         yield started
 
@@ -104,6 +108,23 @@ def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> N
     assert results(third)[0]["content"] == "wrote 10 characters to summary.txt"
     assert all(
         later.body["messages"][:-2] == sooner.body["messages"] for sooner, later in pairwise((first, second, third))
+    )
+
+
+def test_a_skill_file_without_text_is_refused(local: LocalSagaflow, project: Path) -> None:
+    """Before it is launched."""
+    with pytest.raises(Refusal, match=r"1-empty/SKILL\.md, line 3\).*no text after the front matter"):
+        launched(local, project, "1-empty")
+
+
+def test_a_name_may_begin_with_a_digit(local: LocalSagaflow, project: Path) -> None:
+    """And a file with the mark that some editors put at its beginning."""
+    since = replies(local, Rule(reply="done"))
+    assert local.wait(launched(local, project, "2nd")).result == "done"
+    (asked,) = local.model.requests[since:]
+    assert (asked.body["messages"][0]["content"], [each["name"] for each in asked.body["tools"]]) == (
+        "Do it.",
+        ["write_file"],
     )
 
 
