@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
+from sagaflow_mcp import artifacts
 from sagaflow_mcp.agent_tools import _matching
 from sagaflow_mcp.agent_tools._workspace import KERNEL_FOLDERS, SECRET_FILES, SECRET_FOLDERS
 from sagaflow_mcp.errors import Refusal
@@ -91,6 +92,8 @@ def grep(given: Grep, workspace: Workspace) -> str:
     command += [f"--exclude={_in_any_case(each)}" for each in SECRET_FILES]
     command += [f"--exclude-dir={_in_any_case(each)}" for each in SECRET_FOLDERS]
     command += [f"--exclude-dir={each}" for each in (*SKIPPED, *_hidden(target, workspace))]
+    if target == workspace.run_files:
+        command += [f"--{exclude}={each}" for each in artifacts.RESERVED for exclude in ("exclude", "exclude-dir")]
     said = _said([*command, "-e", given.pattern, "--", str(target)])
     start = f"{workspace.start.resolve()}/"
     # Not str.splitlines, to which a form feed ends a line.

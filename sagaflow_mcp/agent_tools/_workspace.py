@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sagaflow_mcp import artifacts
 from sagaflow_mcp.errors import Refusal
 
 SECRET_FOLDERS = frozenset({".aws", ".azure", ".docker", ".gnupg", ".kube", ".password-store", ".ssh"})
@@ -40,6 +41,11 @@ class Workspace:
         """Where relative paths start."""
         return Path(self.project or self.files)
 
+    @property
+    def run_files(self) -> Path:
+        """The run's own folder, with every symbolic link followed."""
+        return Path(os.path.realpath(self.files))
+
     def readable(self, path: str) -> Path:
         """The file or folder `path`, with every symbolic link followed. Refusal when it must not be read."""
         return self._inside(path, [self.project, self.files, self.skill], "read")
@@ -63,6 +69,7 @@ class Workspace:
         return os.fsencode(text).decode(errors="replace")
 
     def _inside(self, path: str, folders: list[str], verb: str) -> Path:
+        """The path with every link followed, which lies in one of `folders`, the first of which is the project."""
         if not path or "\0" in path:
             raise Refusal(f"{path!r} is no path; give that of a file or a folder")
         target = Path(os.path.realpath(self.start / path))
@@ -74,14 +81,21 @@ class Workspace:
             raise Refusal(f"cannot {verb} {path!r}: what the kernel shows of itself and of processes is out of reach")
         if is_secret(target):
             raise Refusal(f"cannot {verb} {path!r}: files that hold credentials are out of reach")
-        own = [Path(os.path.realpath(each)) for each in (self.files, self.skill) if each]
+        own = [Path(os.path.realpath(each)) for each in folders[1:] if each]
         if self._is_hidden(target) and not any(target == each or each in target.parents for each in own):
             raise Refusal(f"cannot {verb} {path!r}: it lies in Sagaflow's own folder")
+        if self.run_files in target.parents and _is_reserved(target.relative_to(self.run_files)):
+            raise Refusal(f"cannot {verb} {path!r}: it is one of Sagaflow's own files in the run's folder")
         return target
 
     def _is_hidden(self, target: Path) -> bool:
         home = Path(os.path.realpath(self.hidden)) if self.hidden else None
         return home is not None and (target == home or home in target.parents)
+
+
+def _is_reserved(path: Path) -> bool:
+    """Whether the path, from a run's folder, is one that Sagaflow keeps there."""
+    return path.parts[0].lower() in artifacts.RESERVED
 
 
 def is_secret(path: Path) -> bool:

@@ -206,3 +206,30 @@ def test_lines_end_where_grep_says(workspace: Workspace) -> None:
     assert use(workspace, "grep", pattern="needle") == "odd.txt:2:needle \x0c here\r"
     use(workspace, "edit_file", path="odd.txt", old="more\nneedle", new="a\nb")
     assert odd.read_bytes() == b"one\x0ca\r\nb \x0c here\r\n"
+
+
+def test_what_sagaflow_keeps_of_a_run_is_out_of_reach(workspace: Workspace) -> None:
+    """An agent would else read its own conversation, or change it."""
+    files = Path(workspace.files)
+    (files / "agents/0").mkdir(parents=True)
+    (files / "agents/0/messages.jsonl").write_text("two = said\n", encoding="utf-8")
+    (files / "run.json").write_text("two = run\n", encoding="utf-8")
+    alone = dataclasses.replace(workspace, project="")
+    assert use(alone, "grep", pattern="two") == "notes.txt:1:two = note"
+    assert use(alone, "glob", pattern="**/*") == "notes.txt"
+    for path in ("agents/0/messages.jsonl", "Run.json"):
+        with pytest.raises(Refusal, match="one of Sagaflow's own files"):
+            use(alone, "read_file", path=path)
+        with pytest.raises(Refusal, match="one of Sagaflow's own files"):
+            use(alone, "write_file", path=path, content="x")
+
+
+def test_a_skill_in_the_home_is_not_written(workspace: Workspace) -> None:
+    """Also where somebody launches from a folder that the home lies in."""
+    skill = Path(workspace.hidden, "skills/x")
+    skill.mkdir(parents=True)
+    (skill / "template.txt").write_text("two = template\n", encoding="utf-8")
+    inside = dataclasses.replace(workspace, skill=str(skill))
+    assert use(inside, "read_file", path="home/skills/x/template.txt") == "1\ttwo = template"
+    with pytest.raises(Refusal, match="Sagaflow's own folder"):
+        use(inside, "write_file", path="home/skills/x/template.txt", content="x")
