@@ -34,6 +34,7 @@ def split(text: str) -> tuple[dict[str, str], str]:
     Of YAML as far as a SKILL.md uses it: scalars that are plain, quoted or a block, and lists, whose items are joined
     by commas.
     """
+    text = text.removeprefix("\ufeff")
     lines = text.splitlines()
     if not lines or lines[0].strip() != "---":
         return {}, text

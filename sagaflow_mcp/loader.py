@@ -269,6 +269,8 @@ def _registered(pinned: Pinned) -> SkillSpec:
 
 def _register(pinned: Pinned) -> Any:
     """The skill's `register(registry)`, or that of its one function with `@skill`; BrokenSkill when there is none."""
+    if skill_file.is_all(pinned.code):
+        skill_file.check(pinned.code, authorship.author_path(str(pinned.code / skill_file.NAME)))
     top = importlib.import_module(pinned.package)
     own: Any = getattr(top, "register", None)
     if callable(own):

@@ -55,7 +55,9 @@ class Pinned(NamedTuple):
     @property
     def package(self) -> str:
         """The import name of this version: two versions never share one."""
-        return f"{skill_imports.TOP}.{self.snake_name}_{self.digest[:12]}"
+        # Temporal's sandbox writes `from <package> import …`, in which no name may begin with a digit.
+        letter = "_" if self.name[0].isdigit() else ""
+        return f"{skill_imports.TOP}.{letter}{self.snake_name}_{self.digest[:12]}"
 
     @property
     def snake_name(self) -> str:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp import front_matter
+from sagaflow_mcp.errors import BrokenSkill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,28 @@ def is_all(folder: Path) -> bool:
     """Whether the skill in `folder` has no code."""
     # Not Path.is_file, which raises where a folder may not be searched.
     return not any(os.path.isfile(folder / name) for name in ("__init__.py", "workflow.py"))  # noqa: PTH113 - as above
+
+
+def check(folder: Path, shown: str) -> None:
+    """Return when the SKILL.md in `folder` tells an agent something.
+
+    Raises:
+        BrokenSkill: it cannot be read, or has no text; `shown` is the author's file.
+    """
+    try:
+        text = (folder / NAME).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise BrokenSkill(f"its {NAME} is not UTF-8 text", shown, line) from None
+    except OSError as error:
+        raise BrokenSkill(f"its {NAME} cannot be read: {error.strerror or error}", shown, 1) from None
+    _, body = front_matter.split(text)
+    if not body.strip():
+        raise BrokenSkill(
+            f"its {NAME} has no text after the front matter, which ends with a line `---`; write there what to do",
+            shown,
+            max(1, len(text.splitlines())),
+        )
 
 
 def workflow(name: str) -> str:

@@ -99,8 +99,12 @@ def use(name: str, given: object, workspace: Workspace) -> str:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "input"
         raise Refusal(f"{name} was given a wrong {where}: {records.one_line(first['msg'])}") from None
+    try:
+        said = tool.run(parsed, workspace)
+    except OSError as error:  # Such as a folder on the way that may not be searched.
+        raise Refusal(f"{name} cannot do that: {error.strerror or error}") from error
     # The name of a file may hold bytes that are no text; a request that held them could not be sent.
-    text = tool.run(parsed, workspace).encode(errors="replace").decode()
+    text = said.encode(errors="replace").decode()
     if len(text) <= RESULT_LIMIT:
         return text
     return f"{text[:RESULT_LIMIT]}\n(cut off here, after {RESULT_LIMIT:,} of {len(text):,} characters; ask for less)"

@@ -50,9 +50,9 @@ class EditFile(BaseModel):
 def read_file(given: ReadFile, workspace: Workspace) -> str:
     """The lines asked for, each with its number. Refusal when the file cannot be read."""
     path = workspace.readable(given.path)
-    # Not splitlines(): it ends lines where no editor and no grep does, such as at a form feed.
-    *lines, last = _text(path, given.path).split("\n")
-    lines += [last] if last else []
+    text = _text(path, given.path)
+    # Not str.splitlines, to which a form feed ends a line: grep would number them otherwise.
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
     first = given.offset - 1
     if first >= len(lines):
         return f"({given.path} has {len(lines)} lines)"
@@ -72,13 +72,20 @@ def edit_file(given: EditFile, workspace: Workspace) -> str:
     """What was replaced. Refusal when the text does not stand there once."""
     path = workspace.writable(given.path)
     text = _text(path, given.path)
-    count = text.count(given.old)
+    old, new = (_with_ends_of(text, each) for each in (given.old, given.new))
+    count = text.count(old)
     if not count:
         raise Refusal(f"{given.path!r} does not hold that text; read it again and give the text as it stands there")
     if count > 1 and not given.all:
         raise Refusal(f"{given.path!r} holds that text {count} times; give more of what stands around it, or all=true")
-    _write(path, given.path, text.replace(given.old, given.new))
+    _write(path, given.path, text.replace(old, new))
     return f"replaced it {count} times in {given.path}" if count > 1 else f"replaced it in {given.path}"
+
+
+def _with_ends_of(text: str, given: str) -> str:
+    """`given` with the line ends of `text`, which nobody sees who reads it by lines."""
+    is_crlf = "\r\n" in text and text.count("\r\n") == text.count("\n")
+    return given.replace("\r\n", "\n").replace("\n", "\r\n") if is_crlf else given
 
 
 def _text(path: Path, shown: str) -> str:
@@ -101,6 +108,8 @@ def _write(path: Path, shown: str, content: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         before = path.stat() if path.exists() else None
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            raise Refusal(f"{shown!r} is not a file")
         paths.write_atomically(str(path), content, like=before)
         if before is None:
             path.chmod(NEW_FILE)

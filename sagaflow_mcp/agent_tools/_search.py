@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
+from sagaflow_mcp.agent_tools._workspace import KERNEL_FOLDERS
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -57,25 +58,17 @@ class Grep(BaseModel):
 
 def glob(given: Glob, workspace: Workspace) -> str:
     """The paths found in order, a line each. Refusal when the pattern or the folder will not do."""
-    folder, pattern = _there(given.path, workspace), PurePath(given.pattern)
+    folder, pattern = workspace.readable(given.path), PurePath(given.pattern)
+    if not folder.is_dir():
+        raise Refusal(f"{given.path!r} is not a folder")
     if pattern.is_absolute() or ".." in pattern.parts:
         raise Refusal(f"pattern {given.pattern!r} leads out of the folder; give the folder as `path`")
     fitting = (
         workspace.shown(path)
         for path in _files(folder, None if "**" in pattern.parts else len(pattern.parts))
-        if _fits(path.relative_to(folder).parts, pattern.parts) and _is_readable(path, workspace)
+        if _fits(path.relative_to(folder).parts, pattern.parts) and path.is_file() and workspace.is_readable(str(path))
     )
     return _told(sorted(islice(fitting, SORTED_LIMIT)), "no file fits")
-
-
-def _there(path: str, workspace: Workspace) -> Path:
-    """The file or the folder to look in. Refusal when it is not there."""
-    target = workspace.readable(path)
-    try:
-        target.stat()
-    except OSError as error:
-        raise Refusal(f"{path!r} cannot be searched: {error.strerror or error}") from error
-    return target
 
 
 def _files(folder: Path, depth: int | None) -> Iterator[Path]:
@@ -86,7 +79,9 @@ def _files(folder: Path, depth: int | None) -> Iterator[Path]:
     end = time.monotonic() + SECONDS
     for where, folders, names in os.walk(folder):
         level = len(Path(where).relative_to(folder).parts) + 1
-        folders[:] = [each for each in folders if each not in SKIPPED and (depth is None or level < depth)]
+        if depth is not None and level >= depth:
+            folders.clear()
+        folders[:] = [each for each in folders if each not in SKIPPED and f"{where}{each}" not in KERNEL_FOLDERS]
         _check_time(end)
         for name in names:
             _check_time(end)
@@ -108,14 +103,6 @@ def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     return fits[0]
 
 
-def _is_readable(path: Path, workspace: Workspace) -> bool:
-    """Whether it is a file that the agent may read."""
-    try:
-        return workspace.readable(str(path)).is_file()
-    except (OSError, Refusal):
-        return False
-
-
 def _check_time(end: float) -> None:
     if time.monotonic() > end:
         raise Refusal(f"the search took longer than {SECONDS:g} s; give a narrower pattern or folder")
@@ -123,7 +110,9 @@ def _check_time(end: float) -> None:
 
 def grep(given: Grep, workspace: Workspace) -> str:
     """The lines found, each with its file and number. Refusal when the expression or the folder will not do."""
-    target = _there(given.path, workspace)
+    target = workspace.readable(given.path)
+    if not (target.is_dir() or target.is_file()):
+        raise Refusal(f"{given.path!r} is neither a file nor a folder")
     command = ["grep", "-E", "-I", "-n", "-H", "-r", "-s", "--null", *(["-i"] if given.ignore_case else [])]
     command += [f"--include={given.include}"] if given.include else []
     command += [f"--exclude-dir={each}" for each in (*SKIPPED, *_hidden(target, workspace)) if each != target.name]
@@ -141,7 +130,7 @@ def _lines(said: bytes, workspace: Workspace) -> list[str]:
         elif line.startswith(b"grep: "):  # Such as that `\d` is no digit.
             notes.append(line.decode(errors="replace"))
     for file, texts in sorted(found.items()):
-        if _is_readable(Path(file), workspace):
+        if workspace.is_readable(file):
             notes += [f"{workspace.shown(Path(file))}:{text}" for text in texts]
     return [line[:LINE_LIMIT] for line in notes]
 
@@ -188,7 +177,8 @@ def _read(stream: IO[bytes]) -> bytes:
 def _hidden(target: Path, workspace: Workspace) -> list[str]:
     """The names of folders below `target` that are out of reach."""
     home = Path(workspace.hidden).resolve() if workspace.hidden else None
-    return [home.name] if home is not None and target in home.parents else []
+    below = [home] if home is not None else []
+    return [each.name for each in (*below, *map(Path, KERNEL_FOLDERS)) if target in each.parents]
 
 
 def _told(found: list[str], nothing: str) -> str:

@@ -71,8 +71,10 @@ class Agent:
 
         Raises:
             StepFailedError: the model cannot be reached or declines, or is not done after `max_turns` turns.
-            ValueError: `max_turns` is less than 1.
+            ValueError: `max_turns` is less than 1, or `task` is blank.
         """
+        if not task.strip():
+            raise ValueError("the agent's task is blank; say what it is to do")
         if max_turns < 1:
             raise ValueError(f"max_turns is {max_turns}; it must be at least 1")
         name = self._memory.key("agent", [self._role, self._tier, self._system, self._tools, task])

@@ -197,7 +197,7 @@ class Context:
         Raises:
             StepFailedError: the model declined, could not be reached, or was not done in so many turns.
             Refusal: there is no such tool or tier.
-            ValueError: `max_turns` is less than 1.
+            ValueError: `max_turns` is less than 1, or `task` is blank.
         """
         found = Agent(
             self._memory,

@@ -71,10 +71,10 @@ def check_whole(role: str, request: models.ModelRequest, reply: models.ModelRepl
             type="CutOff",
             non_retryable=True,
         )
-    if reply.stop_reason == "model_context_window_exceeded":
+    if reply.stop_reason == "model_context_window_exceeded" and structured_output.END not in reply.text:
         raise ApplicationError(
-            f"what {role!r} asks and what the model says no longer fit into its context window; ask for less",
-            type="ContextWindowExceeded",
+            f"the reply to {role!r} was cut off: the conversation is longer than the model can hold; ask for less",
+            type="CutOff",
             non_retryable=True,
         )
     if reply.stop_reason == "refusal":

@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.exceptions import TimeoutError as WorkflowTimeout
 
 from sagaflow_mcp import records
+from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +23,12 @@ _FRAME = re.compile(r'^(?=  File ")', re.MULTILINE)
 
 
 def sentence(cause: BaseException) -> str:
-    """The innermost reason of a failure, in one line."""
+    """The innermost reason of a failure, in one line; what a refusal came from is not, as it says that better."""
     if isinstance(cause, WorkflowTimeout):
         return "the run took longer than its execution timeout"
-    *_, cause = _causes(cause)
+    for cause in _causes(cause):  # noqa: B020, PLR1704 - the last one is wanted
+        if isinstance(cause, ApplicationError) and cause.type == Refusal.__name__:
+            break
     text = cause.message if isinstance(cause, FailureError) else str(cause)
     kind = (cause.type or "") if isinstance(cause, ApplicationError) else ""
     python_error = kind.endswith(("Error", "Exception", "Exit", "Group")) and kind not in text

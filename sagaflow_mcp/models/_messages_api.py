@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 import anthropic
 
 from sagaflow_mcp.errors import Refusal
-from sagaflow_mcp.models._types import DEFAULT_MODELS, IncompleteReply, ModelReply, ModelRequest, in_words, model_id
+from sagaflow_mcp.models._types import (
+    CUT_OFF,
+    DEFAULT_MODELS,
+    IncompleteReply,
+    ModelReply,
+    ModelRequest,
+    in_words,
+    model_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -187,12 +195,8 @@ async def _received(stream: AsyncIterator[RawMessageStreamEvent]) -> ModelReply:
         async for event in stream:
             coming.hear(event)
         return coming.reply()
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:  # The client hands on what it was sent, unchecked.
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        # The client hands on what it was sent, unchecked.
         raise IncompleteReply("the model's reply could not be read: the provider sent a malformed event") from error
 
 
@@ -251,11 +255,25 @@ class _Coming:
         """A text or the call of a tool, as it is sent back; None for anything else, and for a call that was cut off."""
         block, said = self._blocks[index], "".join(self._pieces[index])
         if block["type"] == "text":
-            text = block["text"] + said
+            text = _unicode(block["text"] + said)
             return {"type": "text", "text": text} if text else None
-        if block["type"] != "tool_use" or (self._stop_reason == "max_tokens" and not _is_json(said)):
+        if block["type"] != "tool_use" or (self._stop_reason in CUT_OFF and not _is_json(said)):
             return None
-        return {"type": "tool_use", "id": block["id"], "name": block["name"], "input": json.loads(said or "{}")}
+        return _tool_use(block["id"], block["name"], said or "{}")
+
+
+def _tool_use(id: str, name: str, given: str) -> dict[str, Any]:
+    """The call of a tool with the input `given`. ValueError when the provider would not take it back as one."""
+    call = {"type": "tool_use", "id": id, "name": name, "input": json.loads(given)}
+    if not (isinstance(id, str) and isinstance(name, str) and isinstance(call["input"], dict)):
+        raise ValueError("a tool call needs an id, a name and an object as input")  # noqa: TRY004 - as documented
+    whole: dict[str, Any] = json.loads(_unicode(json.dumps(call, ensure_ascii=False, allow_nan=False)))
+    return whole
+
+
+def _unicode(text: str) -> str:
+    """`text` with the halves of characters joined, and in place of one that is alone a mark: it could not be sent."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_json(text: str) -> bool:

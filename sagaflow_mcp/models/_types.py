@@ -29,6 +29,10 @@ DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
 """The model id of each tier, unless the configuration says otherwise."""
 
 
+CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded"})
+"""The stop reasons of a reply that is not whole."""
+
+
 @dataclass(frozen=True)
 class ModelRequest:
     """One call: a system prompt, and one user message or a whole conversation."""

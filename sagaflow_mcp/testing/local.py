@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from sagaflow_mcp import engine_client, following, inbox, launch, runs, temporal_server
-from sagaflow_mcp.errors import Failure
+from sagaflow_mcp.errors import Failure, Refusal
 from sagaflow_mcp.settings import Settings, without_ours
 from sagaflow_mcp.testing import _skipping
 from sagaflow_mcp.testing.messages_api import OfflineMessagesApi
@@ -118,6 +118,7 @@ class LocalSagaflow:
 
         Raises:
             Failure: there is none in time, with the reason.
+            Refusal: there is no worker, as before the first launch.
         """
         killed = self.pid("worker")
         os.kill(killed, signal.SIGKILL)
@@ -134,7 +135,9 @@ class LocalSagaflow:
         return [entry for entry, _ in found]
 
     def pid(self, part: str) -> int:
-        """The process id of the `engine`, the `server` or the `worker`."""
+        """The process id of the `engine`, the `server` or the `worker`; Refusal where it does not run."""
         status = engine_client.status(self.settings.home) or {}
         found = status if part == "engine" else status.get(part) or {}
+        if "pid" not in found:
+            raise Refusal(f"there is no {part} yet; it starts with the first launch")
         return int(found["pid"])

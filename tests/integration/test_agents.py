@@ -39,6 +39,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSagaflow]:
     for name in ("notes-keeper", "one-function"):
         shutil.copytree(SKILLS / name, skills / name)
     (skills / "notes-keeper" / "old.py").write_text('print "Python 2"\n', encoding="utf-8")
+    for name, text in {"1-empty": "---\nname: x\n---\n", "2nd": "\ufeff---\nallowed-tools: Write\n---\nDo it."}.items():
+        (skills / name).mkdir()
+        (skills / name / "SKILL.md").write_text(text, encoding="utf-8")
     with LocalSagaflow(skills=[skills]) as started:
         yield started
 
@@ -122,6 +125,23 @@ def test_a_check_names_the_tools_that_an_agent_does_without(local: LocalSagaflow
     assert finding.sentence == "its agent does without Bash(git log:*): there is no such tool here"
 
 
+def test_a_skill_file_without_text_is_refused(local: LocalSagaflow, project: Path) -> None:
+    """Before it is launched."""
+    with pytest.raises(Refusal, match=r"1-empty/SKILL\.md, line 3\).*no text after the front matter"):
+        launched(local, project, "1-empty")
+
+
+def test_a_name_may_begin_with_a_digit(local: LocalSagaflow, project: Path) -> None:
+    """And a file with the mark that some editors put at its beginning."""
+    since = replies(local, Rule(reply="done"))
+    assert local.wait(launched(local, project, "2nd")).result == "done"
+    (asked,) = local.model.requests[since:]
+    assert (asked.body["messages"][0]["content"], [each["name"] for each in asked.body["tools"]]) == (
+        "Do it.",
+        ["write_file"],
+    )
+
+
 def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -> None:
     """What it had said is not taken for all of it."""
     since = replies(
@@ -130,6 +150,22 @@ def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -
     run = local.wait(launched(local, project, "one-function", what="agent"))
     assert run.result == "one, two"
     assert len(local.model.requests) == since + 2
+
+
+def test_an_agent_that_has_no_room_left_fails(local: LocalSagaflow, project: Path) -> None:
+    """What it had said by then is not taken for all of it."""
+    replies(local, Rule(reply="half", stop_reason="model_context_window_exceeded"))
+    run = local.wait(launched(local, project, "one-function", what="agent"))
+    assert run.state == "FAILED"
+    assert "the conversation is longer than the model can hold" in run.summary
+
+
+def test_a_blank_text_stays_out_of_the_conversation(local: LocalSagaflow, project: Path) -> None:
+    """The provider would not take it back."""
+    since = replies(local, Rule(reply="\n\n", tools=(call("read_file", path="a.txt"),), times=1), Rule(reply="done"))
+    assert local.wait(launched(local, project, "one-function", what="agent")).result == "done"
+    said = local.model.requests[since + 1].body["messages"][1]["content"]
+    assert [each["type"] for each in said] == ["tool_use"]
 
 
 def test_an_agent_has_so_many_turns(local: LocalSagaflow, project: Path) -> None:

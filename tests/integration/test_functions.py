@@ -94,7 +94,7 @@ def test_a_wrong_argument_is_refused(local: LocalSagaflow, given: dict[str, Any]
     ("stop_reason", "said"),
     [
         ("max_tokens", "cut off at max_tokens"),
-        ("model_context_window_exceeded", "context window"),
+        ("model_context_window_exceeded", "longer than the model can hold"),
         ("refusal", "declined"),
     ],
 )

@@ -219,6 +219,61 @@ async def test_a_reply_that_just_ends_is_incomplete(content: bytes) -> None:
     assert models.verdict(failure.value).retryable
 
 
+def streamed(*blocks: tuple[dict[str, Any], list[str]], stop_reason: str = "tool_use") -> bytes:
+    """A whole stream of blocks, each with the pieces that come of it."""
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": {"model": "m", "content": [], "usage": {"input_tokens": 1}}}
+    ]
+    for index, (block, pieces) in enumerate(blocks):
+        member, kind = ("text", "text_delta") if block["type"] == "text" else ("partial_json", "input_json_delta")
+        events.append({"type": "content_block_start", "index": index, "content_block": block})
+        deltas = [{"type": kind, member: piece} for piece in pieces]
+        events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+    events.append({"type": "message_delta", "delta": {"stop_reason": stop_reason}, "usage": {"output_tokens": 1}})
+    events.append({"type": "message_stop"})
+    head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    return (head + "".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n" for each in events)).encode()
+
+
+async def replied(answer: bytes) -> models.ModelReply:
+    """The reply that comes of what a provider sends."""
+    with listener(answer) as port:
+        credentials = {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}"}
+        async with transport() as model, asyncio.timeout(LIMIT):
+            return await model.complete(REQUEST, credentials=credentials)
+
+
+TOOL = {"type": "tool_use", "id": "1", "name": "read_file", "input": {}}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("block", "pieces"),
+    [
+        (TOOL, ['{"path": NaN}']),
+        (TOOL, ['["path"]']),
+        (TOOL, ["[" * 100_000]),
+        ({**TOOL, "name": None}, ["{}"]),
+        ({**TOOL, "id": None}, ["{}"]),
+        ({"type": "text", "text": None}, []),
+        ({"type": "text", "text": ""}, [None]),
+    ],
+)
+async def test_a_block_that_could_not_be_sent_back_is_asked_for_again(block: dict[str, Any], pieces: list[str]) -> None:
+    """Nothing that the provider would refuse gets into a conversation."""
+    with pytest.raises(models.IncompleteReply) as failure:
+        await replied(streamed((block, pieces)))
+    assert models.verdict(failure.value).retryable
+
+
+@pytest.mark.anyio
+async def test_a_half_of_a_character_does_no_harm() -> None:
+    """Two that came in two pieces are joined; one that is alone could not be sent back."""
+    text = {"type": "text", "text": ""}
+    reply = await replied(streamed((text, ["a \ud83d", "\ude00 b \ud83d"]), (TOOL, ['{"path": "\\ud83d"}'])))
+    assert reply.content == [{"type": "text", "text": "a \U0001f600 b \ufffd"}, {**TOOL, "input": {"path": "\ufffd"}}]
+
+
 @pytest.mark.anyio
 async def test_a_provider_that_is_not_there_is_asked_again() -> None:
     """A refused connection names the address and is retried."""

@@ -10,7 +10,7 @@ import pytest
 
 from sagaflow_mcp import answering, runs
 from sagaflow_mcp.errors import Refusal
-from sagaflow_mcp.testing import Rule
+from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.integration.clients import timers, with_client
 from tests.waiting import eventually
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from sagaflow_mcp.runs import Run
-    from sagaflow_mcp.testing import LocalSagaflow
 
 WAIT = timedelta(seconds=60)
 """How long `LocalSagaflow.wait` waits: what a run's clock may show beyond what was skipped."""
@@ -101,3 +100,9 @@ def test_a_child_has_its_parents_ways(local: LocalSagaflow) -> None:
     eventually(lambda: timers(local, child), "the child sleeps")
     local.skip_time(run_id)
     assert local.wait(run_id).result == 3
+
+
+def test_there_is_no_worker_to_kill_before_the_first_launch() -> None:
+    """Which is said in a sentence."""
+    with LocalSagaflow() as fresh, pytest.raises(Refusal, match="no worker yet; it starts with the first launch"):
+        fresh.kill_worker()

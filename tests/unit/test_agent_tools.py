@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from sagaflow_mcp import agent_tools
-from sagaflow_mcp.agent_tools import Workspace
+from sagaflow_mcp.agent_tools import Workspace, _search
 from sagaflow_mcp.errors import Refusal
 
 
@@ -93,9 +94,6 @@ def test_a_search_is_narrowed(workspace: Workspace) -> None:
     assert use(workspace, "glob", pattern="*.py", path="src") == "src/b.py"
     with pytest.raises(Refusal, match="search failed"):
         use(workspace, "grep", pattern="(")
-    for tool in ("glob", "grep"):
-        with pytest.raises(Refusal, match="cannot be searched: No such file"):
-            use(workspace, tool, pattern="two", path="gone")
     with pytest.raises(Refusal, match="leads out of the folder"):
         use(workspace, "glob", pattern="../*")
 
@@ -118,8 +116,12 @@ def test_a_pattern_fits_as_a_shell_has_it(workspace: Workspace, pattern: str, fo
 
 def test_a_search_starts_in_a_folder_that_others_leave_out(workspace: Workspace) -> None:
     """Where it is told to."""
-    assert use(workspace, "grep", pattern="two", path=".git") == ".git/config:1:two = git"
-    assert use(workspace, "glob", pattern="*", path=".git") == ".git/config"
+    module = Path(workspace.project, "node_modules/x.js")
+    module.parent.mkdir()
+    module.write_text("three = 3\n", encoding="utf-8")
+    assert use(workspace, "grep", pattern="three =", path="node_modules") == "node_modules/x.js:1:three = 3"
+    assert use(workspace, "glob", pattern="*", path="node_modules") == "node_modules/x.js"
+    assert use(workspace, "glob", pattern="**/*.js") == "(no file fits)"
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems have no such names")
@@ -127,8 +129,8 @@ def test_a_search_tells_names_that_are_no_text(workspace: Workspace) -> None:
     """In a form that can be sent to a model; a name with a colon does not confuse it."""
     for name in (b"\xff.md", b"a:b.md"):
         Path(os.fsdecode(os.fsencode(workspace.project) + b"/" + name)).write_text("three = 3\n", encoding="utf-8")
-    assert use(workspace, "grep", pattern="three = ").splitlines() == ["a:b.md:1:three = 3", "?.md:1:three = 3"]
-    assert use(workspace, "glob", pattern="*.md").splitlines() == ["a:b.md", "?.md"]
+    assert use(workspace, "grep", pattern="three = ").splitlines() == ["a:b.md:1:three = 3", "\ufffd.md:1:three = 3"]
+    assert use(workspace, "glob", pattern="*.md").splitlines() == ["a:b.md", "\ufffd.md"]
 
 
 @pytest.mark.parametrize("path", [".git/hooks/pre-commit", "src/.claude/settings.json", ".MCP.json", ".bashrc"])
@@ -204,3 +206,91 @@ def test_a_long_result_is_cut_off(workspace: Workspace) -> None:
     Path(workspace.project, "long.txt").write_text("x" * 60_000, encoding="utf-8")
     said = use(workspace, "read_file", path="long.txt")
     assert said.endswith("(cut off here, after 50,000 of 60,002 characters; ask for less)")
+
+
+def test_a_search_reads_no_further_than_the_pattern(workspace: Workspace) -> None:
+    """What a link leads to is found where the pattern names it, and `**` goes round no circle of links."""
+    project = Path(workspace.project)
+    (project / "src/deep/er").mkdir(parents=True)
+    (project / "src/deep/er/c.py").touch()
+    (project / "again").symlink_to("src")
+    (project / "src/round").symlink_to("..")
+    assert use(workspace, "glob", pattern="src/**/*.py") == "src/b.py\nsrc/deep/er/c.py"
+    assert use(workspace, "glob", pattern="src/**") == "src/b.py\nsrc/deep/er/c.py"
+    assert use(workspace, "glob", pattern="src/de*/*/*.py") == "src/deep/er/c.py"
+    assert use(workspace, "glob", path="again", pattern="*.py") == "src/b.py"
+    assert use(workspace, "glob", pattern="**/er/**/c.*") == "src/deep/er/c.py"
+
+
+def test_a_search_that_finds_nothing_ends_in_time(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no file fits by which it would notice."""
+    monkeypatch.setattr(_search, "SECONDS", -1.0)
+    with pytest.raises(Refusal, match="took longer"):
+        use(workspace, "glob", pattern="**/*.nothing")
+
+
+def test_a_search_where_nothing_is_says_so(workspace: Workspace) -> None:
+    """Rather than that no line fits; a pipe is not waited for."""
+    os.mkfifo(Path(workspace.project, "pipe"))
+    for path in ("nowhere", "pipe"):
+        with pytest.raises(Refusal, match="neither a file nor a folder"):
+            use(workspace, "grep", pattern="x", path=path)
+        with pytest.raises(Refusal, match="is not a folder"):
+            use(workspace, "glob", pattern="*", path=path)
+        if path == "pipe":
+            with pytest.raises(Refusal, match="is not a file"):
+                use(workspace, "write_file", path=path, content="x")
+
+
+def test_names_and_credentials_in_capitals(workspace: Workspace) -> None:
+    """A name that is not UTF-8 is told as far as it is; a key is one whatever its letters."""
+    Path(workspace.project, os.fsdecode(b"\xff.py")).touch()
+    assert use(workspace, "glob", pattern="*.py") == "a.py\n\ufffd.py"
+    Path(workspace.project, "Server.PEM").write_text("two = key\n", encoding="utf-8")
+    assert use(workspace, "grep", pattern="two", path=".").count("key") == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc")
+def test_processes_are_out_of_reach(workspace: Workspace) -> None:
+    """Also where somebody launches from the root of the disk."""
+    root = dataclasses.replace(workspace, project="/")
+    with pytest.raises(Refusal, match="out of reach"):
+        use(root, "read_file", path="proc/self/environ")
+    assert use(root, "glob", pattern="proc/self/env*") == "(no file fits)"
+
+
+def test_lines_end_where_grep_says(workspace: Workspace) -> None:
+    """A form feed is none of their ends; those of Windows are kept by an edit that names none."""
+    odd = Path(workspace.project, "odd.txt")
+    odd.write_bytes(b"one\x0cmore\r\nneedle \x0c here\r\n")
+    assert use(workspace, "read_file", path="odd.txt") == "1\tone\x0cmore\n2\tneedle \x0c here"
+    assert use(workspace, "grep", pattern="needle") == "odd.txt:2:needle \x0c here"
+    use(workspace, "edit_file", path="odd.txt", old="more\nneedle", new="a\nb")
+    assert odd.read_bytes() == b"one\x0ca\r\nb \x0c here\r\n"
+
+
+def test_what_sagaflow_keeps_of_a_run_is_out_of_reach(workspace: Workspace) -> None:
+    """An agent would else read its own conversation, or change it."""
+    files = Path(workspace.files)
+    (files / "agents/0").mkdir(parents=True)
+    (files / "agents/0/messages.jsonl").write_text("two = said\n", encoding="utf-8")
+    (files / "run.json").write_text("two = run\n", encoding="utf-8")
+    alone = dataclasses.replace(workspace, project="")
+    assert use(alone, "grep", pattern="two") == "notes.txt:1:two = note"
+    assert use(alone, "glob", pattern="**/*") == "notes.txt"
+    for path in ("agents/0/messages.jsonl", "Run.json"):
+        with pytest.raises(Refusal, match="one of Sagaflow's own files"):
+            use(alone, "read_file", path=path)
+        with pytest.raises(Refusal, match="one of Sagaflow's own files"):
+            use(alone, "write_file", path=path, content="x")
+
+
+def test_a_skill_in_the_home_is_not_written(workspace: Workspace) -> None:
+    """Also where somebody launches from a folder that the home lies in."""
+    skill = Path(workspace.hidden, "skills/x")
+    skill.mkdir(parents=True)
+    (skill / "template.txt").write_text("two = template\n", encoding="utf-8")
+    inside = dataclasses.replace(workspace, skill=str(skill))
+    assert use(inside, "read_file", path="home/skills/x/template.txt") == "1\ttwo = template"
+    with pytest.raises(Refusal, match="Sagaflow's own folder"):
+        use(inside, "write_file", path="home/skills/x/template.txt", content="x")

@@ -18,8 +18,9 @@ LAYERS = {
         typed testing._script testing._wire front_matter skill_file projects crash_points testing.cases
     """,
     "adapters": """
-        agent_tools agent_tools._files agent_tools._search agent_tools._workspace conversation artifacts config_file
-        markers inbox questions notify refused sealing payloads sandbox connection unreachable lineage temporal
+        agent_tools agent_tools._files agent_tools._search agent_tools._workspace conversation
+        artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
+        lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
         worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
         models._deferred models._messages_api models._verdict testing testing._calls testing._http testing.messages_api

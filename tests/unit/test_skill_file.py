@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sagaflow_mcp import front_matter, skill_file
+from sagaflow_mcp.errors import BrokenSkill
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WHOLE = """---
 name: x
@@ -22,6 +28,7 @@ def test_the_front_matter_is_split_from_the_text() -> None:
     fields, text = front_matter.split(WHOLE)
     assert (fields["description"], text) == ("Does things.", "Do $ARGUMENTS in ${CLAUDE_SKILL_DIR}.")
     assert front_matter.split("Do it.") == ({}, "Do it.")
+    assert front_matter.split(f"\ufeff{WHOLE}") == (fields, text), "as some editors begin a file"
 
 
 @pytest.mark.parametrize(
@@ -45,3 +52,20 @@ def test_the_instruction_has_what_the_user_gave_along() -> None:
     assert skill_file.instruction(WHOLE, "it", "/skill") == "Do it in /skill."
     assert skill_file.instruction("Do.", "it", "/skill") == "Do.\n\nARGUMENTS: it"
     assert skill_file.instruction("Do.", "", "/skill") == "Do."
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (b"", 1, "no text"),
+        (b"---\nname: x\n---\n\n", 4, "no text"),
+        (b"---\nname: x\n\nDo it.\n", 4, "ends with a line `---`"),
+        (b"---\nname: x\n---\nDo \xff.\n", 4, "not UTF-8"),
+    ],
+)
+def test_a_file_that_tells_an_agent_nothing_is_broken(tmp_path: Path, content: bytes, line: int, reason: str) -> None:
+    """Rather than that a model is asked for nothing; where it is wrong is told."""
+    (tmp_path / "SKILL.md").write_bytes(content)
+    with pytest.raises(BrokenSkill, match=reason) as error:
+        skill_file.check(tmp_path, "/mine/SKILL.md")
+    assert (error.value.file, error.value.line) == ("/mine/SKILL.md", line)
