@@ -74,8 +74,8 @@ def _allowed_tools(listed: Listed) -> list[Finding]:
     path = listed.path / skill_file.NAME
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        return [Finding(str(path), None, "error", f"it cannot be read: {error}")]
+    except (OSError, UnicodeDecodeError):
+        return []  # Loading it says so.
     _, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
     if not lacking:
         return []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.agent_tools._workspace import Workspace
 
 LARGEST_BYTES = 10 * 1024 * 1024
-"""The largest file that is read or edited."""
+"""The largest file that is read or edited, also after the edit."""
 
 NEW_FILE = 0o644
 """The permissions of a new file: those that an editor would give it."""
@@ -78,6 +78,8 @@ def edit_file(given: EditFile, workspace: Workspace) -> str:
         raise Refusal(f"{given.path!r} does not hold that text; read it again and give the text as it stands there")
     if count > 1 and not given.all:
         raise Refusal(f"{given.path!r} holds that text {count} times; give more of what stands around it, or all=true")
+    if len(text) + count * (len(new) - len(old)) > LARGEST_BYTES:
+        raise Refusal(f"{given.path!r} would have over {LARGEST_BYTES:,} bytes then; replace less")
     _write(path, given.path, text.replace(old, new))
     return f"replaced it {count} times in {given.path}" if count > 1 else f"replaced it in {given.path}"
 

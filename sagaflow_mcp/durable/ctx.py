@@ -198,7 +198,10 @@ class Context:
             StepFailedError: the model declined, could not be reached, or was not done in so many turns.
             Refusal: there is no such tool or tier.
             ValueError: `max_turns` is less than 1, or `task` is blank.
+            TypeError: `tools` is a text.
         """
+        if isinstance(tools, str):
+            raise TypeError(f"tools is the text {tools!r}; give a list of the names of tools")
         found = Agent(
             self._memory,
             role,

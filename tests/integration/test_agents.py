@@ -152,6 +152,12 @@ def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -
     assert len(local.model.requests) == since + 2
 
 
+def test_tools_are_no_text(local: LocalSagaflow, project: Path) -> None:
+    """Whose letters would be taken for their names."""
+    run = local.wait(launched(local, project, "one-function", what="agent_of_text"))
+    assert run.summary == "TypeError: tools is the text 'read_file'; give a list of the names of tools"
+
+
 def test_an_agent_that_has_no_room_left_fails(local: LocalSagaflow, project: Path) -> None:
     """What it had said by then is not taken for all of it."""
     replies(local, Rule(reply="half", stop_reason="model_context_window_exceeded"))

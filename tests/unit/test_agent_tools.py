@@ -294,3 +294,12 @@ def test_a_skill_in_the_home_is_not_written(workspace: Workspace) -> None:
     assert use(inside, "read_file", path="home/skills/x/template.txt") == "1\ttwo = template"
     with pytest.raises(Refusal, match="Sagaflow's own folder"):
         use(inside, "write_file", path="home/skills/x/template.txt", content="x")
+
+
+def test_an_edit_does_not_fill_the_memory(workspace: Workspace) -> None:
+    """A short text that stands in many places is not made a long one in each of them."""
+    many = Path(workspace.project, "many.txt")
+    many.write_text("x" * 1_000_000, encoding="utf-8")
+    with pytest.raises(Refusal, match="would have over 10,485,760 bytes"):
+        use(workspace, "edit_file", path="many.txt", old="x", new="y" * 100, all=True)
+    assert many.read_text(encoding="utf-8") == "x" * 1_000_000

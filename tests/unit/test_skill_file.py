@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import front_matter, skill_file
+from sagaflow_mcp import checking, front_matter, paths, skill_file
+from sagaflow_mcp.catalog import Root
 from sagaflow_mcp.errors import BrokenSkill
 
 if TYPE_CHECKING:
@@ -69,3 +70,14 @@ def test_a_file_that_tells_an_agent_nothing_is_broken(tmp_path: Path, content: b
     with pytest.raises(BrokenSkill, match=reason) as error:
         skill_file.check(tmp_path, "/mine/SKILL.md")
     assert (error.value.file, error.value.line) == ("/mine/SKILL.md", line)
+
+
+def test_a_file_that_cannot_be_read_is_found_once(tmp_path: Path) -> None:
+    """By loading it."""
+    (tmp_path / "skills/latin").mkdir(parents=True)
+    (tmp_path / "skills/latin/SKILL.md").write_bytes(b"Write caf\xe9.")
+    home = paths.Home(str(tmp_path / "home")).prepare()
+    (checked,) = checking.check(home, [Root("path", tmp_path / "skills")], "latin")
+    assert [each.sentence for each in checked.findings] == [
+        "skill 'latin' cannot be loaded: its SKILL.md is not UTF-8 text"
+    ]

@@ -86,6 +86,10 @@ async def do_agent(ctx: Context, count: int, name: str, **_: object) -> object:
     return await ctx.agent(f"Look at {name}", tools=("read_file", "write_file"), max_turns=count)
 
 
+async def do_agent_of_text(ctx: Context, **_: object) -> object:
+    return await ctx.agent("Look", tools="read_file")
+
+
 async def do_types(wish: Wish, where: Path, colors: list[Color], **_: object) -> object:
     return [wish.color is Color.BLUE, wish.tags, str(where), [color.name for color in colors or []]]
 
