@@ -17,6 +17,7 @@ OWN_MODULES = (
     "sagaflow_mcp.durable.activities",
     "sagaflow_mcp.durable.agent_activities",
     "sagaflow_mcp.durable.function_activities",
+    "sagaflow_mcp.durable.prompt_activities",
 )
 
 OWN_ACTIVITIES = frozenset(

@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.worker import Worker
 
 from sagaflow_mcp import contract, crash_points, ids, loader, pinning
-from sagaflow_mcp.durable import activities, agent_activities, crashing, function_activities, interceptors
+from sagaflow_mcp.durable import activities, agent_activities, crashing, interceptors, prompt_activities
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ LOAD_THREADS = 8
 INPUT_THREADS = 16
 """Threads in which skills build their input."""
 
-MODEL_ACTIVITIES = {activities.spawn_subagent, agent_activities.agent_turn, function_activities.prompt_model}
+MODEL_ACTIVITIES = {activities.spawn_subagent, agent_activities.agent_turn, prompt_activities.prompt_model}
 """What runs on the queue for model calls."""
 
 

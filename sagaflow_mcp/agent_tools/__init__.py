@@ -41,7 +41,11 @@ TOOLS: Mapping[str, Tool] = {
     "write_file": Tool(_files.WriteFile, _files.write_file, changes=True, claude_names=("Write",)),
     "edit_file": Tool(_files.EditFile, _files.edit_file, changes=True, claude_names=("Edit", "MultiEdit")),
 }
-"""The tools by name."""
+"""The tools by name.
+
+What they are called, which of them change something and which only read, is part of the history of runs in flight: a
+change of it must go through `workflow.patched`.
+"""
 
 READING = tuple(name for name, tool in TOOLS.items() if not tool.changes)
 """The names of those that change nothing."""

@@ -20,7 +20,7 @@ LARGEST_BYTES = 10 * 1024 * 1024
 """The largest file that is read or edited, also after the edit."""
 
 NEW_FILE = 0o644
-"""The permissions of a new file: those that an editor would give it."""
+"""The permissions of a new file: those that it has under the usual umask."""
 
 
 class ReadFile(BaseModel):

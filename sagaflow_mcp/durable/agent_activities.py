@@ -33,7 +33,7 @@ NOTHING = "(nothing)"
 """Stands for an empty text, which is no content to the provider."""
 
 DAMAGED = "ConversationDamaged"
-"""The failure type of a turn whose conversation is gone or was changed."""
+"""The failure type of a turn whose conversation is gone, or shorter than it was."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,9 @@ def _messages(talk: Conversation, length: int) -> list[dict[str, Any]]:
     try:
         return talk.messages(length)
     except (OSError, ValueError) as error:
-        raise ApplicationError(f"the agent's conversation cannot be read: {error}", type=DAMAGED) from error
+        raise ApplicationError(
+            f"the agent's conversation cannot be read: {error}", type=DAMAGED, non_retryable=True
+        ) from error
 
 
 def _said(talk: Conversation, given: AgentTurnInput) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def _said(talk: Conversation, given: AgentTurnInput) -> dict[str, Any]:
     for index, call in enumerate(given.calls):
         found = talk.result(_call(given.turn - 1, index))
         if found is None:
-            raise ApplicationError(f"the result of tool call {index + 1} is gone", type=DAMAGED)
+            raise ApplicationError(f"the result of tool call {index + 1} is gone", type=DAMAGED, non_retryable=True)
         text = found["content"] or NOTHING
         results.append({"type": "tool_result", "tool_use_id": call, "content": text, "is_error": found["is_error"]})
     return {"role": "user", "content": results}

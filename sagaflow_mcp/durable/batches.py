@@ -14,10 +14,10 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import FailureError
 
-from sagaflow_mcp.durable.function_activities import PromptsInput
+from sagaflow_mcp.durable.prompt_activities import PromptsInput
 
 if TYPE_CHECKING:
-    from sagaflow_mcp.durable.function_activities import PromptInput
+    from sagaflow_mcp.durable.prompt_activities import PromptInput
 
 AT_ONCE_SECONDS = 0.25
 """A model answers at once when its reply takes no longer; no model that thinks is as quick."""
@@ -26,7 +26,7 @@ FEWEST, MOST = 8, 64
 """How many prompts make a batch. Fewer are not worth it: a kill costs more in the middle of a workflow task."""
 
 TIMEOUT = timedelta(seconds=30)
-"""How long a batch may take; it waits for no reply longer than `function_activities.BATCH_SECONDS`."""
+"""How long a batch may take; it waits for no reply longer than `prompt_activities.BATCH_SECONDS`."""
 
 IN_A_TASK = 10
 """Batches in one workflow task, which then ends: until it does, no signal or cancellation gets through."""

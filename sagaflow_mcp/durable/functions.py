@@ -14,7 +14,7 @@ from pydantic.errors import PydanticUserError
 from temporalio import workflow
 
 from sagaflow_mcp import docstrings, records
-from sagaflow_mcp.durable import activities, agent_activities, function_activities
+from sagaflow_mcp.durable import activities, agent_activities, function_activities, prompt_activities
 from sagaflow_mcp.durable.ctx import Context
 from sagaflow_mcp.durable.memory import Memory
 from sagaflow_mcp.durable.progress_notes import ProgressNotes
@@ -115,7 +115,7 @@ def _model_activities(function: Callable[..., Any]) -> list[Callable[..., Any]]:
     folder = Path(function.__globals__.get("__file__", "")).parent / "prompts"
     found: list[Callable[..., Any]] = []
     if any(folder.glob("*.user.md")):
-        found += [function_activities.prompt_batch, function_activities.prompt_model]
+        found += [prompt_activities.prompt_batch, prompt_activities.prompt_model]
     if any(_mentions(each.__code__, AGENT_NAMES) for each in _functions(function)):
         found.append(agent_activities.agent_turn)
     return found

@@ -11,7 +11,7 @@ from temporalio import workflow
 from sagaflow_mcp import prompts, structured_output
 from sagaflow_mcp.durable import memory, typed_output
 from sagaflow_mcp.durable.batches import Batches
-from sagaflow_mcp.durable.function_activities import PromptInput, PromptReply
+from sagaflow_mcp.durable.prompt_activities import PromptInput, PromptReply
 from sagaflow_mcp.durable.retry_policies import HAIKU_POLICY, OPUS_POLICY, SONNET_POLICY
 from sagaflow_mcp.errors import Refusal
 

@@ -12,7 +12,7 @@ from sagaflow_mcp import records, structured_output
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
-    from sagaflow_mcp.durable.function_activities import PromptInput
+    from sagaflow_mcp.durable.prompt_activities import PromptInput
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -64,7 +64,7 @@ def launched(local: LocalSagaflow, project: Path, skill: str, **arguments: Any) 
     return anyio.run(launch.launch, local.settings, request).run_id
 
 
-def replies(local: LocalSagaflow, *turns: Rule) -> int:
+def answer_with(local: LocalSagaflow, *turns: Rule) -> int:
     """Let the model answer with these, one after another; how many requests there are so far."""
     local.model.replace(*turns)
     return len(local.model.requests)
@@ -83,7 +83,7 @@ def finished(run: Run) -> list[str]:
 
 def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> None:
     """Its text is the instruction, its files are readable, its `allowed-tools` are all that it has."""
-    since = replies(
+    since = answer_with(
         local,
         Rule(tools=(call("read_file", path="a.txt"), call("grep", pattern="note$"), call("edit_file")), times=1),
         Rule(reply="\n\n", tools=(call("write_file", path="summary.txt", content="Two notes."),), times=1),
@@ -133,7 +133,7 @@ def test_a_skill_file_without_text_is_refused(local: LocalSagaflow, project: Pat
 
 def test_a_name_may_begin_with_a_digit(local: LocalSagaflow, project: Path) -> None:
     """And a file with the mark that some editors put at its beginning."""
-    since = replies(local, Rule(reply="done"))
+    since = answer_with(local, Rule(reply="done"))
     assert local.wait(launched(local, project, "2nd")).result == "done"
     (asked,) = local.model.requests[since:]
     assert (asked.body["messages"][0]["content"], [each["name"] for each in asked.body["tools"]]) == (
@@ -144,7 +144,7 @@ def test_a_name_may_begin_with_a_digit(local: LocalSagaflow, project: Path) -> N
 
 def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -> None:
     """What it had said is not taken for all of it."""
-    since = replies(
+    since = answer_with(
         local, Rule(reply="one, ", stop_reason="max_tokens", times=1), Rule(match="Go on exactly", reply="two")
     )
     run = local.wait(launched(local, project, "one-function", what="agent"))
@@ -160,7 +160,7 @@ def test_tools_are_no_text(local: LocalSagaflow, project: Path) -> None:
 
 def test_an_agent_that_has_no_room_left_fails(local: LocalSagaflow, project: Path) -> None:
     """What it had said by then is not taken for all of it."""
-    replies(local, Rule(reply="half", stop_reason="model_context_window_exceeded"))
+    answer_with(local, Rule(reply="half", stop_reason="model_context_window_exceeded"))
     run = local.wait(launched(local, project, "one-function", what="agent"))
     assert run.state == "FAILED"
     assert "the conversation is longer than the model can hold" in run.summary
@@ -168,7 +168,8 @@ def test_an_agent_that_has_no_room_left_fails(local: LocalSagaflow, project: Pat
 
 def test_a_blank_text_stays_out_of_the_conversation(local: LocalSagaflow, project: Path) -> None:
     """The provider would not take it back."""
-    since = replies(local, Rule(reply="\n\n", tools=(call("read_file", path="a.txt"),), times=1), Rule(reply="done"))
+    blank = Rule(reply="\n\n", tools=(call("read_file", path="a.txt"),), times=1)
+    since = answer_with(local, blank, Rule(reply="done"))
     assert local.wait(launched(local, project, "one-function", what="agent")).result == "done"
     said = local.model.requests[since + 1].body["messages"][1]["content"]
     assert [each["type"] for each in said] == ["tool_use"]
@@ -176,7 +177,7 @@ def test_a_blank_text_stays_out_of_the_conversation(local: LocalSagaflow, projec
 
 def test_an_agent_has_so_many_turns(local: LocalSagaflow, project: Path) -> None:
     """Then its run fails, and says how many it had."""
-    since = replies(local, Rule(tools=(call("read_file", path="a.txt"),)))
+    since = answer_with(local, Rule(tools=(call("read_file", path="a.txt"),)))
     run = local.wait(launched(local, project, "one-function", what="agent", count=3))
     assert run.state == "FAILED"
     assert "agent 'agent' was not done after 3 turns" in run.summary
@@ -185,7 +186,7 @@ def test_an_agent_has_so_many_turns(local: LocalSagaflow, project: Path) -> None
 
 def test_a_turn_that_fails_is_made_again(local: LocalSagaflow, project: Path) -> None:
     """With the conversation as it was; no tool is called twice."""
-    since = replies(
+    since = answer_with(
         local,
         Rule(tools=(call("write_file", path="b.txt", content="b"),), times=1),
         Rule(error=Error(), times=1),
@@ -200,7 +201,7 @@ def test_a_turn_that_fails_is_made_again(local: LocalSagaflow, project: Path) ->
 
 def test_an_agent_survives_the_kill_of_its_worker(local: LocalSagaflow, project: Path) -> None:
     """In the middle of a turn: that turn is made again, and nothing before it."""
-    since = replies(
+    since = answer_with(
         local,
         Rule(tools=(call("write_file", path="b.txt", content="b"), call("read_file", path="a.txt")), times=1),
         Rule(reply="done", hold="turn"),
@@ -219,7 +220,7 @@ def test_an_agent_survives_the_kill_of_its_worker(local: LocalSagaflow, project:
 
 def test_a_turn_is_paid_for_once_where_the_disk_is_full(local: LocalSagaflow, project: Path) -> None:
     """What the model said is written down when that can be."""
-    since = replies(local, Rule(reply="done"))
+    since = answer_with(local, Rule(reply="done"))
     held = Credentials(at_start=local.model.environment())
     services = dataclasses.replace(lent.services(local.settings.home), credentials=held)
     step = context.StepContext(services, "run-full", "x", str(project), "key", SealingCodec({}))

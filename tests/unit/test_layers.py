@@ -33,9 +33,9 @@ LAYERS = {
         durable.attempts durable.batches durable.calls durable.children durable.context durable.ctx
         durable.function_activities durable.functions durable.housekeeping durable.instructed durable.interceptors
         durable.journal durable.lanes durable.memory durable.model_calls durable.notices durable.open_runs
-        durable.persisting durable.progress_notes durable.prompting durable.reasons durable.reconciler durable.recovery
-        durable.retry_policies durable.run_state durable.step_events durable.step_record durable.steps
-        durable.typed_output skill_workers durable.crashing
+        durable.persisting durable.progress_notes durable.prompt_activities durable.prompting durable.reasons
+        durable.reconciler durable.recovery durable.retry_policies durable.run_state durable.step_events
+        durable.step_record durable.steps durable.typed_output skill_workers durable.crashing
     """,
     "use cases": """
         answering trusting catalog checking child_runs overview probe inspection launch runs following doctor
