@@ -64,7 +64,7 @@ def completed(local: LocalSagaflow, line: str) -> list[str]:
         ("sagaflow dismiss ", ["greeting-1", "noted-1"]),
         ("sagaflow launch ", ["approval", "fan-out", "greet", "hello-world", "share"]),
         ("sagaflow skills ", ["check", "list", "new", "test", "trust"]),
-        ("sagaflow skills new greet --form ", ["2", "3"]),
+        ("sagaflow skills new greet --form ", ["1", "2", "3"]),
         ("sagaflow skills check b", ["broken"]),
         ("sagaflow launch hello-world --n", ["--name"]),
         ("sagaflow launch --await hello-world --n", ["--name"]),
