@@ -197,7 +197,7 @@ def _source(root: Root, name: str) -> Source:
 
 def _form(path: Path) -> Literal["workflow", "agent"] | None:
     """How the skill in `path` is written; None when there is no skill."""
-    if not skill_file.is_all(path):
+    if not skill_file.is_alone(path):
         return "workflow"
     return "agent" if os.path.isfile(path / skill_file.NAME) else None  # noqa: PTH113 - as in `skill_file`
 

@@ -136,7 +136,8 @@ def _check(settings: Settings, request: Request) -> _Checked:
         )
     credentials = settings.credentials()
     if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
-        raise Refusal(f"skill {request.skill!r} calls a model, but there is no access to one: {request.face.set_key}")
+        cure = request.face.set_api_key if verdict.needs_key else request.face.set_key
+        raise Refusal(f"skill {request.skill!r} calls a model, but there is no access to one: {cure}")
     if verdict.needs_key and credentials and not keys_in(credentials):
         raise Refusal(
             f"skill {request.skill!r} has an agent, which a Claude Code login alone cannot run yet: "

@@ -66,7 +66,7 @@ class SkillFinder(MetaPathFinder):
         for path in digest.snapshot(str(pinned.code)).files:
             if path.endswith(".py"):
                 self._modules.update(_modules(pinned, path))
-        if skill_file.is_all(pinned.code):
+        if skill_file.is_alone(pinned.code):
             self._modules |= _workflow_of_skill_file(pinned)
         self._modules[f"{pinned.package}.{skill_imports.SIBLINGS}"] = Module(pinned, None, None, is_package=False)
 
@@ -269,14 +269,14 @@ def _registered(pinned: Pinned) -> SkillSpec:
 
 def _register(pinned: Pinned) -> Any:
     """The skill's `register(registry)`, or that of its one function with `@skill`; BrokenSkill when there is none."""
-    if skill_file.is_all(pinned.code):
+    if skill_file.is_alone(pinned.code):
         skill_file.check(pinned.code, authorship.author_path(str(pinned.code / skill_file.NAME)))
     top = importlib.import_module(pinned.package)
     own: Any = getattr(top, "register", None)
     if callable(own):
         return own
     places = [top]
-    if (pinned.code / "workflow.py").is_file() or skill_file.is_all(pinned.code):
+    if (pinned.code / "workflow.py").is_file() or skill_file.is_alone(pinned.code):
         places.append(importlib.import_module(f"{pinned.package}.workflow"))
     found = {id(each): each for place in places for each in vars(place).values() if _is_function(each)}
     if not found:

@@ -108,7 +108,7 @@ def last_problem(home: Home, name: str, version: str) -> str | None:
 
 
 def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, seconds: int) -> Verdict:
-    if not skill_file.is_all(pinned.code):  # It may have scripts in it, which nobody imports.
+    if not skill_file.is_alone(pinned.code):  # It may have scripts in it, which nobody imports.
         syntax.check(pinned.name, pinned.code)
     answer = _inspected(home, pinned, arguments, seconds)
     found = _store(pinned, answer) if "workflow_type" in answer else None

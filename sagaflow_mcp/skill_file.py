@@ -41,8 +41,8 @@ SKILL_DIR = "${CLAUDE_SKILL_DIR}"
 _TOOL = re.compile(r"[A-Za-z_][\w-]*(?:\([^)]*\))?")
 
 
-def is_all(folder: Path) -> bool:
-    """Whether the skill in `folder` has no code."""
+def is_alone(folder: Path) -> bool:
+    """Whether the skill in `folder` is a SKILL.md alone: whether it has no code."""
     # Not Path.is_file, which raises where a folder may not be searched.
     return not any(os.path.isfile(folder / name) for name in ("__init__.py", "workflow.py"))  # noqa: PTH113 - as above
 

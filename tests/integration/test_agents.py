@@ -262,11 +262,16 @@ def test_a_call_that_was_cut_off_is_reported_and_not_made_again(local: LocalSaga
 
 
 def test_an_agent_needs_more_than_a_login(local: LocalSagaflow, project: Path) -> None:
-    """It is refused before anything is started."""
+    """It is refused before anything is started; without either, nobody is told to log in."""
     claude = project / "claude"
     claude.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     claude.chmod(0o755)
     bare = {name: value for name, value in local.environment().items() if not name.startswith("ANTHROPIC_")}
     settings = Settings.load({**bare, "SAGAFLOW_CLAUDE": str(claude)})
+    request = launch.Request("notes-keeper", {}, project_dir=str(project))
     with pytest.raises(Refusal, match="a Claude Code login alone cannot run yet: set ANTHROPIC_API_KEY"):
-        anyio.run(launch.launch, settings, launch.Request("notes-keeper", {}, project_dir=str(project)))
+        anyio.run(launch.launch, settings, request)
+    nowhere = {**bare, "SAGAFLOW_HOME": str(project / "home"), "PATH": "/nowhere"}
+    with pytest.raises(Refusal, match="there is no access to one: set ANTHROPIC_API_KEY") as refused:
+        anyio.run(launch.launch, Settings.load(nowhere), request)
+    assert "log in" not in str(refused.value)
