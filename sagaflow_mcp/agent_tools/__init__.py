@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from sagaflow_mcp import records
-from sagaflow_mcp.agent_tools import _files, _search
+from sagaflow_mcp.agent_tools import _files, _search, _shell
 from sagaflow_mcp.agent_tools._workspace import Workspace
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 __all__ = ["READING", "TOOLS", "Tool", "Workspace", "chosen", "definitions", "of_claude_code", "use"]
 
@@ -27,11 +30,14 @@ class Tool:
 
     input: type[BaseModel]
     """What it takes; its docstring is what the model is told."""
-    run: Callable[[Any, Workspace], str]
+    run: Callable[[Any, Workspace], str | Awaitable[str]]
+    """A plain function gets a thread of its own."""
     changes: bool = False
     """Whether it leaves something behind, so that it must not be used twice for one call."""
     claude_names: tuple[str, ...] = ()
     """What Claude Code calls it, in the `allowed-tools` of a SKILL.md."""
+    timeout: timedelta = timedelta(minutes=2)
+    """How long one call may take."""
 
 
 TOOLS: Mapping[str, Tool] = {
@@ -40,6 +46,13 @@ TOOLS: Mapping[str, Tool] = {
     "grep": Tool(_search.Grep, _search.grep, claude_names=("Grep",)),
     "write_file": Tool(_files.WriteFile, _files.write_file, changes=True, claude_names=("Write",)),
     "edit_file": Tool(_files.EditFile, _files.edit_file, changes=True, claude_names=("Edit", "MultiEdit")),
+    "bash": Tool(
+        _shell.Bash,
+        _shell.bash,
+        changes=True,
+        claude_names=("Bash",),
+        timeout=_shell.LONGEST + timedelta(minutes=2),
+    ),
 }
 """The tools by name.
 
@@ -77,7 +90,7 @@ def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]
 def _of_claude_code(allowed: str) -> str | None:
     theirs, limit, _ = allowed.partition("(")
     name = next((name for name, tool in TOOLS.items() if theirs in tool.claude_names), None)
-    return None if name and TOOLS[name].changes and limit else name
+    return None if name and TOOLS[name].changes and limit not in ("", "*)") else name
 
 
 def definitions(names: Iterable[str]) -> list[dict[str, Any]]:
@@ -94,7 +107,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return schema
 
 
-def use(name: str, given: object, workspace: Workspace) -> str:
+async def use(name: str, given: object, workspace: Workspace) -> str:
     """What the tool `name` finds or does. Refusal, for the model to read, when it cannot."""
     tool = TOOLS[name]
     try:
@@ -104,7 +117,7 @@ def use(name: str, given: object, workspace: Workspace) -> str:
         where = ".".join(map(str, first["loc"])) or "input"
         raise Refusal(f"{name} was given a wrong {where}: {records.one_line(first['msg'])}") from None
     try:
-        said = tool.run(parsed, workspace)
+        said = await _run(tool, parsed, workspace)
     except OSError as error:  # Such as a folder on the way that may not be searched.
         raise Refusal(f"{name} cannot do that: {error.strerror or error}") from error
     # The name of a file may hold bytes that are no text; a request that held them could not be sent.
@@ -112,3 +125,10 @@ def use(name: str, given: object, workspace: Workspace) -> str:
     if len(text) <= RESULT_LIMIT:
         return text
     return f"{text[:RESULT_LIMIT]}\n(cut off here, after {RESULT_LIMIT:,} of {len(text):,} characters; ask for less)"
+
+
+async def _run(tool: Tool, parsed: BaseModel, workspace: Workspace) -> str:
+    if inspect.iscoroutinefunction(tool.run):
+        said: str = await tool.run(parsed, workspace)
+        return said
+    return await asyncio.to_thread(cast("Callable[[Any, Workspace], str]", tool.run), parsed, workspace)

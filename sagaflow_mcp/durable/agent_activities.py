@@ -134,27 +134,33 @@ async def use_tool(given: UseToolInput) -> bool:
     with context.refusals_end_the_step():
         message = (await asyncio.to_thread(_messages, talk, given.length))[-1]
     call = [each for each in message["content"] if each["type"] == "tool_use"][given.index]
-    is_right, text = await asyncio.to_thread(_used, step, talk, given, call)
+    with model_calls.heartbeats():
+        is_right, text = await _used(step, talk, given, call)
     await asyncio.to_thread(talk.keep_result, _call(given.turn, given.index), text, is_error=not is_right)
     return is_right
 
 
-def _used(step: StepContext, talk: Conversation, given: UseToolInput, call: dict[str, Any]) -> tuple[bool, str]:
+async def _used(step: StepContext, talk: Conversation, given: UseToolInput, call: dict[str, Any]) -> tuple[bool, str]:
     """Whether the call went well, and what it has to say."""
     if call["name"] not in given.tools:
         return False, f"there is no tool {call['name']!r}; there are {', '.join(given.tools) or 'none'}"
-    if agent_tools.TOOLS[call["name"]].changes and not talk.begin(_call(given.turn, given.index)):
+    if agent_tools.TOOLS[call["name"]].changes and not await asyncio.to_thread(
+        talk.begin, _call(given.turn, given.index)
+    ):
         return False, UNKNOWN
-    workspace = agent_tools.Workspace(
-        project=step.project_dir if step.project_dir and Path(step.project_dir).is_dir() else "",
-        files=str(step.files),
-        skill=given.skill_dir,
-        hidden=step.services.home.root,
-    )
     try:
-        return True, agent_tools.use(call["name"], call["input"], workspace)
+        return True, await agent_tools.use(call["name"], call["input"], _workspace(step, given.skill_dir))
     except Refusal as refused:
         return False, str(refused)
+
+
+def _workspace(step: StepContext, skill_dir: str) -> agent_tools.Workspace:
+    return agent_tools.Workspace(
+        project=step.project_dir if step.project_dir and Path(step.project_dir).is_dir() else "",
+        files=str(step.files),
+        skill=skill_dir,
+        hidden=step.services.home.root,
+    )
 
 
 def conversation_of(step: StepContext, workflow_id: str, name: str) -> Conversation:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from sagaflow_mcp import agent_tools
-from sagaflow_mcp.durable import memory
+from sagaflow_mcp.durable import memory, typed_output
 from sagaflow_mcp.durable.agent_activities import GO_ON, AgentTurn, AgentTurnInput, UseToolInput
 from sagaflow_mcp.durable.prompting import POLICIES, TIMEOUT, check_tier
 from sagaflow_mcp.typed import as_type
@@ -18,16 +20,36 @@ from sagaflow_mcp.typed import as_type
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic import BaseModel
+
     from sagaflow_mcp.durable.memory import Memory
+
+M = TypeVar("M", bound="BaseModel")
 
 TURNS = 100
 """How many turns an agent has unless its caller says otherwise."""
 
-TOOL_TIMEOUT = timedelta(minutes=2)
-"""How long one tool call may take."""
+NO_TOOL_TIMEOUT = timedelta(minutes=2)
+"""How long it may take to say that there is no such tool."""
 
 TOOL_POLICY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
 """For a tool call whose outcome cannot be written down; what a tool refuses is no failure of the call."""
+
+
+WANTED = "End with nothing but one JSON object that fits this schema: "
+"""What is said of an answer that is to be an instance of a Pydantic model."""
+
+
+@dataclass
+class _Talk:
+    """A conversation under way."""
+
+    name: str
+    """Among those of its workflow."""
+    max_turns: int
+    turns: int = 0
+    length: int = 0
+    """In bytes."""
 
 
 class Agent:
@@ -73,24 +95,54 @@ class Agent:
             StepFailedError: the model cannot be reached or declines, or is not done after `max_turns` turns.
             ValueError: `max_turns` is less than 1, or `task` is blank.
         """
+        return await self._answer(self._begun(task, max_turns), task)
+
+    async def instance(self, task: str, max_turns: int, output: type[M]) -> M:
+        """The same as an instance of `output`; an answer that is none is asked for once more.
+
+        Raises:
+            StepFailedError: as `work`, or what the model says does not fit `output`, also when asked again.
+            ValueError: as `work`.
+            Refusal: `output` is no Pydantic model.
+        """
+        wanted = WANTED + json.dumps(typed_output.schema(output))
+        talk = self._begun(f"{task}\n\n{wanted}" if task.strip() else task, max_turns)
+        try:
+            return typed_output.parse(output, await self._answer(talk, f"{task}\n\n{wanted}"))
+        except typed_output.MisfitError as misfit:
+            again = f"Your answer does not fit the schema: {misfit}. Answer again. {wanted}"
+        try:
+            return typed_output.parse(output, await self._answer(talk, again))
+        except typed_output.MisfitError as misfit:
+            raise memory.StepFailedError(
+                f"the answer of agent {self._role!r} does not fit {output.__name__}, also when asked again: {misfit}",
+                type="Misfit",
+                non_retryable=True,
+            ) from None
+
+    def _begun(self, task: str, max_turns: int) -> _Talk:
         if not task.strip():
             raise ValueError("the agent's task is blank; say what it is to do")
         if max_turns < 1:
             raise ValueError(f"max_turns is {max_turns}; it must be at least 1")
-        name = self._memory.key("agent", [self._role, self._tier, self._system, self._tools, task])
-        length, say, calls, said = 0, task, list[str](), list[str]()
-        for number in range(max_turns):
-            turn = await self._turn(name, number, length, say, calls)
-            length, say, calls = turn.length, GO_ON, [each["id"] for each in turn.calls]
+        return _Talk(self._memory.key("agent", [self._role, self._tier, self._system, self._tools, task]), max_turns)
+
+    async def _answer(self, talk: _Talk, say: str) -> str:
+        """What the model answers in the end to `say`, the next thing that the user says in the conversation."""
+        calls, said = list[str](), list[str]()
+        while talk.turns < talk.max_turns:
+            number, talk.turns = talk.turns, talk.turns + 1
+            turn = await self._turn(talk.name, number, talk.length, say, calls)
+            talk.length, say, calls = turn.length, GO_ON, [each["id"] for each in turn.calls]
             if turn.calls:
                 said.clear()
-                await self._use_tools(name, number, turn)
+                await self._use_tools(talk.name, number, turn)
                 continue
             said.append(turn.text)
             if not turn.is_cut_off:
                 return "".join(said)
         raise memory.StepFailedError(
-            f"agent {self._role!r} was not done after {max_turns} turns; give it more, or a smaller task",
+            f"agent {self._role!r} was not done after {talk.max_turns} turns; give it more, or a smaller task",
             type="TooManyTurns",
             non_retryable=True,
         )
@@ -135,6 +187,7 @@ class Agent:
         await _all(reading)
 
     async def _use(self, name: str, number: int, index: int, turn: AgentTurn) -> None:
+        tool = agent_tools.TOOLS.get(turn.calls[index]["name"])
         given = UseToolInput(
             role=turn.calls[index]["name"],
             conversation=name,
@@ -147,7 +200,11 @@ class Agent:
         await self._memory.once(
             f"{name}/{number}.{index}",
             lambda: workflow.execute_activity(
-                "use_tool", given, start_to_close_timeout=TOOL_TIMEOUT, retry_policy=TOOL_POLICY, result_type=bool
+                "use_tool",
+                given,
+                start_to_close_timeout=tool.timeout if tool else NO_TOOL_TIMEOUT,
+                retry_policy=TOOL_POLICY,
+                result_type=bool,
             ),
         )
 

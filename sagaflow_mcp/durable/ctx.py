@@ -166,27 +166,61 @@ class Context:
         )
         return as_type(hints(function, {"return"}).get("return"), value)
 
+    @overload
+    async def agent(
+        self,
+        task: str,
+        /,
+        *,
+        tools: Iterable[str] = ...,
+        output: None = ...,
+        system: str = ...,
+        tier: str = ...,
+        max_turns: int = ...,
+        max_tokens: int = ...,
+        role: str = ...,
+        folder: str | Path = ...,
+    ) -> str: ...
+
+    @overload
+    async def agent(
+        self,
+        task: str,
+        /,
+        *,
+        tools: Iterable[str] = ...,
+        output: type[M],
+        system: str = ...,
+        tier: str = ...,
+        max_turns: int = ...,
+        max_tokens: int = ...,
+        role: str = ...,
+        folder: str | Path = ...,
+    ) -> M: ...
+
     async def agent(
         self,
         task: str,
         /,
         *,
         tools: Iterable[str] = agent_tools.READING,
+        output: type[M] | None = None,
         system: str = "",
         tier: str = "SONNET",
         max_turns: int = agents.TURNS,
         max_tokens: int = 8192,
         role: str = "agent",
         folder: str | Path = "",
-    ) -> str:
+    ) -> str | M:
         """What a model says once it has done `task` with tools. Each turn and each tool call is a checkpoint.
 
         Relative paths that it gives to tools start at the folder that the run was launched from.
 
         Args:
             task: what it is to do.
-            tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file` and `edit_file`; those
-                that only read unless others are named.
+            tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file`, `edit_file` and
+                `bash`; those that only read unless others are named. `bash` is confined to no folder.
+            output: a Pydantic model to have an instance of, instead of the text.
             system: the system prompt.
             tier: `HAIKU`, `SONNET` or `OPUS`.
             max_turns: how many turns it has.
@@ -195,8 +229,9 @@ class Context:
             folder: one that it may read besides the folder of the launch and the run's own.
 
         Raises:
-            StepFailedError: the model declined, could not be reached, or was not done in so many turns.
-            Refusal: there is no such tool or tier.
+            StepFailedError: the model declined, could not be reached, was not done in so many turns, or what it said
+                does not fit `output`, also when asked again.
+            Refusal: there is no such tool or tier, or `output` is no Pydantic model.
             ValueError: `max_turns` is less than 1, or `task` is blank.
             TypeError: `tools` is a text.
         """
@@ -211,7 +246,7 @@ class Context:
             skill_dir=str(folder),
             max_tokens=max_tokens,
         )
-        return await found.work(task, max_turns)
+        return await (found.work(task, max_turns) if output is None else found.instance(task, max_turns, output))
 
     async def map(
         self, function: Callable[[S], Awaitable[T]], items: Iterable[S], *, limit: int = lanes.LIMIT

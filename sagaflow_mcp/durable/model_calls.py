@@ -51,7 +51,7 @@ async def complete(
     Raises:
         ApplicationError: the provider failed, retryable or not as `models.verdict` says, or the reply is not whole.
     """
-    with _heartbeats():
+    with heartbeats():
         reply = await (begun or asked(step, request))
     step.replies.append(reply)  # Before it is looked at: it was paid for.
     if not (may_be_cut_off and reply.stop_reason == "max_tokens"):
@@ -111,7 +111,7 @@ def _tell_of_missing_credentials(step: context.StepContext) -> None:
 
 
 @contextlib.contextmanager
-def _heartbeats() -> Iterator[None]:
+def heartbeats() -> Iterator[None]:
     """Heartbeat while the body runs; they are also how a cancellation reaches it."""
     timer: asyncio.TimerHandle
 

@@ -16,8 +16,8 @@ import tempfile
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from sagaflow_mcp import child_environ, records
 from sagaflow_mcp import credentials as credential_names
-from sagaflow_mcp import records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.models._types import (
     DEFAULT_MODELS,
@@ -37,24 +37,6 @@ OPTIONS = (
     *("--safe-mode", "--strict-mcp-config", "--disable-slash-commands", "--tools", ""),
 )
 """Known to Claude Code 2.1.197 and later. No option here grants a permission: without tools none is needed."""
-
-SESSION_VARIABLES = frozenset(
-    {
-        "CLAUDECODE",
-        "CLAUDE_CODE_ENTRYPOINT",
-        "CLAUDE_CODE_MESSAGING_SOCKET",
-        "CLAUDE_CODE_MESSAGING_TOKEN",
-        "CLAUDE_CODE_SESSION_ATTENDED",
-        "CLAUDE_CODE_SESSION_ID",
-        "CLAUDE_CODE_SSE_PORT",
-        "CLAUDE_ENV_FILE",
-        "CLAUDE_PID",
-        "CLAUDE_PLUGIN_DATA",
-        "CLAUDE_PLUGIN_ROOT",
-        "CLAUDE_PROJECT_DIR",
-    }
-)
-"""Variables of the session that happened to start the engine; a command that finds them takes itself for part of it."""
 
 SILENCE_SECONDS = 300.0
 """How long the command may say nothing. It passes on each piece of a reply, but not the pings between them."""
@@ -218,11 +200,9 @@ async def _leashed(
 
 
 def _environment(credentials: Mapping[str, str], max_tokens: int) -> dict[str, str]:
-    # Neither a key that the worker was started with: the call goes out on the command's own login.
-    dropped = {*SESSION_VARIABLES, *credential_names.NAMES}
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    # Without a key that the worker may have been started with: the call goes out on the command's own login.
     return {
-        **kept,
+        **child_environ.of_child(os.environ),
         **credentials,
         "CLAUDE_CODE_DISABLE_CLAUDE_MDS": "1",
         "CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
@@ -231,7 +211,6 @@ def _environment(credentials: Mapping[str, str], max_tokens: int) -> dict[str, s
         "CLAUDE_CODE_MAX_RETRIES": "0",  # Retries belong to Temporal alone.
         "DISABLE_AUTOUPDATER": "1",
         "MAX_THINKING_TOKENS": "0",
-        "SAGAFLOW_IN_RUN": "1",
     }
 
 

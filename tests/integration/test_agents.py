@@ -24,7 +24,7 @@ from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests.integration import lent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sagaflow_mcp.runs import Run
     from sagaflow_mcp.testing import Recorded
@@ -216,6 +216,70 @@ def test_an_agent_survives_the_kill_of_its_worker(local: LocalSagaflow, project:
     _, killed, again = local.model.requests[since:]
     assert killed.body["messages"] == again.body["messages"]
     assert sorted(finished(run)) == ["agent", "agent", "read_file", "write_file"]
+
+
+def test_an_agent_answers_with_an_instance(local: LocalSagaflow, project: Path) -> None:
+    """A first answer that is none is asked for again, in the same conversation."""
+    since = answer_with(
+        local,
+        Rule(tools=(call("read_file", path="a.txt"),), times=1),
+        Rule(reply="It is Oslo.", times=1),
+        Rule(reply='```json\n{"name": "Oslo", "people": 7}\n```', times=1),
+    )
+    run = local.wait(launched(local, project, "one-function", what="agent_with_output"))
+    assert run.result == ["City", "Oslo", 7]
+    first, _, third = local.model.requests[since:]
+    assert first.body["messages"][0]["content"].startswith("Find the city\n\nEnd with nothing but one JSON object")
+    assert "does not fit the schema: the reply: Invalid JSON" in third.body["messages"][-1]["content"]
+    assert third.body["messages"][-2]["content"] == [{"type": "text", "text": "It is Oslo."}]
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        (5, "the answer of agent 'agent' does not fit City, also when asked again: people: Field required"),
+        (1, "agent 'agent' was not done after 1 turns"),
+    ],
+)
+def test_an_answer_that_does_not_fit_fails(local: LocalSagaflow, project: Path, turns: int, said: str) -> None:
+    """After the second one, or where there is no turn left to ask again."""
+    answer_with(local, Rule(reply='{"name": "Oslo"}'))
+    run = local.wait(launched(local, project, "one-function", what="agent_with_output", count=turns))
+    assert run.state == "FAILED"
+    assert said in run.summary
+
+
+def test_a_command_dies_with_the_worker(local: LocalSagaflow, project: Path) -> None:
+    """With all that it has started; the model is told that nobody knows what it has done."""
+    command = "setsid sleep 1000 & echo $! >pid; wait"
+    since = answer_with(local, Rule(tools=(call("bash", command=command),), times=1), Rule(reply="done"))
+    run_id = launched(local, project, "one-function", what="agent_with_bash")
+    anyio.run(_until, lambda: (project / "pid").exists() and (project / "pid").read_text(encoding="utf-8"))
+    os.kill(local.pid("worker"), signal.SIGKILL)
+    run = local.wait(run_id)
+    pid = (project / "pid").read_text(encoding="utf-8").strip()
+    anyio.run(_until, lambda: not Path("/proc", pid).exists())
+    assert run.result == "done"
+    assert len(local.model.requests) == since + 2
+    assert results(local.model.requests[-1])[0]["content"] == agent_activities.UNKNOWN
+
+
+def test_a_command_that_is_allowed_runs(local: LocalSagaflow, project: Path) -> None:
+    """With its output and status for the model; one that nobody allowed is no tool."""
+    calls = (call("bash", command="ls; exit 2"), call("read_file", path="a.txt"))
+    answer_with(local, Rule(tools=calls, times=1), Rule(reply="done"))
+    run = local.wait(launched(local, project, "one-function", what="agent_with_bash"))
+    assert run.result == "done"
+    assert [each["content"] for each in results(local.model.requests[-1])] == [
+        "exit status 2\na.txt\n",
+        "there is no tool 'read_file'; there are bash",
+    ]
+
+
+async def _until(holds: Callable[[], object]) -> None:
+    with anyio.fail_after(30):
+        while not holds():
+            await anyio.lowlevel.checkpoint()
 
 
 def test_a_turn_is_paid_for_once_where_the_disk_is_full(local: LocalSagaflow, project: Path) -> None:

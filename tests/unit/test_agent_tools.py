@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from sagaflow_mcp import agent_tools
@@ -41,7 +42,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def use(workspace: Workspace, tool: str, **given: Any) -> str:
     """What the tool says."""
-    return agent_tools.use(tool, given, workspace)
+    return anyio.run(agent_tools.use, tool, given, workspace)
 
 
 def test_a_file_is_read_by_lines(workspace: Workspace) -> None:
@@ -154,6 +155,8 @@ def test_a_limit_on_changes_is_not_left_away() -> None:
         ["read_file", "write_file"],
         ["Edit(docs/**)"],
     )
+    assert agent_tools.of_claude_code(["Bash(*)"]) == agent_tools.of_claude_code(["Bash"]) == (["bash"], [])
+    assert agent_tools.of_claude_code(["Bash(git log:*)"]) == ([], ["Bash(git log:*)"])
 
 
 def test_a_file_is_written_and_edited(workspace: Workspace) -> None:
@@ -196,7 +199,7 @@ def test_what_is_no_text_is_refused(workspace: Workspace) -> None:
 def test_a_wrong_input_is_named() -> None:
     """So that the model can put it right."""
     with pytest.raises(Refusal, match="read_file was given a wrong path: Field required"):
-        agent_tools.use("read_file", {}, Workspace("", "/nowhere"))
+        use(Workspace("", "/nowhere"), "read_file")
     with pytest.raises(Refusal, match="there is no tool 'bash'; there are read_file"):
         agent_tools.chosen(["bash"])
 

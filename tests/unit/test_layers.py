@@ -15,10 +15,11 @@ LAYERS = {
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
-        typed testing._script testing._wire front_matter skill_file projects crash_points testing.cases
+        typed leash child_environ testing._script testing._wire front_matter skill_file projects crash_points
+        testing.cases
     """,
     "adapters": """
-        agent_tools agent_tools._files agent_tools._search agent_tools._workspace conversation
+        agent_tools agent_tools._files agent_tools._search agent_tools._shell agent_tools._workspace conversation
         artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
         lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client

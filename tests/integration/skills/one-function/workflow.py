@@ -86,6 +86,15 @@ async def do_agent(ctx: Context, count: int, name: str, **_: object) -> object:
     return await ctx.agent(f"Look at {name}", tools=("read_file", "write_file"), max_turns=count)
 
 
+async def do_agent_with_output(ctx: Context, count: int, **_: object) -> object:
+    city = await ctx.agent("Find the city", output=City, max_turns=count)
+    return [type(city).__name__, city.name, city.people]
+
+
+async def do_agent_with_bash(ctx: Context, **_: object) -> object:
+    return await ctx.agent("Run it", tools=["bash"])
+
+
 async def do_agent_of_text(ctx: Context, **_: object) -> object:
     return await ctx.agent("Look", tools="read_file")
 
