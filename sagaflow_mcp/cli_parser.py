@@ -193,6 +193,9 @@ def _reading(commands: Any) -> None:
     answer.add_argument(
         "--question", metavar="ID", default="", help="which, where it asks several; see: sagaflow show RUN"
     )
+    tell = _command(commands, "tell", "tell the agents of a run something while they work", module="cli_tell")
+    tell.add_argument("run_id", metavar="RUN")
+    tell.add_argument("message", metavar="MESSAGE", help="each hears it with its next turn")
     _skills(commands)
 
 

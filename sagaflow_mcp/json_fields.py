@@ -94,6 +94,7 @@ FIELDS: dict[str, dict[str, str]] = {
         ".progress.last_error": "why the latest attempt failed, while it is tried again; empty otherwise",
     },
     "answer": {".run_id": "the run", ".question": "the question that was answered"},
+    "tell": {".run_id": "the run"},
     "skills list": _under(
         "[]",
         {

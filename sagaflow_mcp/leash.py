@@ -39,6 +39,8 @@ class Process(NamedTuple):
 
 def main(command: list[str]) -> int:
     """The exit status of `command`, negative for a signal; nothing it started is left. OSError if there is none."""
+    with contextlib.suppress(PermissionError):  # Where it leads a group already.
+        os.setsid()  # So that its group has nobody else in it.
     _adopt_orphans()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     threading.Thread(target=_end_with_holder, daemon=True).start()

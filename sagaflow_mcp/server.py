@@ -33,6 +33,7 @@ from sagaflow_mcp import (
     records,
     runs,
     server_views,
+    telling,
     waking,
     wording,
 )
@@ -215,14 +216,17 @@ async def get_run(run_id: str) -> server_views.RunView:
 @server.tool(structured_output=False, annotations=ToolAnnotations(destructive_hint=False, open_world_hint=True))
 async def control_run(
     run_id: str,
-    action: Literal["answer"],
-    answer: Annotated[str, Field(description="One of the question's options; any text where it has none")],
+    action: Literal["answer", "tell"],
+    answer: Annotated[str, Field(description="One of the question's options; any text where it has none")] = "",
     question: Annotated[str, Field(description="Its id, where the run asks several")] = "",
+    message: Annotated[str, Field(description="What to tell")] = "",
 ) -> str:
-    """Act on a run that goes on. answer: answer its question, only with what the user has said."""
-    del action  # The schema takes no other.
+    """Act on a run that goes on. answer: answer its question, only with what the user has said. tell: its agents."""
     with server_views.told():
         settings = await _settings()
+        if action == "tell":
+            await telling.tell(settings, run_id, message)
+            return f"run {run_id} is told; its agents hear it with their next turn"
         answered = await answering.answer(settings, run_id, answer, question)
         return f"question {answered} of run {run_id} is answered; the run goes on"
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import BaseModel, ValidationError
 
 from sagaflow_mcp import records
-from sagaflow_mcp.agent_tools import _files, _search, _shell
+from sagaflow_mcp.agent_tools import _delegation, _files, _search, _shell
 from sagaflow_mcp.agent_tools._workspace import Workspace
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-__all__ = ["READING", "TOOLS", "Tool", "Workspace", "chosen", "definitions", "of_claude_code", "use"]
+__all__ = ["READING", "SPAWN", "TOOLS", "Tool", "Workspace", "chosen", "definitions", "of_claude_code", "use"]
 
 RESULT_LIMIT = 50_000
 """How much of a result the model is told, in characters."""
@@ -30,20 +30,25 @@ class Tool:
 
     input: type[BaseModel]
     """What it takes; its docstring is what the model is told."""
-    run: Callable[[Any, Workspace], str | Awaitable[str]]
-    """A plain function gets a thread of its own."""
+    run: Callable[[Any, Workspace], str | Awaitable[str]] | None
+    """A plain function gets a thread of its own; None for what the run itself does."""
     changes: bool = False
     """Whether it leaves something behind, so that it must not be used twice for one call."""
     claude_names: tuple[str, ...] = ()
     """What Claude Code calls it, in the `allowed-tools` of a SKILL.md."""
+    is_given_unasked: bool = False
+    """Whether an agent has it whose author names no tools."""
     timeout: timedelta = timedelta(minutes=2)
     """How long one call may take."""
 
 
+SPAWN = "spawn_subagent"
+"""The name of the tool that hands a part of the work to another agent."""
+
 TOOLS: Mapping[str, Tool] = {
-    "read_file": Tool(_files.ReadFile, _files.read_file, claude_names=("Read", "NotebookRead")),
-    "glob": Tool(_search.Glob, _search.glob, claude_names=("Glob", "LS")),
-    "grep": Tool(_search.Grep, _search.grep, claude_names=("Grep",)),
+    "read_file": Tool(_files.ReadFile, _files.read_file, claude_names=("Read", "NotebookRead"), is_given_unasked=True),
+    "glob": Tool(_search.Glob, _search.glob, claude_names=("Glob", "LS"), is_given_unasked=True),
+    "grep": Tool(_search.Grep, _search.grep, claude_names=("Grep",), is_given_unasked=True),
     "write_file": Tool(_files.WriteFile, _files.write_file, changes=True, claude_names=("Write",)),
     "edit_file": Tool(_files.EditFile, _files.edit_file, changes=True, claude_names=("Edit", "MultiEdit")),
     "bash": Tool(
@@ -53,6 +58,7 @@ TOOLS: Mapping[str, Tool] = {
         claude_names=("Bash",),
         timeout=_shell.LONGEST + timedelta(minutes=2),
     ),
+    SPAWN: Tool(_delegation.SpawnSubagent, None, claude_names=("Task", "Agent")),
 }
 """The tools by name.
 
@@ -60,8 +66,8 @@ What they are called, which of them change something and which only read, is par
 change of it must go through `workflow.patched`.
 """
 
-READING = tuple(name for name, tool in TOOLS.items() if not tool.changes)
-"""The names of those that change nothing."""
+READING = tuple(name for name, tool in TOOLS.items() if tool.is_given_unasked)
+"""The names of those that an agent has whose author names none: they only read, and only files."""
 
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
@@ -88,9 +94,9 @@ def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]
 
 
 def _of_claude_code(allowed: str) -> str | None:
-    theirs, limit, _ = allowed.partition("(")
+    theirs, _, limit = allowed.partition("(")
     name = next((name for name, tool in TOOLS.items() if theirs in tool.claude_names), None)
-    return None if name and TOOLS[name].changes and limit not in ("", "*)") else name
+    return None if name and TOOLS[name].changes and limit not in {"", "*)"} else name
 
 
 def definitions(names: Iterable[str]) -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ from sagaflow_mcp.durable.step_events import StepEvents
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sagaflow_mcp.durable.context import StepContext
 
 GO_ON = "You were cut off. Go on exactly where you stopped."
@@ -28,6 +30,9 @@ UNKNOWN = (
     "Look before you make it again."
 )
 """What a model is told of a call that changes something and was cut off by a crash."""
+
+TOLD = "The user says while you work: "
+"""Goes before what people tell an agent."""
 
 NOTHING = "(nothing)"
 """Stands for an empty text, which is no content to the provider."""
@@ -56,6 +61,10 @@ class AgentTurnInput:
     tools: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     """The ids of the tool calls that the turn before has made."""
+    told: list[str] = field(default_factory=list)
+    """What people have told the agent since its last turn."""
+    heard: int = 0
+    """How many messages of theirs there have been with these."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,9 @@ class AgentTurn:
     """What the model has said where it calls no tool."""
     is_cut_off: bool = False
     calls: list[dict[str, str]] = field(default_factory=list)
-    """The `id` and the `name` of each tool call."""
+    """The `id` and the `name` of each tool call; of one for a subagent its `task`."""
+    heard: int = 0
+    """How many messages of people it knows."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,10 @@ class UseToolInput:
     """Those that the agent has."""
     skill_dir: str = ""
     """A folder with the files of its skill, which it may read."""
+    said: str | None = None
+    """What a subagent has said; None for a tool that is still to be used."""
+    is_error: bool = False
+    """Whether the subagent has failed."""
 
 
 @activity.defn
@@ -119,8 +134,16 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         lambda: talk.append(given.length, said, {"role": "assistant", "content": content}),
         StepEvents(Path(step.run_dir), step, given.role, activity.info().attempt).failed,
     )
-    calls = [{"id": each["id"], "name": each["name"]} for each in content if each["type"] == "tool_use"]
-    return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls)
+    calls = [_told_of(each) for each in content if each["type"] == "tool_use"]
+    return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls, given.heard)
+
+
+def _told_of(block: Mapping[str, Any]) -> dict[str, str]:
+    """What the run has to know of a tool call."""
+    told = {"id": block["id"], "name": block["name"]}
+    if block["name"] == agent_tools.SPAWN:
+        told["task"] = str(block["input"].get("task") or "").encode(errors="replace").decode()
+    return told
 
 
 @activity.defn
@@ -142,6 +165,8 @@ async def use_tool(given: UseToolInput) -> bool:
 
 async def _used(step: StepContext, talk: Conversation, given: UseToolInput, call: dict[str, Any]) -> tuple[bool, str]:
     """Whether the call went well, and what it has to say."""
+    if given.said is not None:
+        return not given.is_error, given.said
     if call["name"] not in given.tools:
         return False, f"there is no tool {call['name']!r}; there are {', '.join(given.tools) or 'none'}"
     if agent_tools.TOOLS[call["name"]].changes and not await asyncio.to_thread(
@@ -185,13 +210,14 @@ def _messages(talk: Conversation, length: int) -> list[dict[str, Any]]:
 
 def _said(talk: Conversation, given: AgentTurnInput) -> dict[str, Any]:
     """The message that the turn answers: the user's, or what the tools have said."""
-    if not given.calls:
+    if not (given.calls or given.told):
         return {"role": "user", "content": given.say}
-    results = []
+    results: list[dict[str, Any]] = [{"type": "text", "text": given.say}] if given.say else []
     for index, call in enumerate(given.calls):
         found = talk.result(_call(given.turn - 1, index))
         if found is None:
             raise ApplicationError(f"the result of tool call {index + 1} is gone", type=DAMAGED, non_retryable=True)
         text = found["content"] or NOTHING
         results.append({"type": "tool_result", "tool_use_id": call, "content": text, "is_error": found["is_error"]})
+    results += [{"type": "text", "text": f"{TOLD}{each}"} for each in given.told]
     return {"role": "user", "content": results}

@@ -32,8 +32,9 @@ from temporalio.worker import (
 )
 
 from sagaflow_mcp import temporal
-from sagaflow_mcp.durable import answers, journal, run_state
+from sagaflow_mcp.durable import answers, journal, run_state, told
 from sagaflow_mcp.durable.answers import Questions
+from sagaflow_mcp.durable.told import Told
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.failures import carriable
 
@@ -50,6 +51,9 @@ MODEL = frozenset({"agent_turn", "prompt_model", "spawn_subagent"})
 
 MODEL_HEARTBEAT_TIMEOUT = timedelta(seconds=12)
 """Longest silence of a model call before Temporal gives it to another attempt, whatever the skill asks for."""
+
+OF_ONE_RUN = frozenset({"arguments", "nonces", "told"})
+"""What an envelope has that is none of a child's business."""
 
 BUILD_INPUT = "sagaflow_build_input"
 """The local activity that turns launch arguments into the workflow's input."""
@@ -104,8 +108,10 @@ class RunInbound(WorkflowInboundInterceptor):
         self._verdict: str | None = None
         self._unanswered = 0
         self._questions = Questions()
+        self._told = Told((self._envelope or {}).setdefault("told", []))
         workflow.set_update_handler(temporal.ACCEPT, self._accept)
         workflow.set_update_handler(answers.ANSWER, self._answer)
+        workflow.set_update_handler(told.TELL, self._tell)
 
     async def _accept(self) -> str:
         self._unanswered += 1
@@ -124,6 +130,12 @@ class RunInbound(WorkflowInboundInterceptor):
         except Refusal as error:
             raise refused(str(error)) from None
 
+    async def _tell(self, text: str) -> None:
+        try:
+            await self._told.take(text)
+        except Refusal as error:
+            raise refused(str(error)) from None
+
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
         """The skill's own result, known to be serialisable."""
         if self._envelope is None:
@@ -132,7 +144,7 @@ class RunInbound(WorkflowInboundInterceptor):
         envelope = self._envelope
         built = await self._built_input(input, envelope) if "arguments" in envelope else input.args
         self._verdict = ""
-        run_state.enter(run_state.RunState(envelope, self._questions))
+        run_state.enter(run_state.RunState(envelope, self._questions, self._told))
         result = await _contained(super().execute_workflow(dataclasses.replace(input, args=built)))
         try:
             workflow.payload_converter().to_payloads([result])
@@ -232,7 +244,7 @@ class RunOutbound(WorkflowOutboundInterceptor):
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
         """Start a child that belongs to the same run."""
-        envelope = {name: value for name, value in self._envelope.items() if name not in {"arguments", "nonces"}}
+        envelope = {name: value for name, value in self._envelope.items() if name not in OF_ONE_RUN}
         # Set where the child is another skill, which has files of its own and builds its own input.
         envelope |= run_state.child_envelope()
         stamp = temporal.header("start", input.id, {**envelope, "scope": input.id, "link": 0})

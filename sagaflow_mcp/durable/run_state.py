@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sagaflow_mcp.durable.answers import Questions
+    from sagaflow_mcp.durable.told import Told
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class RunState:
     """What it was launched with."""
     questions: Questions
     """What it asks people."""
+    told: Told
+    """What people tell its agents."""
 
 
 _CHILD: ContextVar[Mapping[str, Any] | None] = ContextVar("sagaflow_child", default=None)

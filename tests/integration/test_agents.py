@@ -14,7 +14,7 @@ import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from sagaflow_mcp import artifacts, catalog, checking, launch
+from sagaflow_mcp import artifacts, catalog, checking, launch, telling
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import agent_activities, context
 from sagaflow_mcp.errors import Refusal
@@ -274,6 +274,69 @@ def test_a_command_that_is_allowed_runs(local: LocalSagaflow, project: Path) -> 
         "exit status 2\na.txt\n",
         "there is no tool 'read_file'; there are bash",
     ]
+
+
+def test_an_agent_shares_out_its_work(local: LocalSagaflow, project: Path) -> None:
+    """To others at the same time, which have its tools but that one; what failed is told as failed."""
+    tasks = ("look at a.txt", "decline", " ")
+    since = answer_with(
+        local,
+        Rule(match="Share it out", tools=tuple(call("spawn_subagent", task=each) for each in tasks), times=1),
+        Rule(match="(?m)^look at", tools=(call("read_file", path="a.txt"), call("spawn_subagent", task="x")), times=1),
+        Rule(match="(?m)^decline", stop_reason="refusal"),
+        Rule(match="first note", reply="there are two"),
+        Rule(reply="all shared"),
+    )
+    run = local.wait(launched(local, project, "one-function", what="agent_with_subagents"))
+    assert run.result == "all shared"
+    last = results(local.model.requests[-1])
+    assert [(each["content"], each["is_error"]) for each in last] == [
+        ("there are two", False),
+        ("the subagent has failed: the model declined to answer 'subagent'", True),
+        ("spawn_subagent was given no task", True),
+    ]
+    bodies = [each.body for each in local.model.requests[since:]]
+    subagents = [body for body in bodies if "one part of a larger" in body.get("system", "")]
+    assert {tool["name"] for body in subagents for tool in body["tools"]} == {"read_file"}
+    assert any("there is no tool 'spawn_subagent'" in str(body["messages"]) for body in subagents)
+
+
+def test_an_agent_hears_what_it_is_told(local: LocalSagaflow, project: Path) -> None:
+    """With its next turn, also where it would have been done: once, whatever is killed meanwhile."""
+    since = answer_with(
+        local,
+        Rule(tools=(call("read_file", path="a.txt"),), times=1, hold="first"),
+        Rule(reply="done", times=1, hold="second"),
+        Rule(reply="done as told"),
+    )
+    run_id = launched(local, project, "one-function", what="agent")
+    for number, name in enumerate(("first", "second"), start=1):
+        local.model.wait_for_requests(since + number, 30)
+        anyio.run(telling.tell, local.settings, run_id, f"message {number}")
+        local.model.release(name)
+    run = local.wait(run_id)
+    assert run.result == "done as told"
+    _, second, third = local.model.requests[since:]
+    told = "The user says while you work: message"
+    assert results(second)[1:] == [{"type": "text", "text": f"{told} 1"}]
+    assert third.body["messages"][-1] == {"role": "user", "content": [{"type": "text", "text": f"{told} 2"}]}
+    with pytest.raises(Refusal, match="it has ended \\(DONE\\)"):
+        anyio.run(telling.tell, local.settings, run_id, "too late")
+
+
+def test_a_message_that_nobody_hears_is_refused(local: LocalSagaflow, project: Path) -> None:
+    """In a sentence that says why."""
+    answer_with(local, Rule(reply="one", hold="prompt"))
+    run_id = launched(local, project, "one-function", what="map", count=1)
+    for message, said in {
+        " ": "the message is empty",
+        "x" * 4001: "has 4,001 characters; 4,000 is the most",
+        "hello": "no agent of the run is at work now",
+    }.items():
+        with pytest.raises(Refusal, match=said):
+            anyio.run(telling.tell, local.settings, run_id, message)
+    local.model.release("prompt")
+    assert local.wait(run_id).state == "DONE"
 
 
 async def _until(holds: Callable[[], object]) -> None:

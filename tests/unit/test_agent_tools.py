@@ -200,8 +200,8 @@ def test_a_wrong_input_is_named() -> None:
     """So that the model can put it right."""
     with pytest.raises(Refusal, match="read_file was given a wrong path: Field required"):
         use(Workspace("", "/nowhere"), "read_file")
-    with pytest.raises(Refusal, match="there is no tool 'bash'; there are read_file"):
-        agent_tools.chosen(["bash"])
+    with pytest.raises(Refusal, match="there is no tool 'shell'; there are read_file"):
+        agent_tools.chosen(["shell"])
 
 
 def test_a_long_result_is_cut_off(workspace: Workspace) -> None:

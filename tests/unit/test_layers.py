@@ -19,7 +19,8 @@ LAYERS = {
         testing.cases
     """,
     "adapters": """
-        agent_tools agent_tools._files agent_tools._search agent_tools._shell agent_tools._workspace conversation
+        agent_tools agent_tools._delegation agent_tools._files agent_tools._search agent_tools._shell
+        agent_tools._workspace conversation
         artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
         lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
@@ -36,16 +37,16 @@ LAYERS = {
         durable.journal durable.lanes durable.memory durable.model_calls durable.notices durable.open_runs
         durable.persisting durable.progress_notes durable.prompt_activities durable.prompting durable.reasons
         durable.reconciler durable.recovery durable.retry_policies durable.run_state durable.step_events
-        durable.step_record durable.steps durable.typed_output skill_workers durable.crashing
+        durable.step_record durable.steps durable.told durable.typed_output skill_workers durable.crashing
     """,
     "use cases": """
-        answering trusting catalog checking child_runs overview probe inspection launch runs following doctor
-        preferences waking wording session_hook scaffolding
+        answering run_updates telling trusting catalog checking child_runs overview probe inspection launch runs
+        following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
-        builder self_portrait demo testing.local testing.plugin cli_question cli_trust testing.trials
+        builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_trust testing.trials
         testing.verdicts testing._skipping cli_skill_test cli_skill_new
     """,
 }

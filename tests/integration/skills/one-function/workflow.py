@@ -95,6 +95,10 @@ async def do_agent_with_bash(ctx: Context, **_: object) -> object:
     return await ctx.agent("Run it", tools=["bash"])
 
 
+async def do_agent_with_subagents(ctx: Context, **_: object) -> object:
+    return await ctx.agent("Share it out", tools=["read_file", "spawn_subagent"])
+
+
 async def do_agent_of_text(ctx: Context, **_: object) -> object:
     return await ctx.agent("Look", tools="read_file")
 

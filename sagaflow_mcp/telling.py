@@ -1,0 +1,31 @@
+"""What a person tells the agents of a run while they work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from sagaflow_mcp import run_updates, runs
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.settings import Settings
+
+
+async def tell(settings: Settings, run_id: str, text: str) -> None:
+    """Tell the agents at work in the run `run_id` something, which each hears with its next turn.
+
+    Raises:
+        Refusal: the text is blank or too long, there is no such run, it has ended, or no agent of it is at work.
+        Failure: the engine, Temporal or the run's worker does not answer.
+    """
+    if not text.strip():
+        raise Refusal("the message is empty; give one")
+    run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
+    if run.state != "RUNNING":
+        raise Refusal(f"run {run_id!r} hears nothing any more: it has ended ({run.state})")
+    # Imported here: it takes half a second, and a message that is refused should not.
+    from sagaflow_mcp.durable import told  # noqa: PLC0415
+
+    await run_updates.send(settings, run_id, told.TELL, [text], "the message")
