@@ -12,26 +12,50 @@ from typing import TYPE_CHECKING, Any
 from sagaflow_mcp import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
-class Conversation:
-    """The messages of one agent in the folder `folder`, and what its tools have said."""
+ROOM = 400_000
+"""How long a conversation may get, in bytes, before a part of it is left out: some 100,000 tokens."""
 
-    def __init__(self, folder: Path) -> None:
+SPARED = 8
+"""How many of the last messages are left as they are."""
+
+LEFT_OUT = "(left out, since the conversation got long; make the call again if you still need this)"
+"""Stands for what a tool has said long ago."""
+
+TURNS_LEFT_OUT = "left_out"
+"""The member of the first message that counts the turns after it that are gone."""
+
+
+class Conversation:
+    """The messages of one agent in the folder `folder`, and what its tools have said.
+
+    Where it is shortened, it goes on in another file: that of `generation`.
+    """
+
+    def __init__(self, folder: Path, generation: int = 0) -> None:
         self._folder = folder
-        self._messages = folder / "messages.jsonl"
+        self._messages = folder / (f"messages-{generation}.jsonl" if generation else "messages.jsonl")
 
     def messages(self, length: int) -> list[dict[str, Any]]:
         """The messages in the first `length` bytes. OSError or ValueError when the file is gone or damaged."""
+        return [json.loads(line) for line in self._lines(length)]
+
+    def last(self, length: int) -> dict[str, Any]:
+        """The last of the messages in the first `length` bytes. OSError or ValueError as `messages`."""
+        found: dict[str, Any] = json.loads(self._lines(length)[-1])
+        return found
+
+    def _lines(self, length: int) -> list[bytes]:
         if not length:
             return []
         with self._messages.open("rb") as file:
             text = file.read(length)
         if len(text) < length:
             raise ValueError(f"the conversation has {len(text):,} bytes, not {length:,}")
-        return [json.loads(line) for line in text.splitlines()]
+        return text.splitlines()
 
     def append(self, length: int, *messages: Mapping[str, Any]) -> int:
         """How long it is with `messages` after its first `length` bytes, in place of whatever stood there.
@@ -78,3 +102,50 @@ class Conversation:
         finally:
             os.close(descriptor)
         return True
+
+
+def shortened(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with about half of `ROOM` left free, as far as the last ones allow.
+
+    What tools have said goes first, the oldest before the rest, and then whole turns. The first message, which has the
+    task, stays.
+    """
+    kept, size = [dict(each) for each in messages], _size(messages)
+    for message in kept[1:-SPARED]:
+        if size <= ROOM // 2:
+            break
+        before = _size([message])
+        message["content"] = _without_results(message["content"])
+        size += _size([message]) - before
+    while size > ROOM // 2 and len(kept) >= SPARED + 3:
+        # Two at a time, so that what the model says and what it is told go on to alternate.
+        size -= _size(kept[1:3])
+        del kept[1:3]
+        kept[0][TURNS_LEFT_OUT] = kept[0].get(TURNS_LEFT_OUT, 0) + 1
+    return kept
+
+
+def sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages as the provider takes them, which are told what is left out."""
+    first, *others = (dict(each) for each in messages)
+    gone = first.pop(TURNS_LEFT_OUT, 0)
+    if gone:
+        text = first["content"]
+        blocks = [{"type": "text", "text": text}] if isinstance(text, str) else text
+        first["content"] = [*blocks, {"type": "text", "text": f"({gone} turns of yours after this are left out.)"}]
+    return [first, *others]
+
+
+def _without_results(content: Any) -> Any:
+    if isinstance(content, str):
+        return content
+    return [
+        {**block, "content": LEFT_OUT}
+        if block["type"] == "tool_result" and len(block["content"]) > len(LEFT_OUT)
+        else block
+        for block in content
+    ]
+
+
+def _size(messages: Sequence[Mapping[str, Any]]) -> int:
+    return sum(len(json.dumps(each)) + 1 for each in messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import agent_tools, artifacts, models
+from sagaflow_mcp import agent_tools, artifacts, conversation, models
 from sagaflow_mcp.conversation import Conversation
 from sagaflow_mcp.durable import context, model_calls, persisting
 from sagaflow_mcp.durable.step_events import StepEvents
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sagaflow_mcp.durable.context import StepContext
 
@@ -65,6 +66,8 @@ class AgentTurnInput:
     """What people have told the agent since its last turn."""
     heard: int = 0
     """How many messages of theirs there have been with these."""
+    generation: int = 0
+    """Of the conversation."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class AgentTurn:
     """The `id` and the `name` of each tool call; of one for a subagent its `task`."""
     heard: int = 0
     """How many messages of people it knows."""
+    generation: int = 0
+    """Of the conversation now."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class UseToolInput:
     """What a subagent has said; None for a tool that is still to be used."""
     is_error: bool = False
     """Whether the subagent has failed."""
+    generation: int = 0
+    """Of the conversation."""
 
 
 @activity.defn
@@ -113,16 +120,22 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         ApplicationError: the provider failed, retryable or not as `models.verdict` says; or the conversation is gone.
     """
     step = context.current()
-    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation)
+    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
+    length, generation = given.length, given.generation
     with context.refusals_end_the_step():
         said = await asyncio.to_thread(_said, talk, given)
-        before = await asyncio.to_thread(_messages, talk, given.length)
+        before = await asyncio.to_thread(_messages, talk, length)
+        new = [said]
+        if length > conversation.ROOM:
+            before = conversation.shortened(before)
+            new, length, generation = [*before, said], 0, given.turn
+            talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, generation)
         request = models.ModelRequest(
             tier=given.tier,
             system=given.system,
             user="",
             max_tokens=given.max_tokens,
-            messages=[*before, said],
+            messages=conversation.sent([*before, said]),
             tools=agent_tools.definitions(given.tools),
         )
         reply = await model_calls.complete(step, given.role, request, may_be_cut_off=True)
@@ -131,11 +144,11 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
     content = [each for each in reply.content if each["type"] != "text" or each["text"].strip()]
     content = content or [{"type": "text", "text": NOTHING}]
     length = await persisting.until_written(
-        lambda: talk.append(given.length, said, {"role": "assistant", "content": content}),
+        lambda: talk.append(length, *new, {"role": "assistant", "content": content}),
         StepEvents(Path(step.run_dir), step, given.role, activity.info().attempt).failed,
     )
     calls = [_told_of(each) for each in content if each["type"] == "tool_use"]
-    return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls, given.heard)
+    return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls, given.heard, generation)
 
 
 def _told_of(block: Mapping[str, Any]) -> dict[str, str]:
@@ -150,12 +163,12 @@ def _told_of(block: Mapping[str, Any]) -> dict[str, str]:
 async def use_tool(given: UseToolInput) -> bool:
     """Whether the tool has done what was asked; what it says is kept for the next turn, also where it has failed."""
     step = context.current()
-    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation)
+    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
     before = await asyncio.to_thread(talk.result, _call(given.turn, given.index))
     if before is not None:
         return not before["is_error"]
     with context.refusals_end_the_step():
-        message = (await asyncio.to_thread(_messages, talk, given.length))[-1]
+        message = await asyncio.to_thread(_last, talk, given.length)
     call = [each for each in message["content"] if each["type"] == "tool_use"][given.index]
     with model_calls.heartbeats():
         is_right, text = await _used(step, talk, given, call)
@@ -188,11 +201,11 @@ def _workspace(step: StepContext, skill_dir: str) -> agent_tools.Workspace:
     )
 
 
-def conversation_of(step: StepContext, workflow_id: str, name: str) -> Conversation:
+def conversation_of(step: StepContext, workflow_id: str, name: str, generation: int = 0) -> Conversation:
     """The conversation of the agent `name` of a workflow of the step's run."""
     of = f"{workflow_id}/{name}"
     folder = hashlib.sha256(of.encode()).hexdigest()[:16]
-    return Conversation(Path(step.run_dir) / artifacts.AGENTS / folder)
+    return Conversation(Path(step.run_dir) / artifacts.AGENTS / folder, generation)
 
 
 def _call(turn: int, index: int) -> str:
@@ -200,8 +213,19 @@ def _call(turn: int, index: int) -> str:
 
 
 def _messages(talk: Conversation, length: int) -> list[dict[str, Any]]:
-    try:
+    with _damage_ends_the_step():
         return talk.messages(length)
+
+
+def _last(talk: Conversation, length: int) -> dict[str, Any]:
+    with _damage_ends_the_step():
+        return talk.last(length)
+
+
+@contextlib.contextmanager
+def _damage_ends_the_step() -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         raise ApplicationError(
             f"the agent's conversation cannot be read: {error}", type=DAMAGED, non_retryable=True

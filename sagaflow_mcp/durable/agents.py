@@ -59,6 +59,8 @@ class _Talk:
     turns: int = 0
     length: int = 0
     """In bytes."""
+    generation: int = 0
+    """Which file the conversation is in: it goes on in another one where it is shortened."""
     heard: int = 0
     """How many messages of people the agent knows."""
 
@@ -152,7 +154,7 @@ class Agent:
         while talk.turns < talk.max_turns:
             number, talk.turns = talk.turns, talk.turns + 1
             turn = await self._turn(talk, number, say, calls)
-            talk.length, talk.heard = turn.length, turn.heard
+            talk.length, talk.generation, talk.heard = turn.length, turn.generation, turn.heard
             say, calls = GO_ON, [each["id"] for each in turn.calls]
             if turn.calls:
                 said.clear()
@@ -184,6 +186,7 @@ class Agent:
                 conversation=talk.name,
                 turn=number,
                 length=talk.length,
+                generation=talk.generation,
                 tier=self._tier,
                 system=self._system,
                 say="" if calls else say,
@@ -229,6 +232,7 @@ class Agent:
             turn=number,
             index=index,
             length=turn.length,
+            generation=turn.generation,
             tools=self._tools,
             skill_dir=self._skill_dir,
             said=said,

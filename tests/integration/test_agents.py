@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from sagaflow_mcp import artifacts, catalog, checking, launch, telling
+from sagaflow_mcp import artifacts, catalog, checking, conversation, launch, telling
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import agent_activities, context
 from sagaflow_mcp.errors import Refusal
@@ -299,6 +300,29 @@ def test_an_agent_shares_out_its_work(local: LocalSagaflow, project: Path) -> No
     subagents = [body for body in bodies if "one part of a larger" in body.get("system", "")]
     assert {tool["name"] for body in subagents for tool in body["tools"]} == {"read_file"}
     assert any("there is no tool 'spawn_subagent'" in str(body["messages"]) for body in subagents)
+
+
+def test_a_long_conversation_goes_on_with_less(local: LocalSagaflow, project: Path) -> None:
+    """No request is longer than a model can take, the task stays in it, and a kill changes nothing."""
+    (project / "long.txt").write_text("a line of it\n" * 3_500, encoding="utf-8")
+    since = answer_with(
+        local,
+        Rule(tools=(call("read_file", path="long.txt"),), times=30),
+        Rule(tools=(call("read_file", path="long.txt"),), times=1, hold="killed"),
+        Rule(tools=(call("read_file", path="long.txt"),), times=10),
+        Rule(reply="done"),
+    )
+    run_id = launched(local, project, "one-function", what="agent", count=60)
+    local.model.wait_for_requests(since + 31, 60)
+    os.kill(local.pid("worker"), signal.SIGKILL)
+    local.model.release("killed")
+    run = local.wait(run_id)
+    assert run.result == "done"
+    bodies = [each.body for each in local.model.requests[since:]]
+    assert max(len(json.dumps(body["messages"])) for body in bodies) < conversation.ROOM + 150_000
+    assert all("Look at out.txt" in str(body["messages"][0]) for body in bodies)
+    assert conversation.LEFT_OUT in str(bodies[-1]["messages"])
+    assert len(finished(run)) == 2 * len(bodies) - 3, "each turn and each call once, but the turn that was killed"
 
 
 def test_an_agent_hears_what_it_is_told(local: LocalSagaflow, project: Path) -> None:

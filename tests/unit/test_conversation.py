@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagaflow_mcp import conversation
 from sagaflow_mcp.conversation import Conversation
 
 if TYPE_CHECKING:
@@ -42,3 +44,53 @@ def test_a_result_is_kept_and_a_call_begins_once(tmp_path: Path) -> None:
     assert not talk.begin("0-0")
     talk.keep_result("0-0", "did it", is_error=False)
     assert talk.result("0-0") == {"content": "did it", "is_error": False}
+
+
+def turns(count: int, size: int) -> list[dict[str, Any]]:
+    """A task, and so many turns each of which calls a tool that says so much."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "the task"}]
+    for number in range(count):
+        call = {"type": "tool_use", "id": str(number), "name": "read_file", "input": {}}
+        said = {"type": "tool_result", "tool_use_id": str(number), "content": "x" * size, "is_error": False}
+        messages += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [said]}]
+    return messages
+
+
+def test_a_long_conversation_loses_old_results_first(tmp_path: Path) -> None:
+    """The task, the calls and the last messages stay as they are; nothing else is changed."""
+    before = turns(20, 25_000)
+    after = conversation.shortened(before)
+    assert len(after) == len(before)
+    assert after[0] == before[0]
+    assert after[-8:] == before[-8:]
+    assert after[1::2] == before[1::2]
+    assert after[2]["content"][0] == {**before[2]["content"][0], "content": conversation.LEFT_OUT}
+    assert len(json.dumps(after)) < conversation.ROOM // 2 + 25_000
+    assert before == turns(20, 25_000), "what was given is left alone"
+    assert conversation.sent(after) == after
+    talk = Conversation(tmp_path / "talk", 7)
+    length = talk.append(0, *after)
+    assert (talk.messages(length), talk.last(length)) == (after, after[-1])
+    assert not (tmp_path / "talk" / "messages.jsonl").exists()
+
+
+def test_a_very_long_conversation_loses_old_turns() -> None:
+    """Each call with what came of it; the model is told how many."""
+    after = conversation.shortened(turns(5_000, 50))
+    again = conversation.shortened([*after, *turns(5_000, 50)[1:]])
+    for messages, gone in ((after, after[0]["left_out"]), (again, again[0]["left_out"])):
+        assert len(messages) == 2 * (5_000 * (1 + (messages is again)) - gone) + 1
+        assert sum(len(json.dumps(each)) for each in messages[1:]) < conversation.ROOM // 2
+        first, *others = conversation.sent(messages)
+        assert [block["text"] for block in first["content"]] == [
+            "the task",
+            f"({gone} turns of yours after this are left out.)",
+        ]
+        assert [each["role"] for each in others[:2]] == ["assistant", "user"]
+        assert first.keys() == {"role", "content"}
+
+
+def test_the_last_messages_stay_however_long_they_are() -> None:
+    """They are what the next turn answers."""
+    messages = turns(5, 1_000_000)
+    assert conversation.shortened(messages)[-8:] == messages[-8:]
