@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 sys.path[0] = str(Path(__file__).parents[2])
 
 from sagaflow_mcp.testing import LocalSagaflow  # noqa: E402 (found by the line above)
-from tests.benchmarks import commands, fan_out, launcher, lives, session, sleeps, steps  # noqa: E402
+from tests.benchmarks import commands, fan_out, launcher, lives, session, sleeps, steps, turns  # noqa: E402
 from tests.benchmarks.figures import Figure, table  # noqa: E402
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ WARM: dict[str, Callable[[LocalSagaflow, int], list[Figure]]] = {
     "session": lambda local, rounds: session.launching(local, QUICK * rounds),
     "artifact": lambda local, rounds: steps.artifact(local, 2 * rounds),
     "model": lambda local, rounds: steps.model(local, 2 * rounds),
+    "agent": turns.figures,
     "memory": lambda local, _: session.memory(local),
     "context": lambda local, _: session.context(local),
 }
