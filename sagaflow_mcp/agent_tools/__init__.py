@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from sagaflow_mcp import records
-from sagaflow_mcp.agent_tools import _files, _search
+from sagaflow_mcp.agent_tools import _files, _search, _web
 from sagaflow_mcp.agent_tools._workspace import Workspace
 from sagaflow_mcp.errors import Refusal
 
@@ -30,6 +30,8 @@ class Tool:
     run: Callable[[Any, Workspace], str]
     changes: bool = False
     """Whether it leaves something behind, so that it must not be used twice for one call."""
+    reaches_out: bool = False
+    """Whether it reaches beyond this machine, so that only an agent has it for which it is asked for."""
     claude_names: tuple[str, ...] = ()
     """What Claude Code calls it, in the `allowed-tools` of a SKILL.md."""
 
@@ -40,6 +42,7 @@ TOOLS: Mapping[str, Tool] = {
     "grep": Tool(_search.Grep, _search.grep, claude_names=("Grep",)),
     "write_file": Tool(_files.WriteFile, _files.write_file, changes=True, claude_names=("Write",)),
     "edit_file": Tool(_files.EditFile, _files.edit_file, changes=True, claude_names=("Edit", "MultiEdit")),
+    "web_fetch": Tool(_web.WebFetch, _web.web_fetch, reaches_out=True, claude_names=("WebFetch",)),
 }
 """The tools by name.
 
@@ -47,8 +50,8 @@ What they are called, which of them change something and which only read, is par
 change of it must go through `workflow.patched`.
 """
 
-READING = tuple(name for name, tool in TOOLS.items() if not tool.changes)
-"""The names of those that change nothing."""
+READING = tuple(name for name, tool in TOOLS.items() if not (tool.changes or tool.reaches_out))
+"""The names of those that change nothing and stay on this machine."""
 
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
@@ -65,8 +68,9 @@ def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]
 
     Args:
         allowed: as Claude Code calls them, such as `Bash(git log:*)`; None for a SKILL.md that does not say, whose
-            agent only reads. `Edit(docs/**)` stands for none: that limit cannot be held here. One on reading can be
-            left away, since Claude Code asks nobody before it reads in the folder that it works in.
+            agent only reads. `Edit(docs/**)` and `WebFetch(domain:example.com)` stand for none: those limits cannot be
+            held here. One on reading can be left away, since Claude Code asks nobody before it reads in the folder that
+            it works in.
     """
     if allowed is None:
         return list(READING), []
@@ -77,7 +81,8 @@ def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]
 def _of_claude_code(allowed: str) -> str | None:
     theirs, limit, _ = allowed.partition("(")
     name = next((name for name, tool in TOOLS.items() if theirs in tool.claude_names), None)
-    return None if name and TOOLS[name].changes and limit else name
+    is_held = not limit or not name or not (TOOLS[name].changes or TOOLS[name].reaches_out)
+    return name if is_held else None
 
 
 def definitions(names: Iterable[str]) -> list[dict[str, Any]]:

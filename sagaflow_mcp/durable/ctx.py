@@ -185,8 +185,8 @@ class Context:
 
         Args:
             task: what it is to do.
-            tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file` and `edit_file`; those
-                that only read unless others are named.
+            tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file`, `edit_file` and
+                `web_fetch`; those that only read files unless others are named.
             system: the system prompt.
             tier: `HAIKU`, `SONNET` or `OPUS`.
             max_turns: how many turns it has.

@@ -18,7 +18,8 @@ LAYERS = {
         typed testing._script testing._wire front_matter skill_file projects crash_points testing.cases
     """,
     "adapters": """
-        agent_tools agent_tools._files agent_tools._search agent_tools._workspace conversation
+        agent_tools agent_tools._files agent_tools._search agent_tools._web agent_tools._web_address
+        agent_tools._web_download agent_tools._web_html agent_tools._web_text agent_tools._workspace conversation
         artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
         lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
