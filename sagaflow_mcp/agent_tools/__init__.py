@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import BaseModel, ValidationError
 
 from sagaflow_mcp import records
-from sagaflow_mcp.agent_tools import _delegation, _files, _search, _shell
+from sagaflow_mcp.agent_tools import _delegation, _files, _search, _shell, _web
 from sagaflow_mcp.agent_tools._workspace import Workspace
 from sagaflow_mcp.errors import Refusal
 
@@ -59,6 +59,7 @@ TOOLS: Mapping[str, Tool] = {
         timeout=_shell.LONGEST + timedelta(minutes=2),
     ),
     SPAWN: Tool(_delegation.SpawnSubagent, None, claude_names=("Task", "Agent")),
+    "web_fetch": Tool(_web.WebFetch, _web.web_fetch, claude_names=("WebFetch",)),
 }
 """The tools by name.
 
@@ -84,8 +85,9 @@ def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]
 
     Args:
         allowed: as Claude Code calls them, such as `Bash(git log:*)`; None for a SKILL.md that does not say, whose
-            agent only reads. `Edit(docs/**)` stands for none: that limit cannot be held here. One on reading can be
-            left away, since Claude Code asks nobody before it reads in the folder that it works in.
+            agent only reads. `Edit(docs/**)` and `WebFetch(domain:example.com)` stand for none: those limits cannot be
+            held here. One on reading can be left away, since Claude Code asks nobody before it reads in the folder that
+            it works in.
     """
     if allowed is None:
         return list(READING), []
@@ -96,7 +98,9 @@ def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]
 def _of_claude_code(allowed: str) -> str | None:
     theirs, _, limit = allowed.partition("(")
     name = next((name for name, tool in TOOLS.items() if theirs in tool.claude_names), None)
-    return None if name and TOOLS[name].changes and limit not in {"", "*)"} else name
+    if name is None or TOOLS[name].is_given_unasked or limit in {"", "*)"}:
+        return name
+    return None  # Such a limit cannot be held here.
 
 
 def definitions(names: Iterable[str]) -> list[dict[str, Any]]:

@@ -218,8 +218,9 @@ class Context:
 
         Args:
             task: what it is to do.
-            tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file`, `edit_file`,
-                `bash` and `spawn_subagent`; the first three unless others are named. `bash` is confined to no folder.
+            tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file`, `edit_file`, `bash`,
+                `spawn_subagent` and `web_fetch`; the first three unless others are named. `bash` is confined to no
+                folder.
             output: a Pydantic model to have an instance of, instead of the text.
             system: the system prompt.
             tier: `HAIKU`, `SONNET` or `OPUS`.

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,11 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSagaflow]:
     for name in ("notes-keeper", "one-function"):
         shutil.copytree(SKILLS / name, skills / name)
     (skills / "notes-keeper" / "old.py").write_text('print "Python 2"\n', encoding="utf-8")
-    for name, text in {"1-empty": "---\nname: x\n---\n", "2nd": "\ufeff---\nallowed-tools: Write\n---\nDo it."}.items():
+    for name, text in {
+        "1-empty": "---\nname: x\n---\n",
+        "2nd": "\ufeff---\nallowed-tools: Write\n---\nDo it.",
+        "web-reader": "---\nallowed-tools: WebFetch, WebSearch, WebFetch(domain:a.test)\n---\nRead the page.",
+    }.items():
         (skills / name).mkdir()
         (skills / name / "SKILL.md").write_text(text, encoding="utf-8")
     with LocalSagaflow(skills=[skills]) as started:
@@ -141,6 +146,31 @@ def test_a_name_may_begin_with_a_digit(local: LocalSagaflow, project: Path) -> N
         "Do it.",
         ["write_file"],
     )
+
+
+def test_an_agent_reads_no_page_of_the_machines_own_network(local: LocalSagaflow, project: Path) -> None:
+    """It is told so in a sentence, and goes on; nobody has connected to the server, and the worker is the same."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        pages = (here, "http://169.254.169.254/", "no URL")
+        since = answer_with(
+            local,
+            Rule(tools=tuple(call("web_fetch", url=each) for each in pages), times=1),
+            Rule(reply="Nothing there."),
+        )
+        worker = local.pid("worker")
+        run = local.wait(launched(local, project, "web-reader"))
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert (run.state, run.result, local.pid("worker")) == ("DONE", "Nothing there.", worker)
+    first, second = local.model.requests[since:]
+    assert [each["name"] for each in first.body["tools"]] == ["web_fetch"]
+    assert "tools that there are not here: WebSearch, WebFetch(domain:a.test)" in first.body["system"]
+    assert [(each["content"], each["is_error"]) for each in results(second)] == [
+        (f"{host} is out of reach: {host} is not on the public Internet; give a public page's URL", True)
+        for host in ("127.0.0.1", "169.254.169.254")
+    ] + [("'no URL' is no address of a page; give a URL that begins with https:// or http://", True)]
 
 
 def test_an_agent_that_is_cut_off_goes_on(local: LocalSagaflow, project: Path) -> None:

@@ -20,6 +20,7 @@ LAYERS = {
     """,
     "adapters": """
         agent_tools agent_tools._delegation agent_tools._files agent_tools._search agent_tools._shell
+        agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html agent_tools._web_text
         agent_tools._workspace conversation
         artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
         lineage temporal
