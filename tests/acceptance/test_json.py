@@ -22,6 +22,7 @@ SKILLS = tools.ROOT / "tests" / "integration" / "skills"
 COMMANDS = [
     "launch hello-world --name alice --id one --await",
     "launch hello-world --name bob --id two",
+    "launch --task=Greet --id three --await",
     "launch one-function --what ask --count 3600 --id asking",
     "show two",
     "show asking",
@@ -116,6 +117,8 @@ def test_what_does_not_run_is_null(sagaflow: LocalSagaflow, command: str) -> Non
         ("launch nothing", 1, None),
         ("launch hello-world --nme x", 1, None),
         ("launch", 2, None),
+        ("launch --task=", 2, None),
+        ("launch hello-world --task x", 2, None),
         ("show nothing", 1, None),
         ("runs --status ready", 2, None),
         ("inbox --limit 0", 2, None),
