@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 
 from sagaflow_mcp import argument_schema, cli_output, faces, following, launch, records, runs, terminal, wording
-from sagaflow_mcp.errors import Failure, Refusal, UsageRefusal
+from sagaflow_mcp.errors import Failure, Refusal, SagaflowError, UsageRefusal
 from sagaflow_mcp.reports import result_text
 from sagaflow_mcp.settings import Settings
 
@@ -55,7 +55,7 @@ def _takes_task(settings: Settings, skill: str) -> bool:
     """Whether `skill` has an argument of that name, or it cannot be known."""
     try:
         _, verdict = launch.inspect(settings, skill, faces.CLI)
-    except Refusal:
+    except SagaflowError:
         return True
     return verdict.arguments is None or launch.TASK in argument_schema.whole(verdict.arguments).get("properties", {})
 
