@@ -84,8 +84,13 @@ def roots(environ: Mapping[str, str], folder: str = "") -> tuple[Root, ...]:
         *_named(environ),
         *([project] if project else []),
         Root("user", claude_settings.skills(environ)),
-        Root("bundled", _bundled()),
+        *bundled(),
     )
+
+
+def bundled() -> tuple[Root, ...]:
+    """The folder of the bundled skills alone, whatever the user has under their names."""
+    return (Root("bundled", _bundled()),)
 
 
 def project_root(environ: Mapping[str, str], folder: str) -> Root | None:

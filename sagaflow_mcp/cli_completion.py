@@ -53,7 +53,9 @@ def answer(parser: Parser) -> None:
         has_all = all(action.option_strings for action in _actions(command))
     for each in _all(parser):
         for action in _actions(each):
-            action.completer = _completer(each.prog, action)  # type: ignore[attr-defined] # Where argcomplete looks.
+            is_hidden = action.help == argparse.SUPPRESS
+            found = _whatever_happens(dict) if is_hidden else _completer(each.prog, action)
+            action.completer = found  # type: ignore[attr-defined] # Where argcomplete looks.
     CompletionFinder()(
         parser,
         # Options are offered without being asked for where nothing else can come.
@@ -126,17 +128,34 @@ _BY_METAVAR: dict[str, Words] = {"SKILL": _skills, "STATUS": _states}
 
 
 def _add_parameters(launch: Parser, words: Sequence[str]) -> bool:
-    """Whether `words` name a skill; its parameters are options of `launch` then, as far as a launch has shown them."""
+    """Whether `words` name a skill, or give a task in its place.
+
+    The skill's parameters are options of `launch` then, as far as a launch has shown them.
+    """
     with contextlib.suppress(OSError, SagaflowError):
-        name = next((word for word in words if word in _skills()), "")
-        if not name:
-            return False
+        known = _skills()
+        name = next((word for word in words if word in known or word.partition("=")[0] == "--task"), "")
+        if name not in known:
+            if name:
+                _hide(launch, "skill", "task", "arg", "args_json")
+            return bool(name)
         source = catalog.find(name, _roots())
         found = probe.known(_home(), source)
-        for parameter, about in ((found and found.arguments) or {}).get("properties", {}).items():
+        schema = found and found.arguments
+        properties = (schema or {}).get("properties", {})
+        if schema is not None and "task" not in properties:
+            _hide(launch, "task")
+        for parameter, about in properties.items():
             _add_parameter(launch, parameter, about if isinstance(about, dict) else {})
         return True
     return False
+
+
+def _hide(launch: Parser, *names: str) -> None:
+    """Offer nothing for the arguments of these names: they cannot come any more."""
+    for action in _actions(launch):
+        if action.dest in names:
+            action.help = argparse.SUPPRESS
 
 
 def _add_parameter(launch: Parser, name: str, about: dict[str, Any]) -> None:

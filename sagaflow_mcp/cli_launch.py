@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 import anyio
 
-from sagaflow_mcp import cli_output, faces, following, launch, records, runs, terminal, wording
-from sagaflow_mcp.errors import Failure, UsageRefusal
+from sagaflow_mcp import argument_schema, cli_output, faces, following, launch, records, runs, terminal, wording
+from sagaflow_mcp.errors import Failure, Refusal, SagaflowError, UsageRefusal
 from sagaflow_mcp.reports import result_text
 from sagaflow_mcp.settings import Settings
 
@@ -33,13 +33,31 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             f"--execution-timeout {seconds:g} is not a number of seconds from 0.001 to {MAX_SECONDS:.0e}"
         )
     request = launch.Request(
-        skill=options.skill,
+        skill=options.skill or launch.TASK,
         arguments=options.arguments,
         run_id=options.run_id,
+        bundled=options.task is not None,
         project_dir=faces.CLI.folder(os.environ),
         execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
     )
-    return anyio.run(_launch, settings, request, options.wait, options.as_json)
+    try:
+        return anyio.run(_launch, settings, request, options.wait, options.as_json)
+    except Refusal:
+        if not options.skill_gets_task or _takes_task(settings, options.skill):
+            raise
+        raise UsageRefusal(
+            f"--task is given with skill {options.skill!r}, which has no such parameter; "
+            "give a SKILL or a --task, and not both"
+        ) from None
+
+
+def _takes_task(settings: Settings, skill: str) -> bool:
+    """Whether `skill` has an argument of that name, or it cannot be known."""
+    try:
+        _, verdict = launch.inspect(settings, skill, faces.CLI)
+    except SagaflowError:
+        return True
+    return verdict.arguments is None or launch.TASK in argument_schema.whole(verdict.arguments).get("properties", {})
 
 
 def show_parameters(name: str) -> None:

@@ -15,7 +15,9 @@ from sagaflow_mcp.errors import UsageRefusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-LAUNCH_USAGE = "sagaflow launch SKILL [--param value ...] [--arg k=v ...] [--args-json J] [--id ID] [--await] [--json]"
+LAUNCH_USAGE = """\
+sagaflow launch SKILL [--param value ...] [--arg k=v ...] [--args-json J] [--id ID] [--await] [--json]
+       sagaflow launch --task TEXT [--id ID] [--await] [--json]"""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -28,10 +30,29 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = grammar()
     options, rest = parser.parse_known_args(cli_help.completed(parser, arguments))
     if options.name == "launch":
-        options.arguments = launch_arguments(rest, options.arg or [], options.args_json)
+        if options.task is not None:
+            _refuse_beside_task(options, rest)
+            options.arguments = {"task": options.task}
+        else:
+            options.arguments = launch_arguments(rest, options.arg or [], options.args_json)
     elif rest:
         raise UsageRefusal(f"unknown argument {rest[0]!r}; see: {cli_help.reached(parser, arguments).prog} --help")
     return options
+
+
+def _refuse_beside_task(options: argparse.Namespace, rest: Sequence[str]) -> None:
+    """Return when nothing of a skill stands beside `--task`, nor a further word of the task; UsageRefusal otherwise."""
+    given = {"--arg": options.arg, "--args-json": options.args_json is not None}
+    flags = [each.partition("=")[0] for each in rest if each.startswith("-")] + [each for each in given if given[each]]
+    if flags:
+        raise UsageRefusal(
+            f"{flags[0]} goes with a SKILL, and not with --task: write into TEXT all that is to be known"
+        )
+    words = [each for each in (options.skill, *rest) if each is not None]
+    if words:
+        raise UsageRefusal(
+            f"{words[0]!r} stands after --task TEXT, which goes without a SKILL; put the whole task into quotes"
+        )
 
 
 def launch_arguments(rest: Sequence[str], pairs: Sequence[str], text: str | None) -> dict[str, Any]:
@@ -145,9 +166,23 @@ def _lazily(name: str, module: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _launch(commands: Any) -> None:
-    launch = _command(commands, "launch", "start a durable run of a skill", usage=LAUNCH_USAGE, add_help=False)
+    launch = _command(
+        commands,
+        "launch",
+        "start a durable run of a skill, or of a task without one",
+        usage=LAUNCH_USAGE,
+        add_help=False,
+    )
     launch.add_argument("-h", "--help", action=_Help, nargs=0, help="show this; after SKILL, what that takes")
-    launch.add_argument("skill", metavar="SKILL", help="its name; see: sagaflow skills list")
+    skill = launch.add_argument("skill", metavar="SKILL", help="its name; see: sagaflow skills list")
+    launch.add_argument(
+        "--task",
+        action=_Task,
+        skill=skill,
+        metavar="TEXT",
+        help="in place of SKILL: what an agent is to do that reads, searches and writes files in this folder",
+    )
+    launch.set_defaults(skill_gets_task=False)
     launch.add_argument("--arg", action="append", metavar="K=V", help="an argument, also one named like an option here")
     launch.add_argument("--args-json", metavar="JSON", help="arguments as one JSON object")
     launch.add_argument("--id", metavar="ID", dest="run_id", help="own run id: launching it again attaches to the run")
@@ -160,6 +195,29 @@ def _launch(commands: Any) -> None:
     launch.add_argument(
         "--execution-timeout", type=float, metavar="SECONDS", help="longest time the run may take in all"
     )
+
+
+class _Task(argparse.Action):
+    """A task in place of the skill; after a skill, that one's own argument, as `--arg task=TEXT` gives it."""
+
+    def __init__(self, *, skill: argparse.Action, **more: Any) -> None:
+        super().__init__(**more)
+        self._skill = skill
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object
+    ) -> None:
+        if namespace.skill is not None:
+            namespace.skill_gets_task = True
+            namespace.arg = [*(namespace.arg or []), f"task={values}"]
+            return
+        if namespace.task is not None:
+            raise UsageRefusal("--task is given twice; put all that is to be done into one text")
+        if not values.strip():
+            raise UsageRefusal("--task is blank; say what is to be done: --task TEXT")
+        namespace.task = values
+        # Not from the start: before Python 3.12 a SKILL that may be missing is not found behind an option.
+        self._skill.required = False
 
 
 class _Help(argparse.Action):

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from sagaflow_mcp.probe import Verdict
     from sagaflow_mcp.settings import Settings
 
+TASK = "task"
+"""The bundled skill that does a task without a skill, and the name of its one argument, which is the task."""
+
 ACCEPT_SECONDS = 40.0
 """How long the worker may take to accept or refuse a start."""
 
@@ -61,6 +64,8 @@ class Request:
     """Longest time that the run may take in all; the skill's own where none is given."""
     face: faces.Face = faces.CLI
     """Whom a refusal tells what to do."""
+    bundled: bool = False
+    """Whether it is the bundled skill, whatever the user has under its name."""
     skip_time: bool = False
     """Whether the run's clock jumps over what it waits for, as only a test's throw-away home lets it."""
 
@@ -125,7 +130,8 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
 def _check(settings: Settings, request: Request) -> _Checked:
     """Everything that can be known before anything is started."""
     arguments_hash = _arguments_hash(request)
-    source = catalog.find(request.skill, catalog.roots(settings.environ, request.project_dir), request.face)
+    roots = catalog.bundled() if request.bundled else catalog.roots(settings.environ, request.project_dir)
+    source = catalog.find(request.skill, roots, request.face)
     pinned = pinning.pin(settings.home, source, request.face)
     # With a worker up it tries the arguments itself; otherwise a child process does, before anything is started.
     arguments = None if engine_client.worker_ready(settings.home) else request.arguments

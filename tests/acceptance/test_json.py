@@ -22,10 +22,13 @@ SKILLS = tools.ROOT / "tests" / "integration" / "skills"
 COMMANDS = [
     "launch hello-world --name alice --id one --await",
     "launch hello-world --name bob --id two",
+    "launch --task=Greet --id three --await",
     "launch one-function --what ask --count 3600 --id asking",
     "show two",
     "show asking",
     "answer asking yes",
+    "launch --task=Wait --id working",
+    "tell working hello",
     "show one",
     "runs --limit 1",
     "inbox",
@@ -59,7 +62,9 @@ def sagaflow() -> Iterator[LocalSagaflow]:
     """A Sagaflow in which alice is greeted and bob is not yet."""
     with LocalSagaflow(skills=[SKILLS]) as local:
         reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
-        local.model.add(Rule(match="Please greet bob", hold="gate"), Rule(match=r"Please greet (\w+)", reply=reply))
+        local.model.add(
+            Rule(match="Please greet bob|Wait$", hold="gate"), Rule(match=r"Please greet (\w+)", reply=reply)
+        )
         yield local
 
 
@@ -116,6 +121,8 @@ def test_what_does_not_run_is_null(sagaflow: LocalSagaflow, command: str) -> Non
         ("launch nothing", 1, None),
         ("launch hello-world --nme x", 1, None),
         ("launch", 2, None),
+        ("launch --task=", 2, None),
+        ("launch hello-world --task x", 2, None),
         ("show nothing", 1, None),
         ("runs --status ready", 2, None),
         ("inbox --limit 0", 2, None),

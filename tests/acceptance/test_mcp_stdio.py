@@ -18,7 +18,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CallToolResult, TextContent, TextResourceContents
 
 from sagaflow_mcp import engine_client, inbox, runs
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
 from tests import waiting
 from tests.acceptance import tools
 
@@ -122,6 +122,24 @@ async def test_a_run_is_launched_waited_for_and_dismissed(local: LocalSagaflow, 
             assert await page(client, "sagaflow://inbox") == "The inbox is empty."
 
 
+async def test_a_task_is_done_without_a_skill(local: LocalSagaflow, mode: str, tmp_path: Path) -> None:
+    """In the folder of the session; a second launch under the same id attaches to the run."""
+    write = ToolUse(name="write_file", input={"path": "note.txt", "content": "noted"})
+    local.model.add(
+        Rule(match="Write a note", tools=(write,)), Rule(match="wrote 5 characters", reply="The note is written.")
+    )
+    given = {"task": "Write a note.", "run_id": f"note-{mode}", "wait_seconds": 60}
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode, tmp_path) as client:
+            found = await answer(client, "launch_workflow", **given)
+            assert (found["run_id"], found["state"]) == (given["run_id"], "DONE")
+            assert found["detail"] == "The note is written."
+            assert await answer(client, "launch_workflow", skill="", **given) == found
+            assert "The note is written." in await page(client, f"sagaflow://runs/{given['run_id']}/report")
+            assert "task  [bundled]" in await answer(client, "list_skills")
+    assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "noted"
+
+
 async def test_the_skills_and_the_checks_are_shown(local: LocalSagaflow, mode: str) -> None:
     """Also the argument schema of one skill."""
     with anyio.fail_after(LIMIT):
@@ -164,6 +182,13 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("launch_workflow", {"skill": "../hello-world"}, "'../hello-world'"),
     ("launch_workflow", {"skill": "hello-world", "args": {"nam": "alice"}}, "did you mean 'name'?"),
     ("launch_workflow", {"skill": "hello-world", "args": {"name": 7}}, "argument 'name' of skill 'hello-world' is 7"),
+    ("launch_workflow", {}, "give either skill or task, and not both"),
+    ("launch_workflow", {"skill": "", "task": ""}, "give either skill or task, and not both"),
+    ("launch_workflow", {"skill": "hello-world", "task": "Greet."}, "give either skill or task, and not both"),
+    ("launch_workflow", {"task": " \n"}, "task is blank; say what is to be done"),
+    ("launch_workflow", {"task": ["Greet."]}, "valid string"),
+    ("launch_workflow", {"task": "Greet.", "args": {"name": "alice"}}, "args go with skill, and not with task"),
+    ("launch_workflow", {"task": "Greet.", "run_id": "../up"}, "'../up'"),
     ("launch_workflow", {"skill": "hello-world", "run_id": "../up"}, "'../up'"),
     ("launch_workflow", {"skill": "hello-world", "wait_seconds": -1}, "greater than or equal to 0"),
     ("get_run", {"run_id": "no-such-run"}, "there is no run 'no-such-run'"),

@@ -36,6 +36,7 @@ HOOKING = {
 
 LAUNCHING = {
     "sagaflow launch hello-world --name alice --await": "hello, alice",
+    'sagaflow launch --task "List every TODO of this folder in todo.md" --await': "todo.md has every TODO.",
     "sagaflow skills list": "hello-world  [bundled]",
     "sagaflow skills check": "hello-world: ok",
     "sagaflow runs": "DONE       hello-world-",
@@ -68,7 +69,7 @@ LOOKING = {
 }
 """With the server's address and a run's id in variables."""
 
-BUNDLED = ("approval", "fan-out", "hello-world")
+BUNDLED = ("approval", "fan-out", "hello-world", "task")
 """The skills that come with the package."""
 
 INSTALL_SECONDS = 400
@@ -118,7 +119,8 @@ def test_the_commands_in_a_shell_work() -> None:
     """In the README's order, with a model."""
     with LocalSagaflow() as local:
         reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
-        local.model.add(Rule(match=r"Please greet (\w+)", reply=reply))
+        listed = Rule(match="List every TODO of this folder", reply="todo.md has every TODO.")
+        local.model.add(Rule(match=r"Please greet (\w+)", reply=reply), listed)
         environment = {**local.environment(), "PATH": tools.path()}
         for command, said in {**HOOKING, **LAUNCHING}.items():
             shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout

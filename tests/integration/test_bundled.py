@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
+from sagaflow_mcp import launch
 from sagaflow_mcp.durable import answers
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, Rule
@@ -113,3 +115,28 @@ def test_what_nobody_approves_is_not_approved(local: LocalSagaflow) -> None:
     assert unanswered.result == "draft 1 was not approved: nobody decided in 0 hours"
     for run in (rejected, unanswered):
         assert not Path(run.run_dir, "approved.md").exists()
+
+
+def test_the_task_of_an_agent_is_the_first_message_and_its_rules_are_the_system_prompt(
+    local: LocalSagaflow, tmp_path: Path
+) -> None:
+    """With the folder that it works in, and each of its tools by name; no `$variable` is left."""
+    local.model.add(Rule(match="Count the notes", reply="There are no notes."))
+    since = len(local.model.requests)
+    request = launch.Request("task", {"task": "Count the notes in $folder."}, project_dir=str(tmp_path))
+    run = local.wait(anyio.run(launch.launch, local.settings, request).run_id)
+    assert (run.state, run.result) == ("DONE", "There are no notes.")
+    (asked,) = local.model.requests[since:]
+    assert [each["content"] for each in asked.body["messages"]] == ["Count the notes in $folder."]
+    names = [each["name"] for each in asked.body["tools"]]
+    assert names == ["read_file", "glob", "grep", "write_file", "edit_file"]
+    assert f"The working folder is {tmp_path}." in asked.body["system"]
+    assert all(f"`{name}`" in asked.body["system"] for name in names)
+    assert "$" not in asked.body["system"].replace(str(tmp_path), "")
+
+
+def test_a_blank_task_is_refused(local: LocalSagaflow) -> None:
+    """Before anything is started."""
+    with pytest.raises(Refusal) as refused:
+        local.launch("task", task=" ")
+    assert "argument 'task' of skill 'task' is ' '" in str(refused.value)

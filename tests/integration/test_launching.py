@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from sagaflow_mcp import engine_client, launch, markers, records
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
 from tests import process_table
 
 if TYPE_CHECKING:
@@ -112,6 +112,14 @@ def cold() -> Iterator[LocalSagaflow]:
         (["endings", "--args-json", '{"how": ' + "[" * 50_000], 2, ["--args-json", "nested too deeply"]),
         (["hello-world", "--args-json", '{"name": 5}'], 1, ["'name'", "5"]),
         (["hello-world", "--nmae", "x"], 1, ["unknown argument 'nmae'", "'name'"]),
+        (["hello-world", "--task", "x"], 2, ["--task", "'hello-world'", "a SKILL or a --task, and not both"]),
+        (["hello-world", "--name", "x", "--task", "x"], 2, ["--task", "'hello-world'", "no such parameter"]),
+        (["endigns", "--task", "x"], 1, ["'endigns'", "'endings'"]),
+        (["--task", "x", "hello-world"], 2, ["'hello-world' stands after --task TEXT"]),
+        (["--task", " "], 2, ["--task is blank"]),
+        (["task", "--task", " "], 1, ["argument 'task' of skill 'task' is ' '"]),
+        (["--task", "x", "--arg", "name=x"], 2, ["--arg goes with a SKILL"]),
+        (["--task", os.fsdecode(b"caf\xe9")], 1, ["argument 'task' of skill 'task'", "not valid Unicode"]),
         (["broken"], 1, ["broken/__init__.py", "line 1"]),
         (["endings", "--how"], 2, ["--how needs a value"]),
         (["endings", "how"], 2, ["'how' is not an option"]),
@@ -214,6 +222,33 @@ def test_a_home_that_cannot_be_one_is_refused(cold: LocalSagaflow, tmp_path: Pat
     shared.mkdir()
     shared.chmod(0o777)
     _is_one_sentence(sagaflow(cold, "inbox", SAGAFLOW_HOME=str(shared)), 1, ["chmod 700"])
+
+
+def test_a_task_is_done_without_a_skill(local: LocalSagaflow, tmp_path: Path) -> None:
+    """In the folder that it is launched from, by the bundled skill, whatever the user has under that name."""
+    mine = local.folder / ".claude" / "skills" / "task"
+    mine.mkdir(parents=True)
+    (mine / "SKILL.md").write_text("---\ndescription: Mine.\n---\nSay so.", encoding="utf-8")
+    write = ToolUse(name="write_file", input={"path": "note.txt", "content": "noted"})
+    local.model.replace(
+        Rule(match="Write a note", tools=(write,)),
+        Rule(match="wrote 5 characters", reply="The note is written.\n\nAll."),
+    )
+    words = ["launch", "--task", "Write a note.", "--id", "noted", "--await"]
+    done = sagaflow(local, *words, "--json", cwd=os.fsencode(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    run = json.loads(done.stdout)
+    assert (run["run_id"], run["state"], run["result"]) == ("noted", "DONE", "The note is written.\n\nAll.")
+    assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "noted"
+    assert Path(run["report_path"]).read_text(encoding="utf-8") == "The note is written.\n\nAll."
+    (entry,) = local.inbox("noted")
+    assert (entry.skill, entry.status, entry.project_dir) == ("task", "DONE", str(tmp_path))
+    assert entry.summary.startswith("The note is written.")
+    calls = len(local.model.requests)
+    assert sagaflow(local, *words).stdout == "The note is written.\n\nAll.\n", "the same run again"
+    assert len(local.model.requests) == calls
+    _is_one_sentence(sagaflow(local, "launch", "--task", "Write another.", "--id", "noted"), 1, ["'noted'", "DONE"])
+    _is_one_sentence(sagaflow(local, "launch", "task", "--task", "Write."), 2, ["--task", "skill 'task'"])
 
 
 def test_launches_of_one_chosen_id_at_once_are_one_run(local: LocalSagaflow) -> None:

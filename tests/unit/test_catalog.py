@@ -46,8 +46,15 @@ def test_claude_codes_own_folder_can_be_elsewhere(tmp_path: Path) -> None:
 def test_the_bundled_skills_are_always_there() -> None:
     """A fresh installation has something to launch."""
     listed = catalog.listing(catalog.roots({"HOME": "/nowhere"}))
-    assert [each.name for each in listed if each.launchable] == ["approval", "fan-out", "hello-world"]
+    assert [each.name for each in listed if each.launchable] == ["approval", "fan-out", "hello-world", "task"]
     assert {(each.root_kind, bool(each.description)) for each in listed} == {("bundled", True)}
+
+
+def test_the_bundled_skills_can_be_had_whatever_the_user_has(tmp_path: Path) -> None:
+    """The same folder in which they are found otherwise."""
+    (root,) = catalog.bundled()
+    assert root == catalog.roots({"HOME": str(tmp_path)})[-1]
+    assert catalog.find("task", catalog.bundled()).root == "bundled"
 
 
 def test_the_nearest_skill_of_a_name_is_found(tmp_path: Path) -> None:

@@ -92,6 +92,55 @@ def test_a_slip_in_a_command_says_where_to_look(words: list[str], sentence: str)
     assert sentence in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--task", "Fix it.", "--id", "i", "--await", "--json"],
+        ["--await", "--json", "--id=i", "--task=Fix it."],
+    ],
+)
+def test_a_task_goes_without_a_skill(words: list[str]) -> None:
+    """In any place among the options of a launch."""
+    options = cli_parser.parse(["launch", *words])
+    assert (options.skill, options.task, options.arguments) == (None, "Fix it.", {"task": "Fix it."})
+    assert (options.run_id, options.wait, options.as_json) == ("i", True, True)
+
+
+@pytest.mark.parametrize("words", [["x", "--task", "Fix it."], ["--await", "x", "--task=Fix it."]])
+def test_after_a_skill_a_task_is_an_argument_of_its(words: list[str]) -> None:
+    """As any other that the grammar does not know."""
+    options = cli_parser.parse(["launch", *words])
+    assert (options.skill, options.task, options.arguments) == ("x", None, {"task": "Fix it."})
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--task"], "argument --task: expected one argument"),
+        (["--task", ""], "--task is blank; say what is to be done: --task TEXT"),
+        (["--task", " \n"], "--task is blank; say what is to be done: --task TEXT"),
+        (["--task", "a", "--task", "b"], "--task is given twice; put all that is to be done into one text"),
+        (["x", "--task", "a", "--task", "b"], "argument 'task' is given twice"),
+        (["x", "--task", "a", "--arg", "task=b"], "argument 'task' is given twice"),
+        (
+            ["--task", "a", "x"],
+            "'x' stands after --task TEXT, which goes without a SKILL; put the whole task into quotes",
+        ),
+        (["--task", "fix", "the", "bug"], "'the' stands after --task TEXT"),
+        (["--task", "fix", ""], "'' stands after --task TEXT"),
+        (["--task", "a", "--name", "b"], "--name goes with a SKILL, and not with --task: write into TEXT all that is "),
+        (["--task", "a", "--name=b"], "--name goes with a SKILL, and not with --task"),
+        (["--task", "a", "--arg", "b=c"], "--arg goes with a SKILL, and not with --task"),
+        (["--task", "a", "--args-json", "{}"], "--args-json goes with a SKILL, and not with --task"),
+    ],
+)
+def test_a_slip_in_a_task_is_a_sentence(words: list[str], sentence: str) -> None:
+    """Also where its words are not in quotes, or a skill stands beside it."""
+    with pytest.raises(UsageRefusal) as refused:
+        cli_parser.parse(["launch", *words])
+    assert sentence in str(refused.value)
+
+
 @pytest.mark.parametrize("command", ["inbox", "runs", "doctor", "engine status", "engine logs", "skills list", "demo"])
 def test_each_command_has_its_function(command: str) -> None:
     """It is found by the command's name."""

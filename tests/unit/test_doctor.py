@@ -81,7 +81,7 @@ def test_the_skills_that_can_be_launched_are_counted(environ: dict[str, str], tm
         (skills / name).mkdir(parents=True)
         (skills / name / "SKILL.md").write_text("---\ndescription: Helps.\n---\n", encoding="utf-8")
     assert named(environ, "skills") == [
-        doctor.Check("skills", "ok", "5 can be launched"),
+        doctor.Check("skills", "ok", "6 can be launched"),
     ]
     assert [check for check in doctor.examine(environ, faces.CLI) if check.name.startswith("skill ")] == []
     (skills / "pdf" / "__init__.py").write_text("not Python", encoding="utf-8")

@@ -129,12 +129,16 @@ def test_a_command_ends_when_it_is_cancelled(workspace: Workspace) -> None:
     assert is_over(anyio.run(cancelled))
 
 
+HOLDER = "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE).wait()"
+"""A program that holds the leash of a command."""
+
+
 def test_a_command_dies_with_its_holder(workspace: Workspace) -> None:
     """When that is killed: its end of the leash is closed by the kernel."""
     command = "setsid sh -c 'echo $$; exec sleep 1000' & wait"
     holder = subprocess.Popen(
         [
-            *(sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:], stdin=subprocess.PIPE)"),
+            *(sys.executable, "-c", HOLDER),
             *(sys.executable, "-I", "-S", leash.__file__, "/bin/sh", "-c", command),
         ],
         stdout=subprocess.PIPE,
