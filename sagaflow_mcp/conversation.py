@@ -20,10 +20,16 @@ ROOM = 400_000
 """How long a conversation may get, in bytes, before a part of it is left out: some 100,000 tokens."""
 
 SPARED = 8
-"""How many of the last messages are left as they are."""
+"""How many of the last messages are left as they are, where there is room for them."""
 
 LEFT_OUT = "(left out, since the conversation got long; make the call again if you still need this)"
 """Stands for what a tool has said long ago."""
+
+TOLD = "The user says while you work: "
+"""Goes before what people tell an agent."""
+
+KEPT_TOLD = "told"
+"""The member of the first message that keeps what people have said in turns that are gone."""
 
 TURNS_LEFT_OUT = "left_out"
 """The member of the first message that counts the turns after it that are gone."""
@@ -105,35 +111,60 @@ class Conversation:
 
 
 def shortened(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with about half of `ROOM` left free, as far as the last ones allow.
+    """The messages with about half of `ROOM` left free, or a part of it where the last ones are long.
 
     What tools have said goes first, the oldest before the rest, and then whole turns. The first message, which has the
-    task, stays.
+    task, stays, and so does what people have told the agent.
     """
-    kept, size = [dict(each) for each in messages], _size(messages)
-    for message in kept[1:-SPARED]:
-        if size <= ROOM // 2:
+    kept = [dict(each) for each in messages]
+    _leave_out_results(kept, kept[1:-SPARED], ROOM // 2)
+    _leave_out_results(kept, kept[-SPARED:], ROOM)
+    size = _size(kept)
+    while size > ROOM // 2 and len(kept) >= SPARED + 3:
+        # Two at a time, so that what the model says and what it is told go on to alternate.
+        size -= _size(kept[1:3])
+        kept[0][KEPT_TOLD] = [*kept[0].get(KEPT_TOLD, []), *_told(kept[2])]
+        kept[0][TURNS_LEFT_OUT] = kept[0].get(TURNS_LEFT_OUT, 0) + 1
+        del kept[1:3]
+    return kept
+
+
+def _leave_out_results(kept: list[dict[str, Any]], among: list[dict[str, Any]], limit: int) -> None:
+    """Leave out the results in the messages `among`, first ones first, until all that are kept fit `limit`."""
+    size = _size(kept)
+    for message in among:
+        if size <= limit:
             break
         before = _size([message])
         message["content"] = _without_results(message["content"])
         size += _size([message]) - before
-    while size > ROOM // 2 and len(kept) >= SPARED + 3:
-        # Two at a time, so that what the model says and what it is told go on to alternate.
-        size -= _size(kept[1:3])
-        del kept[1:3]
-        kept[0][TURNS_LEFT_OUT] = kept[0].get(TURNS_LEFT_OUT, 0) + 1
-    return kept
+
+
+def share(texts: Sequence[str]) -> list[str]:
+    """The texts, each cut off where all of them together leave no room for the rest of the conversation."""
+    limit = ROOM // 2 // max(1, len(texts))
+    if sum(map(len, texts)) <= ROOM // 2:
+        return list(texts)
+    note = "\n(cut off here, since so many calls were made at once; make fewer)"
+    return [text if len(text) <= limit else text[:limit] + note for text in texts]
 
 
 def sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The messages as the provider takes them, which are told what is left out."""
     first, *others = (dict(each) for each in messages)
-    gone = first.pop(TURNS_LEFT_OUT, 0)
+    told, gone = first.pop(KEPT_TOLD, []), first.pop(TURNS_LEFT_OUT, 0)
     if gone:
         text = first["content"]
         blocks = [{"type": "text", "text": text}] if isinstance(text, str) else text
-        first["content"] = [*blocks, {"type": "text", "text": f"({gone} turns of yours after this are left out.)"}]
+        note = {"type": "text", "text": f"({gone} turns of yours after this are left out.)"}
+        first["content"] = [*blocks, *told, note]
     return [first, *others]
+
+
+def _told(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What people have told the agent in a message."""
+    blocks = message["content"] if isinstance(message["content"], list) else []
+    return [each for each in blocks if each["type"] == "text" and each["text"].startswith(TOLD)]
 
 
 def _without_results(content: Any) -> Any:

@@ -42,11 +42,28 @@ def main(command: list[str]) -> int:
     with contextlib.suppress(PermissionError):  # Where it leads a group already.
         os.setsid()  # So that its group has nobody else in it.
     _adopt_orphans()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # `kill 0` in the command is not meant for us. Not SIG_IGN: the command would inherit that.
+        signal.signal(number, lambda *_: None)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    threading.Thread(target=_end_with_holder, daemon=True).start()
-    status = child.wait()
+    ending = threading.Thread(target=_end_with_holder, daemon=True)
+    ending.start()
+    try:
+        status = _status(child.pid)
+    except ChildProcessError:  # The thread has it already, and ends us.
+        ending.join()
+        raise
+    child.returncode = os.waitstatus_to_exitcode(status)
     end_descendants()
-    return status
+    return child.returncode
+
+
+def _status(child: int) -> int:
+    """The wait status of `child`, once it has ended; orphans that end meanwhile leave nothing behind either."""
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            return status
 
 
 def end_descendants() -> None:

@@ -28,4 +28,6 @@ async def tell(settings: Settings, run_id: str, text: str) -> None:
     # Imported here: it takes half a second, and a message that is refused should not.
     from sagaflow_mcp.durable import told  # noqa: PLC0415
 
-    await run_updates.send(settings, run_id, told.TELL, [text], "the message")
+    # A terminal can hand over bytes that are no text, which no message can hold.
+    whole = text.encode(errors="replace").decode()
+    await run_updates.send(settings, run_id, told.TELL, [whole], "the message")

@@ -54,10 +54,12 @@ class Bash(BaseModel):
 async def bash(given: Bash, workspace: Workspace) -> str:
     """What the command has printed, and its exit status. Refusal when it cannot be run, or takes too long.
 
-    On Linux nothing that it has started outlives it; elsewhere a process that has left both its parents and the
-    process group does.
+    On Linux nothing that it has started outlives it, unless it kills what watches over it; elsewhere a process that has
+    left both its parents and the process group does.
     """
     output = _Output()
+    if not await asyncio.to_thread(workspace.start.is_dir):
+        raise Refusal(f"the working folder {str(workspace.start)!r} is gone; without it no command can be run")
     if "\0" in given.command:
         raise Refusal("the command holds a NUL character, which no command can")
     try:
@@ -70,7 +72,10 @@ async def bash(given: Bash, workspace: Workspace) -> str:
         said = await asyncio.to_thread(output.told, workspace)
         told = f"the command took longer than {given.timeout_seconds:g} s and was ended; so far:\n{said}"
         raise Refusal(told) from None
-    return f"exit status {status}\n{await asyncio.to_thread(output.told, workspace)}"
+    said = await asyncio.to_thread(output.told, workspace)
+    if status < 0:
+        raise Refusal(f"what watches over the command was killed, so its exit status is unknown; it printed:\n{said}")
+    return f"exit status {status}\n{said}"
 
 
 @contextlib.asynccontextmanager
@@ -112,13 +117,17 @@ class _Output:
         self._end = (self._end + piece)[-SHOWN_BYTES:]
 
     def told(self, workspace: Workspace) -> str:
-        """What the model is told of it; the whole of a long one is a file of the run. OSError if none can be made."""
+        """What the model is told of it; the most of a long one is a file of the run."""
         if self._size <= 2 * SHOWN_BYTES:
             return self._kept.decode(errors="replace") or "(it printed nothing)"
-        path = _new_file(workspace.run_files / FOLDER, bytes(self._kept))
         beginning, end = (part.decode(errors="replace") for part in (self._kept[:SHOWN_BYTES], self._end))
         left_out = f"{self._size - 2 * SHOWN_BYTES:,} of {self._size:,} bytes left out"
-        return f"{beginning}\n({left_out}; the first {len(self._kept):,} are in {path})\n{end}"
+        try:
+            path = _new_file(workspace.run_files / FOLDER, bytes(self._kept))
+            where = f"the first {len(self._kept):,} are in {path}"
+        except OSError as error:  # The command has run; that its output cannot be kept must not hide that.
+            where = f"they could not be kept: {error.strerror}"
+        return f"{beginning}\n({left_out}; {where})\n{end}"
 
 
 def _new_file(folder: Path, content: bytes) -> Path:

@@ -32,9 +32,6 @@ UNKNOWN = (
 )
 """What a model is told of a call that changes something and was cut off by a crash."""
 
-TOLD = "The user says while you work: "
-"""Goes before what people tell an agent."""
-
 NOTHING = "(nothing)"
 """Stands for an empty text, which is no content to the provider."""
 
@@ -237,11 +234,18 @@ def _said(talk: Conversation, given: AgentTurnInput) -> dict[str, Any]:
     if not (given.calls or given.told):
         return {"role": "user", "content": given.say}
     results: list[dict[str, Any]] = [{"type": "text", "text": given.say}] if given.say else []
-    for index, call in enumerate(given.calls):
-        found = talk.result(_call(given.turn - 1, index))
-        if found is None:
-            raise ApplicationError(f"the result of tool call {index + 1} is gone", type=DAMAGED, non_retryable=True)
-        text = found["content"] or NOTHING
-        results.append({"type": "tool_result", "tool_use_id": call, "content": text, "is_error": found["is_error"]})
-    results += [{"type": "text", "text": f"{TOLD}{each}"} for each in given.told]
+    found = [_result(talk, given, index) for index in range(len(given.calls))]
+    texts = conversation.share([each["content"] or NOTHING for each in found])
+    results += [
+        {"type": "tool_result", "tool_use_id": call, "content": text, "is_error": each["is_error"]}
+        for call, text, each in zip(given.calls, texts, found, strict=True)
+    ]
+    results += [{"type": "text", "text": f"{conversation.TOLD}{each}"} for each in given.told]
     return {"role": "user", "content": results}
+
+
+def _result(talk: Conversation, given: AgentTurnInput, index: int) -> dict[str, Any]:
+    found = talk.result(_call(given.turn - 1, index))
+    if found is None:
+        raise ApplicationError(f"the result of tool call {index + 1} is gone", type=DAMAGED, non_retryable=True)
+    return found

@@ -163,7 +163,7 @@ class Agent:
             said.append(turn.text)
             if turn.is_cut_off:
                 continue
-            if not self._has_more_to_hear(talk, number):
+            if talk.turns == talk.max_turns or not self._has_more_to_hear(talk, number):
                 return "".join(said)
             said.clear()
             say = ""
@@ -275,6 +275,12 @@ class Agent:
 async def _all(tasks: list[asyncio.Task[None]]) -> None:
     """Return when all are done; the first failure is raised once none is left behind."""
     if tasks:
-        await workflow.wait(tasks)
+        try:
+            await workflow.wait(tasks)
+        except asyncio.CancelledError:
+            for each in tasks:
+                each.cancel()
+            await workflow.wait(tasks)
+            raise
     for each in tasks:
         each.result()

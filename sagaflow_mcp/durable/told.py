@@ -50,7 +50,7 @@ class Told:
         with suppress(TimeoutError):
             await workflow.wait_condition(lambda: self._at_work > 0, timeout=PATIENCE)
         if not self._at_work:
-            raise Refusal("no agent of the run is at work now, so nobody would hear the message")
+            raise Refusal("no agent of the run is at work now (those of a skill that it runs as a part hear nothing)")
         self._messages.append(text)
 
     def count(self) -> int:

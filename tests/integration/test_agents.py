@@ -16,7 +16,7 @@ import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from sagaflow_mcp import artifacts, catalog, checking, conversation, launch, telling
+from sagaflow_mcp import answering, artifacts, catalog, checking, conversation, launch, runs, telling
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import agent_activities, context
 from sagaflow_mcp.errors import Refusal
@@ -355,6 +355,32 @@ def test_a_long_conversation_goes_on_with_less(local: LocalSagaflow, project: Pa
     assert len(finished(run)) == 2 * len(bodies) - 3, "each turn and each call once, but the turn that was killed"
 
 
+def test_a_cancelled_agent_takes_its_subagents_along(local: LocalSagaflow, project: Path) -> None:
+    """They ask their model for nothing more, and their commands end."""
+    since = answer_with(
+        local,
+        Rule(match="Share it out", tools=(call("spawn_subagent", task="go"),), times=1),
+        Rule(tools=(call("bash", command="echo $$ >pid; exec sleep 1000"),)),
+    )
+    run_id = launched(local, project, "one-function", what="agent_in_time", count=5)
+    anyio.run(_until, lambda: runs.get(local.settings.home, run_id).questions)
+    pid = (project / "pid").read_text(encoding="utf-8").strip()
+    anyio.run(_until, lambda: not Path("/proc", pid).exists())
+    anyio.run(answering.answer, local.settings, run_id, "yes")
+    assert local.wait(run_id).result == "late"
+    assert len(local.model.requests) == since + 2
+
+
+def test_a_message_in_the_last_turn_costs_no_answer(local: LocalSagaflow, project: Path) -> None:
+    """The agent has no turn left to hear it in."""
+    since = answer_with(local, Rule(reply="done", hold="last"))
+    run_id = launched(local, project, "one-function", what="agent", count=1)
+    local.model.wait_for_requests(since + 1, 30)
+    anyio.run(telling.tell, local.settings, run_id, "one thing more")
+    local.model.release("last")
+    assert local.wait(run_id).result == "done"
+
+
 def test_an_agent_hears_what_it_is_told(local: LocalSagaflow, project: Path) -> None:
     """With its next turn, also where it would have been done: once, whatever is killed meanwhile."""
     since = answer_with(
@@ -389,6 +415,8 @@ def test_a_message_that_nobody_hears_is_refused(local: LocalSagaflow, project: P
     }.items():
         with pytest.raises(Refusal, match=said):
             anyio.run(telling.tell, local.settings, run_id, message)
+    with pytest.raises(Refusal, match="no agent of the run"):
+        anyio.run(telling.tell, local.settings, run_id, "half of a character: \udcff")
     local.model.release("prompt")
     assert local.wait(run_id).state == "DONE"
 

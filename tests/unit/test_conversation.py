@@ -90,7 +90,31 @@ def test_a_very_long_conversation_loses_old_turns() -> None:
         assert first.keys() == {"role", "content"}
 
 
-def test_the_last_messages_stay_however_long_they_are() -> None:
-    """They are what the next turn answers."""
-    messages = turns(5, 1_000_000)
-    assert conversation.shortened(messages)[-8:] == messages[-8:]
+def test_what_people_said_stays() -> None:
+    """Also where the turn in which they did is gone, and however often."""
+    messages = turns(5_000, 50)
+    told = {"type": "text", "text": f"{conversation.TOLD}never touch main"}
+    messages[2]["content"].append(told)
+    for _ in range(2):
+        messages = conversation.shortened([*messages, *turns(5_000, 50)[1:]])
+    blocks = conversation.sent(messages)[0]["content"]
+    assert [each["text"] for each in blocks[:2]] == ["the task", told["text"]]
+    assert len(blocks) == 3
+
+
+def test_the_last_results_go_where_there_is_no_room() -> None:
+    """The oldest of them first."""
+    messages = turns(5, 150_000)
+    after = conversation.shortened(messages)
+    assert after[-4:] == messages[-4:]
+    assert conversation.LEFT_OUT in str(after[-7])
+    assert len(json.dumps(after)) < conversation.ROOM
+
+
+def test_results_share_the_room() -> None:
+    """Where a turn makes many calls."""
+    assert conversation.share(["x" * 50_000, "y"]) == ["x" * 50_000, "y"]
+    shared = conversation.share(["x" * 50_000] * 9 + ["y"])
+    assert sum(map(len, shared)) < conversation.ROOM // 2 + 1_000
+    assert shared[0].endswith("make fewer)")
+    assert shared[-1] == "y"

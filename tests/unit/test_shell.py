@@ -95,12 +95,40 @@ def test_a_gigabyte_is_read_and_dropped(workspace: Workspace) -> None:
         "setsid sh -c 'echo $$; exec sleep 1000' & sleep 0.1",
         "(setsid setsid sh -c 'echo $$; trap \"\" TERM HUP INT; exec sleep 1000' &) ; sleep 0.1",
         "nohup sleep 1000 >/dev/null 2>&1 & echo $!",
+        "setsid sleep 1000 & echo $!; kill 0",
+        "setsid sleep 1000 & echo $!; kill -TERM $PPID",
     ],
 )
 def test_what_a_command_leaves_running_is_ended(workspace: Workspace, command: str) -> None:
     """Also a daemon, and the command has its result at once."""
     pid = int(bash(workspace, command).split()[-1])
     assert is_over(pid)
+
+
+def test_an_output_that_cannot_be_kept_is_told_all_the_same(workspace: Workspace) -> None:
+    """The command has run, and must not be taken for one that has not."""
+    said = bash(workspace, f"touch {workspace.files}/command-output; seq 1 20000; exit 4")
+    assert said.startswith("exit status 4\n1\n")
+    assert "68,894 of 108,894 bytes left out; they could not be kept: File exists" in said
+
+
+def test_a_command_without_its_watch_says_so(workspace: Workspace) -> None:
+    """Rather than telling an exit status that is not its own."""
+    with pytest.raises(Refusal, match=r"(?s)was killed, so its exit status is unknown; it printed:.*on"):
+        bash(workspace, "kill -9 $PPID; echo on")
+
+
+def test_a_command_needs_its_folder(workspace: Workspace) -> None:
+    """One that is gone is named."""
+    Path(workspace.project).rmdir()
+    with pytest.raises(Refusal, match="project' is gone"):
+        bash(workspace, "true")
+
+
+def test_orphans_that_end_are_gone(workspace: Workspace) -> None:
+    """Also while the command goes on."""
+    many = "for i in $(seq 20); do (true &); done; sleep 0.2; ps --ppid $PPID -o stat= | grep -c Z"
+    assert bash(workspace, many).endswith("\n0\n")
 
 
 def test_a_command_that_takes_too_long_is_ended(workspace: Workspace) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from datetime import UTC, datetime
@@ -93,6 +94,15 @@ async def do_agent_with_output(ctx: Context, count: int, **_: object) -> object:
 
 async def do_agent_with_bash(ctx: Context, **_: object) -> object:
     return await ctx.agent("Run it", tools=["bash"])
+
+
+async def do_agent_in_time(ctx: Context, count: int, **_: object) -> object:
+    try:
+        async with asyncio.timeout(count):
+            await ctx.agent("Share it out", tools=["bash", "spawn_subagent"])
+    except TimeoutError:
+        await ctx.ask("go on?")
+    return "late"
 
 
 async def do_agent_with_subagents(ctx: Context, **_: object) -> object:
