@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 SKILLS = Path(__file__).parent / "skills"
 
-BUNDLED = tools.ROOT / "skills"
-
 
 def judged(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """What `sagaflow skills test WORDS` does."""
@@ -45,21 +43,6 @@ def test_a_case_that_gives_what_it_should(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == 'ok    rain: DONE, {"said": "all of rain", "length": 10}\n'
     assert not (tmp_path / ".sagaflow").exists()
-
-
-@pytest.mark.parametrize("name", sorted(each.parent.name for each in BUNDLED.glob("*/SKILL.md")))
-def test_the_bundled_skills_pass_their_cases(tmp_path: Path, name: str) -> None:
-    """Each has one at least."""
-    done = judged(tmp_path, str(BUNDLED / name))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert all(line.startswith("ok    ") for line in done.stdout.splitlines())
-
-
-def test_the_bundled_agent_survives_crashes(tmp_path: Path) -> None:
-    """What it has written, what it says and what its model is asked is as without them."""
-    done = judged(tmp_path, "--crash", str(BUNDLED / "task"))
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["ok    not-done", "ok    writes"]
 
 
 def test_a_case_that_does_not(tmp_path: Path) -> None:
