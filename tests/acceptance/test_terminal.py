@@ -110,7 +110,7 @@ def test_whoever_stops_waiting_for_a_run_does_not_stop_the_run(sagaflow: LocalSa
     assert "Traceback" not in seen.output
     told = f"sagaflow: no longer waiting; the run goes on: sagaflow show {run_id}"
     # The terminal itself echoes each ^C, the second one perhaps in front of the sentence.
-    assert any(row == told or row.endswith(f"^C{told}") for row in seen.rows) == (status == 130)
+    assert any(row == told or row.endswith(f"^C{told}") for row in seen.rows) == (status == 130), seen.output
     assert runs.get(sagaflow.settings.home, run_id).state == "RUNNING"
 
 
