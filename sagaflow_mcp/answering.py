@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
-
-from sagaflow_mcp import run_updates, runs
+from sagaflow_mcp import run_updates
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -28,9 +26,7 @@ async def answer(settings: Settings, run_id: str, text: str, question_id: str = 
     """
     if not text.strip():
         raise Refusal("the answer is empty; give one")
-    run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
-    if run.state != "RUNNING":
-        raise Refusal(f"run {run_id!r} asks nothing any more: it has ended ({run.state})")
+    run = await run_updates.running(settings, run_id, "asks")
     asked = [each for each in run.questions if question_id in {"", each.id}]
     # A child's question goes to the child. Where it is not clear which is meant, the run says so.
     to, which = (asked[0].workflow_id, asked[0].id) if len(asked) == 1 else (run_id, question_id)

@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from sagaflow_mcp import engine_client, records
+from sagaflow_mcp import engine_client, records, runs
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from sagaflow_mcp.runs import Run
     from sagaflow_mcp.settings import Settings
 
 SECONDS = 60
 """How long it may take until the run has it; its worker may have to be started first."""
+
+
+async def running(settings: Settings, run_id: str, does: str) -> Run:
+    """The run `run_id`. Refusal when there is none, or it has ended and `does` nothing any more, such as "asks"."""
+    run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
+    if run.state != "RUNNING":
+        raise Refusal(f"run {run_id!r} {does} nothing any more: it has ended ({run.state})")
+    return run
 
 
 async def send(settings: Settings, workflow_id: str, update: str, given: list[str], what: str) -> Any:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
-
-from sagaflow_mcp import run_updates, runs
+from sagaflow_mcp import run_updates
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -22,9 +20,7 @@ async def tell(settings: Settings, run_id: str, text: str) -> None:
     """
     if not text.strip():
         raise Refusal("the message is empty; give one")
-    run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
-    if run.state != "RUNNING":
-        raise Refusal(f"run {run_id!r} hears nothing any more: it has ended ({run.state})")
+    await run_updates.running(settings, run_id, "hears")
     # Imported here: it takes half a second, and a message that is refused should not.
     from sagaflow_mcp.durable import told  # noqa: PLC0415
 

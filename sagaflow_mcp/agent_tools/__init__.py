@@ -18,10 +18,26 @@ from sagaflow_mcp.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-__all__ = ["READING", "SPAWN", "TOOLS", "Tool", "Workspace", "chosen", "definitions", "of_claude_code", "use"]
+__all__ = [
+    "READING",
+    "SPAWN",
+    "TIMEOUT",
+    "TOOLS",
+    "Tool",
+    "Workspace",
+    "chosen",
+    "cut",
+    "definitions",
+    "of_claude_code",
+    "use",
+]
 
 RESULT_LIMIT = 50_000
 """How much of a result the model is told, in characters."""
+
+
+TIMEOUT = timedelta(minutes=2)
+"""How long a call may take, unless its tool says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,7 @@ class Tool:
     """What Claude Code calls it, in the `allowed-tools` of a SKILL.md."""
     is_given_unasked: bool = False
     """Whether an agent has it whose author names no tools."""
-    timeout: timedelta = timedelta(minutes=2)
+    timeout: timedelta = TIMEOUT
     """How long one call may take."""
 
 
@@ -56,7 +72,7 @@ TOOLS: Mapping[str, Tool] = {
         _shell.bash,
         changes=True,
         claude_names=("Bash",),
-        timeout=_shell.LONGEST + timedelta(minutes=2),
+        timeout=_shell.LONGEST + TIMEOUT,
     ),
     SPAWN: Tool(_delegation.SpawnSubagent, None, claude_names=("Task", "Agent")),
     "web_fetch": Tool(_web.WebFetch, _web.web_fetch, claude_names=("WebFetch",)),
@@ -130,6 +146,11 @@ async def use(name: str, given: object, workspace: Workspace) -> str:
         said = await _run(tool, parsed, workspace)
     except OSError as error:  # Such as a folder on the way that may not be searched.
         raise Refusal(f"{name} cannot do that: {error.strerror or error}") from error
+    return cut(said)
+
+
+def cut(said: str) -> str:
+    """As much of what a tool says as the model is told."""
     # The name of a file may hold bytes that are no text; a request that held them could not be sent.
     text = said.encode(errors="replace").decode()
     if len(text) <= RESULT_LIMIT:

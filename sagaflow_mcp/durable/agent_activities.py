@@ -176,7 +176,7 @@ async def use_tool(given: UseToolInput) -> bool:
 async def _used(step: StepContext, talk: Conversation, given: UseToolInput, call: dict[str, Any]) -> tuple[bool, str]:
     """Whether the call went well, and what it has to say."""
     if given.said is not None:
-        return not given.is_error, given.said
+        return not given.is_error, agent_tools.cut(given.said)
     if call["name"] not in given.tools:
         return False, f"there is no tool {call['name']!r}; there are {', '.join(given.tools) or 'none'}"
     if agent_tools.TOOLS[call["name"]].changes and not await asyncio.to_thread(

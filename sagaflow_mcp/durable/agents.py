@@ -30,9 +30,6 @@ M = TypeVar("M", bound="BaseModel")
 TURNS = 100
 """How many turns an agent has unless its caller says otherwise."""
 
-NO_TOOL_TIMEOUT = timedelta(minutes=2)
-"""How long it may take to say that there is no such tool."""
-
 TOOL_POLICY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
 """For a tool call whose outcome cannot be written down; what a tool refuses is no failure of the call."""
 
@@ -131,11 +128,7 @@ class Agent:
         try:
             return typed_output.parse(output, await self._answer(talk, again))
         except typed_output.MisfitError as misfit:
-            raise memory.StepFailedError(
-                f"the answer of agent {self._role!r} does not fit {output.__name__}, also when asked again: {misfit}",
-                type="Misfit",
-                non_retryable=True,
-            ) from None
+            raise typed_output.failure(f"the answer of agent {self._role!r}", output, misfit) from None
 
     def _begun(self, task: str, max_turns: int) -> _Talk:
         if not task.strip():
@@ -243,7 +236,7 @@ class Agent:
             lambda: workflow.execute_activity(
                 "use_tool",
                 given,
-                start_to_close_timeout=tool.timeout if tool else NO_TOOL_TIMEOUT,
+                start_to_close_timeout=tool.timeout if tool else agent_tools.TIMEOUT,
                 retry_policy=TOOL_POLICY,
                 result_type=bool,
             ),

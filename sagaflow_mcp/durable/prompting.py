@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from temporalio import workflow
 
 from sagaflow_mcp import prompts, structured_output
-from sagaflow_mcp.durable import memory, typed_output
+from sagaflow_mcp.durable import typed_output
 from sagaflow_mcp.durable.batches import Batches
 from sagaflow_mcp.durable.prompt_activities import PromptInput, PromptReply
 from sagaflow_mcp.durable.retry_policies import HAIKU_POLICY, OPUS_POLICY, SONNET_POLICY
@@ -102,11 +102,7 @@ class Prompter:
         try:
             return typed_output.parse(output, await self.text(again))
         except typed_output.MisfitError as misfit:
-            raise memory.StepFailedError(
-                f"the reply to {given.role!r} does not fit {output.__name__}, also when asked again: {misfit}",
-                type="Misfit",
-                non_retryable=True,
-            ) from None
+            raise typed_output.failure(f"the reply to {given.role!r}", output, misfit) from None
 
     async def text(self, given: PromptInput) -> str:
         """The whole reply. StepFailedError when there is none."""

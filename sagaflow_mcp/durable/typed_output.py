@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sagaflow_mcp import records, structured_output
+from sagaflow_mcp.durable.memory import StepFailedError
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ def parse(output: type[M], text: str) -> M:
         faults = error.errors(include_url=False, include_context=False)
         told = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the reply'}: {each['msg']}" for each in faults[:SHOWN])
         raise MisfitError(records.one_line(told, 600)) from None
+
+
+def failure(what: str, output: type[BaseModel], misfit: MisfitError) -> StepFailedError:
+    """How a step fails in which `what` the model said did not fit twice."""
+    return StepFailedError(
+        f"{what} does not fit {output.__name__}, also when asked again: {misfit}", type="Misfit", non_retryable=True
+    )
 
 
 def repair(given: PromptInput, text: str, misfit: MisfitError) -> PromptInput:

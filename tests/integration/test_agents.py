@@ -362,12 +362,14 @@ def test_a_cancelled_agent_takes_its_subagents_along(local: LocalSagaflow, proje
         Rule(match="Share it out", tools=(call("spawn_subagent", task="go"),), times=1),
         Rule(tools=(call("bash", command="echo $$ >pid; exec sleep 1000"),)),
     )
-    run_id = launched(local, project, "one-function", what="agent_in_time", count=5)
-    anyio.run(_until, lambda: runs.get(local.settings.home, run_id).questions)
+    run_id = launched(local, project, "one-function", what="agent_until_told")
+    anyio.run(_until, lambda: (project / "pid").exists() and (project / "pid").read_text(encoding="utf-8"))
+    anyio.run(answering.answer, local.settings, run_id, "yes")
     pid = (project / "pid").read_text(encoding="utf-8").strip()
     anyio.run(_until, lambda: not Path("/proc", pid).exists())
+    anyio.run(_until, lambda: [each.question for each in runs.get(local.settings.home, run_id).questions] == ["go on?"])
     anyio.run(answering.answer, local.settings, run_id, "yes")
-    assert local.wait(run_id).result == "late"
+    assert local.wait(run_id).result == "stopped"
     assert len(local.model.requests) == since + 2
 
 

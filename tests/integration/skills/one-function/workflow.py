@@ -96,13 +96,13 @@ async def do_agent_with_bash(ctx: Context, **_: object) -> object:
     return await ctx.agent("Run it", tools=["bash"])
 
 
-async def do_agent_in_time(ctx: Context, count: int, **_: object) -> object:
-    try:
-        async with asyncio.timeout(count):
-            await ctx.agent("Share it out", tools=["bash", "spawn_subagent"])
-    except TimeoutError:
-        await ctx.ask("go on?")
-    return "late"
+async def do_agent_until_told(ctx: Context, **_: object) -> object:
+    working = asyncio.ensure_future(ctx.agent("Share it out", tools=["bash", "spawn_subagent"]))
+    await ctx.ask("enough?")
+    working.cancel()
+    await workflow.wait([working])
+    await ctx.ask("go on?")
+    return "stopped"
 
 
 async def do_agent_with_subagents(ctx: Context, **_: object) -> object:
