@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
     )
     try:
-        return anyio.run(_launch, settings, request, options.wait, options.as_json)
+        launched = anyio.run(launch.launch, settings, request)
     except Refusal:
         if not options.skill_gets_task or _takes_task(settings, options.skill):
             raise
@@ -49,6 +50,10 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             f"--task is given with skill {options.skill!r}, which has no such parameter; "
             "give a SKILL or a --task, and not both"
         ) from None
+    begun = f"{'attached to' if launched.attached else 'launched'} {launched.run_id}"
+    if options.wait:
+        return _ended(_waited_for(settings, launched.run_id, begun, options.as_json), as_json=options.as_json)
+    return _begun(runs.get(settings.home, launched.run_id), begun, as_json=options.as_json)
 
 
 def _takes_task(settings: Settings, skill: str) -> bool:
@@ -68,26 +73,35 @@ def show_parameters(name: str) -> None:
         screen.show(line)
 
 
-async def _launch(settings: Settings, request: launch.Request, wait: bool, as_json: bool) -> int:
-    launched = await launch.launch(settings, request)
-    found = runs.get(settings.home, launched.run_id)
-    begun = f"{'attached to' if launched.attached else 'launched'} {found.run_id}"
-    if not wait:
-        if as_json:
-            _print_json(found)
-        elif found.state == "RUNNING":
-            print(begun)
-            print(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
-        else:
-            _print_result(found.result)
-        return 0
+def _begun(found: Run, begun: str, *, as_json: bool) -> int:
+    if as_json:
+        _print_json(found)
+    elif found.state == "RUNNING":
+        print(begun)
+        print(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
+    else:
+        _print_result(found.result)
+    return 0
+
+
+def _waited_for(settings: Settings, run_id: str, begun: str, as_json: bool) -> Run:
+    """The run, once it has ended. KeyboardInterrupt that says how to find it at ^C."""
+    show = _Progress(begun, quiet=as_json)
     try:
-        with _Progress(begun, quiet=as_json) as show:
-            async for found in following.follow(settings, launched.run_id):
-                show(found)
-    except (KeyboardInterrupt, anyio.get_cancelled_exc_class()):
-        raise KeyboardInterrupt(f"no longer waiting; the run goes on: sagaflow show {launched.run_id}") from None
-    return _ended(found, as_json=as_json)
+        return anyio.run(_followed, settings, run_id, show)
+    except KeyboardInterrupt:
+        # Not in the task that waits: a second ^C interrupts that anywhere. Another one here would cost the sentence.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt(f"no longer waiting; the run goes on: sagaflow show {run_id}") from None
+    finally:
+        show.end()
+
+
+async def _followed(settings: Settings, run_id: str, show: _Progress) -> Run:
+    found = runs.get(settings.home, run_id)
+    async for found in following.follow(settings, run_id):
+        show(found)
+    return found
 
 
 def _ended(found: Run, *, as_json: bool) -> int:
@@ -123,10 +137,8 @@ class _Progress:
         self._shown = ""
         self._began = time.monotonic()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """Leave no line that changes behind."""
         if self._changes:
             self._screen.change("")
 

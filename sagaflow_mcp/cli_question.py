@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
 import termios
 
@@ -27,8 +29,23 @@ def ask(question: str) -> None:
         # What was typed, or pasted, before the question was seen is no answer to it.
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
         screen().show(f"{question} [y/N]", end=" ")
-        answer = sys.stdin.readline()
+        answer = _line()
     except KeyboardInterrupt:
         raise KeyboardInterrupt("nothing was changed") from None
     if answer.strip().lower() not in {"y", "yes"}:
         raise Failure("nothing was changed")
+
+
+def _line() -> str:
+    """The line that is typed; empty at the end of the input. KeyboardInterrupt at ^C."""
+    heard, tell = os.pipe()
+    os.set_blocking(tell, False)
+    before = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    try:
+        # Not readline alone: a ^C in the moment before it waits would be heard only after the next line.
+        select.select([sys.stdin, heard], [], [])
+        return sys.stdin.readline()
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(heard)
+        os.close(tell)
