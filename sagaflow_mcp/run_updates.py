@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 
 from sagaflow_mcp import engine_client, records, runs
@@ -25,6 +27,17 @@ async def running(settings: Settings, run_id: str, does: str) -> Run:
     if run.state != "RUNNING":
         raise Refusal(f"run {run_id!r} {does} nothing any more: it has ended ({run.state})")
     return run
+
+
+NOT_NOW = frozenset({"ABORTED", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED", "UNAVAILABLE"})
+"""What the server says of an update that it takes if it is asked again.
+
+Such as where the run was about to end while something else came in: it then does its last task again, without the
+update (`WorkflowNotReadyFailure`).
+"""
+
+AGAIN_SECONDS = 0.2
+"""How long to wait before asking again."""
 
 
 async def send(settings: Settings, workflow_id: str, update: str, given: list[str], what: str) -> Any:
@@ -67,13 +80,19 @@ async def _sent(client: Client, workflow_id: str, update: str, given: list[str],
     from temporalio.exceptions import ApplicationError  # noqa: PLC0415 - as above
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
-    try:
-        return await client.get_workflow_handle(workflow_id).execute_update(update, args=given)
-    except WorkflowUpdateFailedError as error:
-        cause = error.cause
-        said = cause.message if isinstance(cause, ApplicationError) else str(cause)
-        raise Refusal(records.one_line(said, records.SENTENCE_LIMIT)) from None
-    except RPCError as error:
-        if error.status.name == "NOT_FOUND":
-            raise Refusal(f"run {workflow_id!r} does not take {what} any more: it has ended meanwhile") from None
-        raise Failure(f"Temporal does not take {what}: {records.one_line(error.message)}") from error
+    handle = client.get_workflow_handle(workflow_id)
+    # The same one each time, so that an update which has come through after all is not made twice.
+    update_id = str(uuid.uuid4())
+    while True:
+        try:
+            return await handle.execute_update(update, args=given, id=update_id)
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            said = cause.message if isinstance(cause, ApplicationError) else str(cause)
+            raise Refusal(records.one_line(said, records.SENTENCE_LIMIT)) from None
+        except RPCError as error:
+            if error.status.name == "NOT_FOUND":
+                raise Refusal(f"run {workflow_id!r} does not take {what} any more: it has ended meanwhile") from None
+            if error.status.name not in NOT_NOW:
+                raise Failure(f"Temporal does not take {what}: {records.one_line(error.message)}") from error
+        await anyio.sleep(AGAIN_SECONDS)

@@ -273,7 +273,9 @@ async def _all(tasks: list[asyncio.Task[None]]) -> None:
         except asyncio.CancelledError:
             for each in tasks:
                 each.cancel()
-            await workflow.wait(tasks)
+            done, _ = await workflow.wait(tasks)
+            for each in done:
+                _ = each.cancelled() or each.exception()  # Asked for, or the log would tell of it.
             raise
     for each in tasks:
         each.result()
