@@ -32,14 +32,18 @@ class Attempts:
     def __init__(self, run_dir: Path, temporal_run_id: str, activity_id: str) -> None:
         self._path = run_dir / "journal" / f"attempts-{temporal_run_id}-{activity_id}"
 
-    def begin(self, worker: str) -> int:
-        """The number, from 1, of the attempt that the worker with the identity `worker` begins now.
+    def begin(self, worker: str, awake_since: float) -> int:
+        """The number, from 1, of the attempt that a worker begins now.
+
+        Args:
+            worker: its identity.
+            awake_since: the moment, by `now`, since which it has neither slept nor been stopped.
 
         Raises:
             OSError: it cannot be written down.
         """
-        ended = self._counted(worker)
-        self._note(f"began {worker}")
+        ended = self._counted(worker, awake_since)
+        self._note(f"began {worker} {now():.3f}")
         return ended + 1
 
     def failed(self) -> None:
@@ -52,7 +56,7 @@ class Attempts:
 
     def is_begun_by(self, worker: str) -> bool:
         """Whether the worker with the identity `worker` has begun the latest attempt and not ended it."""
-        return self._lines()[-1:] == [f"began {worker}"]
+        return any(_beginning(last)[0] == worker for last in self._lines()[-1:])
 
     def died(self) -> int:
         """How often a worker has died during the step, this time included. OSError if it cannot be written down."""
@@ -67,20 +71,22 @@ class Attempts:
         """Remove the file: the step has finished."""
         self._path.unlink(missing_ok=True)
 
-    def _counted(self, worker: str) -> int:
+    def _counted(self, worker: str, awake_since: float) -> int:
         """How many attempts have ended that count.
 
-        One without an end was given up by Temporal. If its worker is another one that is gone, it does not count.
+        One without an end was given up by Temporal. If its worker is another one that is gone, it does not count, nor
+        if the worker has slept meanwhile: it may come to this one before it has noted the end of that.
         """
-        counted, open_by = 0, ""
+        counted, is_open = 0, False
         for line in self._lines():
             if line.startswith("began "):
-                counted += open_by == worker
-                open_by = line.removeprefix("began ")
+                counted += is_open
+                by, moment = _beginning(line)
+                is_open = by == worker and moment >= awake_since
             else:
                 counted += line == "failed"
-                open_by = ""
-        return counted + (open_by == worker)
+                is_open = False
+        return counted + is_open
 
     def _lines(self) -> list[str]:
         try:
@@ -92,6 +98,13 @@ class Attempts:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
+
+
+def _beginning(line: str) -> tuple[str, float]:
+    """Which worker began an attempt and when, by `now`; of any other line nothing."""
+    kind, _, rest = line.partition(" ")
+    worker, _, moment = rest.partition(" ")
+    return (worker, float(moment or 0)) if kind == "began" else ("", 0.0)
 
 
 class Awake:

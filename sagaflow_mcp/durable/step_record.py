@@ -60,17 +60,18 @@ class AttemptRecord(StepRecord):
         super().__init__(step, label)
         self.attempts = attempts
 
-    def begin(self, worker: str, limit: int) -> bool:
+    def begin(self, worker: str, awake_since: float, limit: int) -> bool:
         """Whether the attempt may be made; if so, it has begun.
 
         Args:
             worker: the identity of the worker that makes it.
+            awake_since: the moment, by `attempts.now`, since which that has neither slept nor been stopped.
             limit: how many attempts may end that count; 0 for any number.
 
         Raises:
             OSError: it cannot be written down.
         """
-        number = self.attempts.begin(worker)
+        number = self.attempts.begin(worker, awake_since)
         if limit and number > limit:
             return False
         self.events.attempt = number

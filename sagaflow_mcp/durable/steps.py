@@ -169,7 +169,7 @@ class _StepInbound(ActivityInboundInterceptor):
         return None, True
 
     def _begin(self, record: AttemptRecord, limit: int) -> None:
-        if not record.begin(self._services.identity, limit):
+        if not record.begin(self._services.identity, self._services.awake.since(), limit):
             raise ApplicationError(f"gave up: attempt {limit} of {limit} took too long", non_retryable=True)
 
     async def _attempted(self, input: ExecuteActivityInput, record: AttemptRecord, limit: int) -> Any:
