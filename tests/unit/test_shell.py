@@ -35,7 +35,7 @@ def is_over(pid: int) -> bool:
     """Whether there is no such process, or only what its parent has not asked for yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # The second where it goes while its file is read.
         return True
 
 
