@@ -24,7 +24,7 @@ from sagaflow_mcp.registry import SkillRegistry, SkillSpec
 from sagaflow_mcp.typed import hints
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from pydantic import BaseModel
 
@@ -59,11 +59,14 @@ class FunctionInput:
     """What executions before this one have done."""
 
 
-def skill(name: str) -> Callable[[Callable[P, Awaitable[T]]], FunctionSkill[P, T]]:
+def skill(
+    name: str, *, allowed_tools: Iterable[str] = ()
+) -> Callable[[Callable[P, Awaitable[T]]], FunctionSkill[P, T]]:
     """Make a skill of an `async` function whose first parameter is the `Context`; the others are its arguments.
 
     Args:
         name: the name of the skill's folder.
+        allowed_tools: the tools that its agents use without asking a person, beyond those that only read files.
 
     Raises:
         Refusal: the function cannot be one: it is not `async`, has no `ctx`, or a parameter that takes no name.
@@ -71,7 +74,7 @@ def skill(name: str) -> Callable[[Callable[P, Awaitable[T]]], FunctionSkill[P, T
 
     def decorate(function: Callable[P, Awaitable[T]]) -> FunctionSkill[P, T]:
         """The skill that `function` is."""
-        return FunctionSkill(name, function)
+        return FunctionSkill(name, function, tuple(allowed_tools))
 
     return decorate
 
@@ -79,9 +82,10 @@ def skill(name: str) -> Callable[[Callable[P, Awaitable[T]]], FunctionSkill[P, T
 class FunctionSkill(Generic[P, T]):
     """A skill that is one function; called, it is that function."""
 
-    def __init__(self, name: str, function: Callable[P, Awaitable[T]]) -> None:
+    def __init__(self, name: str, function: Callable[P, Awaitable[T]], allowed_tools: tuple[str, ...] = ()) -> None:
         self.name = name
         self.function = function
+        self.allowed_tools = allowed_tools
         self._parameters = _parameters(function)
         self.workflow_cls = _workflow_class(name, function)
         # Temporal's sandbox looks a workflow class up in its module, and so does the search for children.
