@@ -38,6 +38,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         arguments=options.arguments,
         run_id=options.run_id,
         bundled=options.task is not None,
+        allow=tuple(options.allow),
         project_dir=faces.CLI.folder(os.environ),
         execution_timeout=timedelta(seconds=options.execution_timeout) if options.execution_timeout else None,
     )
@@ -50,7 +51,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             f"--task is given with skill {options.skill!r}, which has no such parameter; "
             "give a SKILL or a --task, and not both"
         ) from None
-    begun = f"{'attached to' if launched.attached else 'launched'} {launched.run_id}"
+    begun = [f"{'attached to' if launched.attached else 'launched'} {launched.run_id}"]
+    if launched.allowed_tools is not None:
+        begun.append(wording.rights(launched.allowed_tools))
     if options.wait:
         return _ended(_waited_for(settings, launched.run_id, begun, options.as_json), as_json=options.as_json)
     return _begun(runs.get(settings.home, launched.run_id), begun, as_json=options.as_json)
@@ -73,18 +76,18 @@ def show_parameters(name: str) -> None:
         screen.show(line)
 
 
-def _begun(found: Run, begun: str, *, as_json: bool) -> int:
+def _begun(found: Run, begun: list[str], *, as_json: bool) -> int:
     if as_json:
         _print_json(found)
     elif found.state == "RUNNING":
-        print(begun)
+        print(*begun, sep="\n")
         print(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
     else:
         _print_result(found.result)
     return 0
 
 
-def _waited_for(settings: Settings, run_id: str, begun: str, as_json: bool) -> Run:
+def _waited_for(settings: Settings, run_id: str, begun: list[str], as_json: bool) -> Run:
     """The run, once it has ended. KeyboardInterrupt that says how to find it at ^C."""
     show = _Progress(begun, quiet=as_json)
     try:
@@ -128,12 +131,12 @@ def _print_result(result: object) -> None:
 class _Progress:
     """Shows a run while one waits: a line that changes on a terminal, plain lines in a pipe, nothing when quiet."""
 
-    def __init__(self, begun: str, *, quiet: bool) -> None:
+    def __init__(self, begun: list[str], *, quiet: bool) -> None:
         self._quiet = quiet
         self._screen = terminal.Screen(sys.stderr, os.environ)
         self._changes = self._screen.can_change and not quiet
-        if self._changes:
-            self._screen.show(begun)
+        for line in begun if self._changes else ():
+            self._screen.show(line)
         self._shown = ""
         self._began = time.monotonic()
 

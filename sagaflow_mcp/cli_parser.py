@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 LAUNCH_USAGE = """\
-sagaflow launch SKILL [--param value ...] [--arg k=v ...] [--args-json J] [--id ID] [--await] [--json]
-       sagaflow launch --task TEXT [--id ID] [--await] [--json]"""
+sagaflow launch SKILL [--param value ...] [--arg k=v ...] [--args-json J] [--allow TOOL] [--id ID] [--await] [--json]
+       sagaflow launch --task TEXT [--allow TOOL] [--id ID] [--await] [--json]"""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -185,6 +185,13 @@ def _launch(commands: Any) -> None:
     launch.set_defaults(skill_gets_task=False)
     launch.add_argument("--arg", action="append", metavar="K=V", help="an argument, also one named like an option here")
     launch.add_argument("--args-json", metavar="JSON", help="arguments as one JSON object")
+    launch.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="TOOL",
+        help="a tool that the run's agents use without asking, such as bash; once for each",
+    )
     launch.add_argument("--id", metavar="ID", dest="run_id", help="own run id: launching it again attaches to the run")
     launch.add_argument(
         "--await",
@@ -247,7 +254,12 @@ def _reading(commands: Any) -> None:
     show.add_argument("run_id", metavar="RUN")
     answer = _command(commands, "answer", "answer a question that a run asks", module="cli_answer")
     answer.add_argument("run_id", metavar="RUN")
-    answer.add_argument("answer", metavar="ANSWER", help="one of its options, or any text where it has none")
+    answer.add_argument(
+        "answer",
+        nargs="?",
+        metavar="ANSWER",
+        help="one of its options, or any text where it has none; leave it out where a permission is asked for",
+    )
     answer.add_argument(
         "--question", metavar="ID", default="", help="which, where it asks several; see: sagaflow show RUN"
     )

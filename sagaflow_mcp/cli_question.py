@@ -25,15 +25,23 @@ def screen() -> terminal.Screen:
 
 def ask(question: str) -> None:
     """Return when the user agrees to `question`; Failure when not."""
+    if line(f"{question} [y/N]").strip().lower() not in {"y", "yes"}:
+        raise Failure("nothing was changed")
+
+
+def line(question: str) -> str:
+    """The line that is typed as the answer to `question`; empty at the end of the input.
+
+    Raises:
+        KeyboardInterrupt: ^C was pressed.
+    """
     try:
         # What was typed, or pasted, before the question was seen is no answer to it.
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
-        screen().show(f"{question} [y/N]", end=" ")
-        answer = _line()
+        screen().show(question, end=" ")
+        return _line()
     except KeyboardInterrupt:
         raise KeyboardInterrupt("nothing was changed") from None
-    if answer.strip().lower() not in {"y", "yes"}:
-        raise Failure("nothing was changed")
 
 
 def _line() -> str:

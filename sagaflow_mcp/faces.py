@@ -30,6 +30,8 @@ class Face:
     set_key: str
     set_api_key: str
     """The same where a login will not do."""
+    permit: str
+    """Where a person decides whether an agent may make a call."""
     hook: str
     """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
     allow: str = guard.FOR_SHELL
@@ -62,6 +64,7 @@ CLI = Face(
     see_inbox="`sagaflow inbox`",
     set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) or log in to Claude Code, and launch again",
     set_api_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway), and launch again",
+    permit="leave the answer out, and you are asked in the terminal: sagaflow answer RUN",
     hook="`sagaflow hook install`",
 )
 MCP = Face(
@@ -74,6 +77,7 @@ MCP = Face(
     "and start Claude Code again",
     set_api_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
     "and start Claude Code again",
+    permit="control_run with action permission asks the user in a dialog",
     hook="",
     allow=guard.FOR_AGENT,
     trust="no tool can change that: a person has to look at its code, and run in a terminal of their own: "

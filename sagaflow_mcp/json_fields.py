@@ -18,6 +18,8 @@ RUN = {
     ".questions[].options[]": "the answers that are taken; none where any is",
     ".questions[].workflow_id": "the Temporal workflow that asks: the run's, or that of a child of it",
     ".questions[].asked_at": "since when",
+    ".questions[].asks_permission": "whether it asks if an agent may make a call, which only a person decides",
+    ".questions[].details": "all that such a call is given",
 }
 
 WORKER = {

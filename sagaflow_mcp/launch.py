@@ -60,6 +60,8 @@ class Request:
     """Chosen by the caller, so that launching it again does not start it twice."""
     project_dir: str = ""
     """The folder that the run belongs to, and whose project's skills can be launched."""
+    allow: tuple[str, ...] = ()
+    """The tools that the run's agents use without asking, beyond what the skill declares."""
     execution_timeout: timedelta | None = None
     """Longest time that the run may take in all; the skill's own where none is given."""
     face: faces.Face = faces.CLI
@@ -78,6 +80,8 @@ class Launched:
     run_dir: str
     attached: bool = False
     """Whether the run was there already."""
+    allowed_tools: tuple[str, ...] | None = None
+    """What its agents use without asking, beyond reading files; None where it has none, or was there already."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,12 @@ class _Checked:
     credentials: dict[str, str]
     arguments_hash: str
     """Of the arguments as they were given, before they got their types."""
+
+    @property
+    def allowed_tools(self) -> tuple[str, ...] | None:
+        """What agents of the run use without asking; None where it has none."""
+        unasked = dict.fromkeys([*self.verdict.allowed_tools, *self.request.allow])
+        return tuple(unasked) if self.verdict.has_agents else None
 
 
 def _new_id(skill: str) -> str:
@@ -124,7 +134,7 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
     # From here on the start may have been sent: only a refusal says that there is no run.
     with _undone_on((Refusal,), settings, run_id):
         await _start(client, settings, checked, run_id)
-    return Launched(run_id=run_id, run_dir=settings.home.run(run_id))
+    return Launched(run_id=run_id, run_dir=settings.home.run(run_id), allowed_tools=checked.allowed_tools)
 
 
 def _check(settings: Settings, request: Request) -> _Checked:
@@ -140,6 +150,8 @@ def _check(settings: Settings, request: Request) -> _Checked:
         request = replace(
             request, arguments=argument_schema.check(verdict.arguments, request.arguments, skill=request.skill)
         )
+    if request.allow:
+        _refuse_allowance(request, verdict)
     credentials = settings.credentials()
     if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
         cure = request.face.set_api_key if verdict.needs_key else request.face.set_key
@@ -167,6 +179,16 @@ def inspect(settings: Settings, name: str, face: faces.Face) -> tuple[Listed, Ve
     roots = catalog.roots(settings.environ, face.folder(settings.environ))
     pinned = pinning.pin(settings.home, catalog.find(name, roots, face), face)
     return catalog.describe(name, roots), probe.verdict(settings.home, pinned)
+
+
+def _refuse_allowance(request: Request, verdict: Verdict) -> None:
+    """Return when the tools that the launch allows are some, and there are agents to use them; Refusal otherwise."""
+    # Imported here: it takes a moment that launches without it need not take.
+    from sagaflow_mcp import agent_tools  # noqa: PLC0415
+
+    agent_tools.declared(request.allow)
+    if not verdict.has_agents:
+        raise Refusal(f"skill {request.skill!r} has no agent that a tool could be allowed to; launch without --allow")
 
 
 def _make_ready(settings: Settings, checked: _Checked, run_id: str) -> str:
@@ -201,7 +223,8 @@ def _again(settings: Settings, request: Request) -> Launched | None:
 
 
 def _arguments_hash(request: Request) -> str:
-    text = json.dumps([request.skill, request.arguments], sort_keys=True, default=str)
+    allowed = [sorted(request.allow)] if request.allow else []
+    text = json.dumps([request.skill, request.arguments, *allowed], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -237,6 +260,7 @@ def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) 
     about = {
         **marker._asdict(),
         "arguments": dict(request.arguments),
+        "allow": list(request.allow),
         "version": __version__,
         "temporal": server,
         # What the run's folder is called in paths that the run passes around, for machines where it lies elsewhere.
@@ -297,6 +321,7 @@ async def _start(client: Client, settings: Settings, checked: _Checked, run_id: 
                 "skill": request.skill,
                 "digest": checked.pinned.digest,
                 "arguments": dict(request.arguments),
+                **({"allow": list(request.allow)} if request.allow else {}),
                 "run_dir": settings.home.run(run_id),
                 "inbox_path": settings.home.inbox_page,
                 "project_dir": request.project_dir,

@@ -49,10 +49,13 @@ class Verdict:
     needs_model: bool
     needs_key: bool
     """Whether only a key for the Messages API will do as access to a model: an agent cannot do with a login yet."""
+    has_agents: bool
     workflow_type: str
     arguments: dict[str, Any] | None
     """The JSON schema of its arguments; None when it declares none."""
     execution_timeout_seconds: float | None
+    allowed_tools: list[str]
+    """The tools that its agents use without asking a person, beyond those that only read files."""
 
     @property
     def execution_timeout(self) -> timedelta | None:

@@ -23,6 +23,10 @@ class Question:
     """The Temporal workflow that asks: the run's own, or that of a child; empty while it is not asked yet."""
     asked_at: str = ""
     """UTC, ISO 8601; empty while it is not asked yet."""
+    asks_permission: bool = False
+    """Whether it asks if an agent may make a call, which only a person decides."""
+    details: str = ""
+    """All that such a call is given."""
 
 
 def put(run_dir: Path, question: Question) -> None:
@@ -44,10 +48,11 @@ def listing(run_dir: Path) -> list[Question]:
         about = artifacts.read_json(path) or {}
         options = about.get("options")
         if about.get("id") == path.stem and isinstance(options, list):
-            question, workflow_id, asked_at = (
-                str(about.get(name, "")) for name in ("question", "workflow_id", "asked_at")
+            texts = {name: str(about.get(name, "")) for name in ("question", "workflow_id", "asked_at", "details")}
+            is_permission = about.get("asks_permission") is True
+            found.append(
+                Question(id=path.stem, options=tuple(map(str, options)), asks_permission=is_permission, **texts)
             )
-            found.append(Question(path.stem, question, tuple(map(str, options)), workflow_id, asked_at))
     return sorted(found, key=lambda question: question.asked_at)
 
 

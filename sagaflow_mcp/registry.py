@@ -35,6 +35,8 @@ class SkillSpec:
     """A Pydantic model or a dataclass whose fields are the arguments; without it, what `build_input` reads."""
     execution_timeout: timedelta | None = None
     """How long a run may take in all; without it, as long as it needs."""
+    allowed_tools: Sequence[str] = ()
+    """The tools that its agents use without asking a person, beyond those that only read files."""
 
 
 class SkillRegistry:
@@ -73,6 +75,7 @@ def _trouble(spec: object) -> str | None:
         (_are_callable(given.activities), "activities", "a list of functions with @activity.defn"),
         (callable(given.build_input), "build_input", "a function"),
         (given.arguments is None or isinstance(given.arguments, type), "arguments", "a Pydantic model or a dataclass"),
+        (_are_names(given.allowed_tools), "allowed_tools", "a list of the names of tools"),
         (timeout is None or _is_positive(timeout), "execution_timeout", "a timedelta longer than zero"),
     )
     for is_right, field, wanted in checks:
@@ -83,6 +86,10 @@ def _trouble(spec: object) -> str | None:
 
 def _are_callable(value: object) -> bool:
     return isinstance(value, list | tuple) and all(callable(each) for each in value)
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
 
 
 def _is_positive(value: object) -> bool:

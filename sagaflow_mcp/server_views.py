@@ -13,7 +13,7 @@ from sagaflow_mcp import argument_schema, records, wording
 from sagaflow_mcp.errors import SagaflowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pydantic import ValidationError
 
@@ -50,9 +50,12 @@ class Inbox(BaseModel):
     entries: list[InboxEntry]
 
 
-def of_run(run: Run) -> RunView:
-    """`run` as an agent reads it."""
-    return RunView(run_id=run.run_id, state=run.state, detail=wording.detail(run), report=run.report_path)
+def of_run(run: Run, allowed_tools: Sequence[str] | None = None) -> RunView:
+    """`run` as an agent reads it, with what its agents use without asking where that is given."""
+    detail = wording.detail(run)
+    if allowed_tools is not None and run.state == "RUNNING":
+        detail = f"{wording.rights(allowed_tools)}; {detail}"
+    return RunView(run_id=run.run_id, state=run.state, detail=detail, report=run.report_path)
 
 
 def of_entry(entry: records.Entry) -> InboxEntry:

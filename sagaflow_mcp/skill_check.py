@@ -17,13 +17,22 @@ OWN_MODULES = (
     "sagaflow_mcp.durable.activities",
     "sagaflow_mcp.durable.agent_activities",
     "sagaflow_mcp.durable.function_activities",
+    "sagaflow_mcp.durable.permit_activities",
     "sagaflow_mcp.durable.prompt_activities",
 )
 
 OWN_ACTIVITIES = frozenset(
     {
         *("agent_turn", "emit_finding", "sagaflow_build_input", "spawn_subagent", "write_artifact"),
-        *("close_question", "note_progress", "prepare_child", "prompt_batch", "prompt_model", "put_question"),
+        *(
+            "ask_permission",
+            "close_question",
+            "note_progress",
+            "prepare_child",
+            "prompt_batch",
+            "prompt_model",
+            "put_question",
+        ),
         *("run_function", "use_tool"),
     }
 )

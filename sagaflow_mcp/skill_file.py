@@ -21,7 +21,7 @@ from sagaflow_mcp import Context, skill
 from sagaflow_mcp.durable import instructed
 
 
-@skill({name!r})
+@skill({name!r}, allowed_tools=instructed.allowed_tools(__file__))
 async def agent(ctx: Context, arguments: str = "") -> str:
     """Do what the skill says.
 
@@ -89,8 +89,7 @@ def instruction(text: str, arguments: str, folder: str) -> str:
     return f"{told}\n\nARGUMENTS: {arguments}" if arguments else told
 
 
-def allowed_tools(text: str) -> Sequence[str] | None:
-    """The tools that the SKILL.md `text` allows, as Claude Code calls them; None where it does not say."""
+def allowed_tools(text: str) -> Sequence[str]:
+    """The tools that the SKILL.md `text` allows, as Claude Code calls them."""
     fields, _ = front_matter.split(text)
-    said = fields.get("allowed-tools")
-    return None if said is None else _TOOL.findall(said)
+    return _TOOL.findall(fields.get("allowed-tools", ""))

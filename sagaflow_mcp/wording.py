@@ -13,6 +13,8 @@ from sagaflow_mcp import argument_schema, artifacts, questions, records, runs
 from sagaflow_mcp.terminal import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sagaflow_mcp.catalog import Listed, Withheld
     from sagaflow_mcp.checking import Checked
     from sagaflow_mcp.doctor import Check
@@ -98,6 +100,13 @@ def question(asked: Question) -> str:
     return records.one_line(f"{asked.id}: {questions.summary(asked)}", 400)
 
 
+def rights(allowed: Sequence[str]) -> str:
+    """What the agents of a run do without asking a person."""
+    if not allowed:
+        return "its agents only read files without asking"
+    return f"its agents read files, and use {', '.join(allowed)}, without asking"
+
+
 def progress(run: Run) -> str:
     """What a run is doing, in one line."""
     now = run.progress
@@ -155,7 +164,8 @@ def skill_details(listed: Listed, verdict: Verdict) -> str:
     undeclared = "not declared; its build_input says what it takes"
     arguments = json.dumps(verdict.arguments) if verdict.arguments else undeclared
     model = "calls a model" if verdict.needs_model else "calls no model"
-    return f"{skill(listed)}\n{model}\narguments: {records.block(arguments, 8000)}"
+    agents = f"\n{rights(verdict.allowed_tools)}" if verdict.has_agents else ""
+    return f"{skill(listed)}\n{model}{agents}\narguments: {records.block(arguments, 8000)}"
 
 
 def checked(found: Checked, paint: Paint = plain) -> str:
@@ -175,6 +185,8 @@ def finding(found: Finding, paint: Paint = plain) -> str:
 def usage(listed: Listed, verdict: Verdict) -> list[str]:
     """How a skill is launched from a shell: what it is for, and a line for each parameter."""
     lines = [skill(listed), f"usage: sagaflow launch {listed.name} [--parameter VALUE ...] [--await] [--id ID]"]
+    if verdict.has_agents:
+        lines.append(rights(verdict.allowed_tools))
     if verdict.arguments is None:
         return [*lines, "its parameters are not declared; a launch refuses one that it does not know"]
     found = argument_schema.parameters(verdict.arguments)

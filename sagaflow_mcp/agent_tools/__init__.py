@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from sagaflow_mcp import records
 from sagaflow_mcp.agent_tools import _delegation, _files, _search, _shell, _web
+from sagaflow_mcp.agent_tools._asking import Asked, about, covers
 from sagaflow_mcp.agent_tools._workspace import Workspace
 from sagaflow_mcp.errors import Refusal
 
@@ -23,10 +24,15 @@ __all__ = [
     "SPAWN",
     "TIMEOUT",
     "TOOLS",
+    "UNASKED",
+    "Asked",
     "Tool",
     "Workspace",
+    "about",
     "chosen",
+    "covers",
     "cut",
+    "declared",
     "definitions",
     "of_claude_code",
     "use",
@@ -86,6 +92,12 @@ change of it must go through `workflow.patched`.
 READING = tuple(name for name, tool in TOOLS.items() if tool.is_given_unasked)
 """The names of those that an agent has whose author names none: they only read, and only files."""
 
+UNASKED = (*READING, SPAWN)
+"""The names of those that nobody is asked about: a subagent asks for itself."""
+
+ASKED = "A person is asked before each call, who may answer only hours later: use it where the task needs it."
+"""What a model is told of a tool that it may not use unasked."""
+
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
     """`names` as they are offered, in the order of `TOOLS`. Refusal when one is none."""
@@ -96,33 +108,44 @@ def chosen(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in TOOLS if name in wanted)
 
 
-def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The tools that stand for those that a SKILL.md allows, and those of it that there are not.
+def declared(names: Iterable[str]) -> tuple[str, ...]:
+    """The tools that a skill says its agents use unasked. Refusal when one is none.
+
+    Raises:
+        TypeError: `names` is a text.
+    """
+    if isinstance(names, str):
+        raise TypeError(f"allowed_tools is the text {names!r}; give a list of the names of tools")
+    return chosen(names)
+
+
+def of_claude_code(allowed: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The tools that a SKILL.md lets its agent use unasked, and what it names that there is not.
 
     Args:
-        allowed: as Claude Code calls them, such as `Bash(git log:*)`; None for a SKILL.md that does not say, whose
-            agent only reads. `Edit(docs/**)` and `WebFetch(domain:example.com)` stand for none: those limits cannot be
-            held here. One on reading can be left away, since Claude Code asks nobody before it reads in the folder that
-            it works in.
+        allowed: as Claude Code calls them. A limit, as in `Bash(git log:*)` or `Edit(docs/**)`, cannot be held here: a
+            person is asked about each call of such a tool. One on reading can be left away, since Claude Code asks
+            nobody before it reads in the folder that it works in.
     """
-    if allowed is None:
-        return list(READING), []
-    found = [(each, _of_claude_code(each)) for each in allowed]
-    return [name for _, name in found if name], [each for each, name in found if not name]
+    found = [(each, *_of_claude_code(each)) for each in allowed]
+    return [name for _, name, is_whole in found if name and is_whole], [each for each, name, _ in found if not name]
 
 
-def _of_claude_code(allowed: str) -> str | None:
+def _of_claude_code(allowed: str) -> tuple[str | None, bool]:
+    """The tool that `allowed` names, and whether it names all of it."""
     theirs, _, limit = allowed.partition("(")
     name = next((name for name, tool in TOOLS.items() if theirs in tool.claude_names), None)
-    if name is None or TOOLS[name].is_given_unasked or limit in {"", "*)"}:
-        return name
-    return None  # Such a limit cannot be held here.
+    return name, name in READING or limit in {"", "*)"}
 
 
-def definitions(names: Iterable[str]) -> list[dict[str, Any]]:
-    """What a model is told of the tools `names`, as the Messages API takes it."""
+def definitions(names: Iterable[str], asking: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What a model is told of the tools `names`, those `asking` a person among them, as the Messages API takes it."""
     return [
-        {"name": name, "description": TOOLS[name].input.__doc__ or "", "input_schema": _schema(TOOLS[name].input)}
+        {
+            "name": name,
+            "description": "\n\n".join([TOOLS[name].input.__doc__ or "", *[ASKED] * (name in asking)]),
+            "input_schema": _schema(TOOLS[name].input),
+        }
         for name in chosen(names)
     ]
 

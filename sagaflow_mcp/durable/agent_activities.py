@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sagaflow_mcp.durable.context import StepContext
+    from sagaflow_mcp.durable.permit_activities import AskPermissionInput
 
 GO_ON = "You were cut off. Go on exactly where you stopped."
 """What a model is told whose turn was cut off at `max_tokens`."""
@@ -57,6 +58,8 @@ class AgentTurnInput:
     """What the user says; empty where tools have been called."""
     max_tokens: int
     tools: list[str] = field(default_factory=list)
+    asking: list[str] = field(default_factory=list)
+    """Those of them about which a person is asked."""
     calls: list[str] = field(default_factory=list)
     """The ids of the tool calls that the turn before has made."""
     told: list[str] = field(default_factory=list)
@@ -102,9 +105,9 @@ class UseToolInput:
     skill_dir: str = ""
     """A folder with the files of its skill, which it may read."""
     said: str | None = None
-    """What a subagent has said; None for a tool that is still to be used."""
+    """What comes of the call without a use of the tool, such as what a subagent has said; None where it is used."""
     is_error: bool = False
-    """Whether the subagent has failed."""
+    """Whether that is a failure."""
     generation: int = 0
     """Of the conversation."""
 
@@ -133,7 +136,7 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
             user="",
             max_tokens=given.max_tokens,
             messages=conversation.sent([*before, said]),
-            tools=agent_tools.definitions(given.tools),
+            tools=agent_tools.definitions(given.tools, given.asking),
         )
         reply = await model_calls.complete(step, given.role, request, may_be_cut_off=True)
     is_cut_off = reply.stop_reason == "max_tokens"
@@ -165,8 +168,7 @@ async def use_tool(given: UseToolInput) -> bool:
     if before is not None:
         return not before["is_error"]
     with context.refusals_end_the_step():
-        message = await asyncio.to_thread(_last, talk, given.length)
-    call = [each for each in message["content"] if each["type"] == "tool_use"][given.index]
+        call = await asyncio.to_thread(call_of, step, given)
     with model_calls.heartbeats():
         is_right, text = await _used(step, talk, given, call)
     await asyncio.to_thread(talk.keep_result, _call(given.turn, given.index), text, is_error=not is_right)
@@ -184,12 +186,22 @@ async def _used(step: StepContext, talk: Conversation, given: UseToolInput, call
     ):
         return False, UNKNOWN
     try:
-        return True, await agent_tools.use(call["name"], call["input"], _workspace(step, given.skill_dir))
+        return True, await agent_tools.use(call["name"], call["input"], workspace_of(step, given.skill_dir))
     except Refusal as refused:
         return False, str(refused)
 
 
-def _workspace(step: StepContext, skill_dir: str) -> agent_tools.Workspace:
+def call_of(step: StepContext, given: UseToolInput | AskPermissionInput) -> dict[str, Any]:
+    """The tool call that `given` is about. ApplicationError when the conversation is gone."""
+    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
+    with _damage_ends_the_step():
+        message = talk.last(given.length)
+    found: dict[str, Any] = [each for each in message["content"] if each["type"] == "tool_use"][given.index]
+    return found
+
+
+def workspace_of(step: StepContext, skill_dir: str) -> agent_tools.Workspace:
+    """The folders of an agent of the step's run."""
     return agent_tools.Workspace(
         project=step.project_dir if step.project_dir and Path(step.project_dir).is_dir() else "",
         files=str(step.files),
@@ -212,11 +224,6 @@ def _call(turn: int, index: int) -> str:
 def _messages(talk: Conversation, length: int) -> list[dict[str, Any]]:
     with _damage_ends_the_step():
         return talk.messages(length)
-
-
-def _last(talk: Conversation, length: int) -> dict[str, Any]:
-    with _damage_ends_the_step():
-        return talk.last(length)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from sagaflow_mcp import agent_tools
-from sagaflow_mcp.durable import memory, run_state, typed_output
+from sagaflow_mcp.durable import memory, permission, run_state, typed_output
 from sagaflow_mcp.durable.agent_activities import GO_ON, AgentTurn, AgentTurnInput, UseToolInput
+from sagaflow_mcp.durable.permit_activities import AskPermissionInput
 from sagaflow_mcp.durable.prompting import POLICIES, TIMEOUT, check_tier
 from sagaflow_mcp.typed import as_type
 
@@ -71,6 +72,7 @@ class Agent:
         tier: of its model.
         system: the system prompt.
         tools: the names of its tools.
+        allowed: those that it uses without asking a person, beyond what the launch allows.
         skill_dir: a folder that it may read besides the working folder and the run's own; empty for none.
         max_tokens: the longest turn.
         hears: whether it hears what people tell the run's agents.
@@ -87,6 +89,7 @@ class Agent:
         tier: str,
         system: str,
         tools: Sequence[str],
+        allowed: Sequence[str],
         skill_dir: str,
         max_tokens: int,
         hears: bool = True,
@@ -97,6 +100,9 @@ class Agent:
         self._tier = tier
         self._system = system
         self._tools = list(agent_tools.chosen(tools))
+        self._allowed = allowed
+        unasked = [*agent_tools.UNASKED, *allowed, *run_state.current().permits.launch]
+        self._asking = [each for each in self._tools if not agent_tools.covers(unasked, each)]
         self._skill_dir = skill_dir
         self._max_tokens = max_tokens
         self._hears = hears
@@ -185,6 +191,7 @@ class Agent:
                 say="" if calls else say,
                 max_tokens=self._max_tokens,
                 tools=self._tools,
+                asking=self._asking,
                 calls=calls,
                 told=self._told.since(talk.heard) if self._hears else [],
                 heard=self._told.count(),
@@ -218,7 +225,10 @@ class Agent:
 
     async def _use(self, name: str, number: int, index: int, turn: AgentTurn) -> None:
         tool = agent_tools.TOOLS.get(turn.calls[index]["name"])
-        said, is_error = await self._delegated(f"{name}/{number}.{index}", turn.calls[index])
+        if await self._may_use(name, number, index, turn):
+            said, is_error = await self._delegated(f"{name}/{number}.{index}", turn.calls[index])
+        else:
+            said, is_error = permission.DENIED, True
         given = UseToolInput(
             role=turn.calls[index]["name"],
             conversation=name,
@@ -242,6 +252,22 @@ class Agent:
             ),
         )
 
+    async def _may_use(self, name: str, number: int, index: int, turn: AgentTurn) -> bool:
+        """Whether the call may be made; a person is asked where it is one of a tool that is not allowed."""
+        tool, place = turn.calls[index]["name"], f"{name}/{number}.{index}"
+        if tool not in self._asking:
+            return True
+        call = AskPermissionInput(
+            id=permission.question_id(place),
+            conversation=name,
+            turn=number,
+            index=index,
+            length=turn.length,
+            skill_dir=self._skill_dir,
+            generation=turn.generation,
+        )
+        return await permission.is_allowed(self._memory, place, tool, call)
+
     async def _delegated(self, place: str, call: dict[str, str]) -> tuple[str | None, bool]:
         """What a subagent says, and whether it has failed; None where the call is for another tool."""
         if call["name"] != agent_tools.SPAWN or agent_tools.SPAWN not in self._tools:
@@ -255,6 +281,7 @@ class Agent:
             tier=self._tier,
             system=SUBAGENT,
             tools=[each for each in self._tools if each != agent_tools.SPAWN],
+            allowed=self._allowed,
             skill_dir=self._skill_dir,
             max_tokens=self._max_tokens,
             hears=False,

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 ANSWER = "sagaflow_answer"
 """The update that brings an answer."""
 
+PERMIT = "sagaflow_permit"
+"""The update that brings what a person has decided about a permission."""
+
 AGAIN = timedelta(seconds=20)
 """How long an answer waits for a question that was asked before a crash and is about to be asked again."""
+
+ONLY_A_PERSON = "this question asks for a permission, which only a person gives, and no answer that a program passes on"
+"""The refusal of an answer that did not come from the dialog or the terminal in which a person decides."""
 
 SHOWN = 80
 """How much of a text a refusal repeats, in characters."""
@@ -39,6 +45,10 @@ class Questions:
         """Ask it no more."""
         self._open.pop(question.id, None)
 
+    def answered(self, question_id: str) -> str | None:
+        """The answer to the question of that id; None when there is none yet."""
+        return self._answers.get(question_id)
+
     async def answer(self, question: Question, limit: timedelta | None) -> str | None:
         """The answer to `question`; None when there is none within `limit`, which is for ever where it is None."""
         try:
@@ -47,11 +57,16 @@ class Questions:
             return None
         return self._answers[question.id]
 
-    async def take(self, text: str, question_id: str = "") -> Question:
+    async def take(self, text: str, question_id: str = "", *, permission: bool = False) -> Question:
         """The question that `text` is now the answer to: the only open one, unless `question_id` names it.
 
+        Args:
+            text: the answer.
+            question_id: of the question.
+            permission: whether a person has decided about a permission, and not answered a question of the run's.
+
         Raises:
-            Refusal: there is none, it has been answered, or does not take that answer.
+            Refusal: there is none, it has been answered, does not take that answer, or is of the other kind.
         """
         if question_id and not self._knows(question_id):
             # After a crash the run may not be as far again as when it asked.
@@ -60,6 +75,10 @@ class Questions:
         if question_id in self._answers:
             raise Refusal(f"this question has already been answered: {_short(self._answers[question_id])}")
         question = self._chosen(question_id)
+        if question.asks_permission != permission:
+            raise Refusal(
+                ONLY_A_PERSON if question.asks_permission else f"question {question.id} asks for no permission"
+            )
         chosen = _option(question, text)
         self._answers[question.id] = chosen
         # At once, so that of two answers at the same moment the second finds none open.

@@ -54,8 +54,9 @@ NOTHING: Any = object()
 class Context:
     """Handed to the function as its first parameter."""
 
-    def __init__(self, file: str, remembered: Memory, notes: ProgressNotes) -> None:
+    def __init__(self, file: str, remembered: Memory, notes: ProgressNotes, allowed_tools: Sequence[str] = ()) -> None:
         self._memory = remembered
+        self._allowed_tools = allowed_tools
         self._prompter = Prompter(file, remembered)
         self._progress = notes
 
@@ -219,8 +220,9 @@ class Context:
         Args:
             task: what it is to do.
             tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file`, `edit_file`, `bash`,
-                `spawn_subagent` and `web_fetch`; the first three unless others are named. `bash` is confined to no
-                folder.
+                `spawn_subagent` and `web_fetch`; the first three unless others are named. A person is asked before
+                each call of one that changes something or reaches the network, unless the skill's `allowed_tools`
+                or the launch name it. `bash` is confined to no folder.
             output: a Pydantic model to have an instance of, instead of the text.
             system: the system prompt.
             tier: `HAIKU`, `SONNET` or `OPUS`.
@@ -244,6 +246,7 @@ class Context:
             tier=tier,
             system=system,
             tools=tuple(tools),
+            allowed=self._allowed_tools,
             skill_dir=str(folder),
             max_tokens=max_tokens,
         )

@@ -13,8 +13,14 @@ from pydantic import ConfigDict, Field, TypeAdapter, create_model
 from pydantic.errors import PydanticUserError
 from temporalio import workflow
 
-from sagaflow_mcp import docstrings, records
-from sagaflow_mcp.durable import activities, agent_activities, function_activities, prompt_activities
+from sagaflow_mcp import agent_tools, docstrings, records
+from sagaflow_mcp.durable import (
+    activities,
+    agent_activities,
+    function_activities,
+    permit_activities,
+    prompt_activities,
+)
 from sagaflow_mcp.durable.ctx import Context
 from sagaflow_mcp.durable.memory import Memory
 from sagaflow_mcp.durable.progress_notes import ProgressNotes
@@ -45,6 +51,7 @@ ACTIVITIES = (
     function_activities.put_question,
     function_activities.close_question,
     agent_activities.use_tool,
+    permit_activities.ask_permission,
 )
 """What any of these workflows may run."""
 
@@ -85,9 +92,9 @@ class FunctionSkill(Generic[P, T]):
     def __init__(self, name: str, function: Callable[P, Awaitable[T]], allowed_tools: tuple[str, ...] = ()) -> None:
         self.name = name
         self.function = function
-        self.allowed_tools = allowed_tools
+        self.allowed_tools = agent_tools.declared(allowed_tools)
         self._parameters = _parameters(function)
-        self.workflow_cls = _workflow_class(name, function)
+        self.workflow_cls = _workflow_class(name, function, allowed_tools)
         # Temporal's sandbox looks a workflow class up in its module, and so does the search for children.
         function.__globals__[self.workflow_cls.__name__] = self.workflow_cls
 
@@ -104,6 +111,7 @@ class FunctionSkill(Generic[P, T]):
                 activities=[*ACTIVITIES, *_model_activities(self.function)],
                 build_input=_build_input,
                 arguments=_model(self.function, self._parameters),
+                allowed_tools=self.allowed_tools,
             )
         )
 
@@ -194,7 +202,7 @@ def _fields(function: Callable[..., Any], parameters: dict[str, inspect.Paramete
     }
 
 
-def _workflow_class(name: str, function: Callable[..., Any]) -> type:
+def _workflow_class(name: str, function: Callable[..., Any], allowed_tools: tuple[str, ...]) -> type:
     """The class that Temporal runs for `function`."""
     parameters = _parameters(function)
 
@@ -202,7 +210,7 @@ def _workflow_class(name: str, function: Callable[..., Any]) -> type:
         """Run the function, in as many executions as it needs."""
         del self
         memory, notes = Memory(given.memory), ProgressNotes()
-        context = Context(function.__globals__.get("__file__", ""), memory, notes)
+        context = Context(function.__globals__.get("__file__", ""), memory, notes, allowed_tools)
         work = asyncio.ensure_future(function(context, **_typed(function, parameters, given.arguments)))
         full = asyncio.ensure_future(memory.full())
         try:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from sagaflow_mcp.durable.ctx import Context
 
 SYSTEM = """\
-You carry out a skill in the background. Nobody watches, and nobody can answer a question: where something is open, \
-decide as a careful colleague would and say so at the end. Work with the tools that you have until the task is done. \
-Your last message is the result, which a person reads later without having seen your work: begin it with one sentence \
-that says what came of it.
+You carry out a skill in the background. Nobody watches, and nobody can answer a question of yours: where something \
+is open, decide as a careful colleague would and say so at the end. Work with the tools that you have until the task \
+is done. Your last message is the result, which a person reads later without having seen your work: begin it with one \
+sentence that says what came of it.
 
 The working folder is {project}. The skill's own files are in {skill}.{lacking}"""
 
@@ -22,6 +22,12 @@ LACKING = """
 
 The skill asks for tools that there are not here: {names}. Do without them as far as that is possible, and say at the \
 end what could not be done."""
+
+
+def allowed_tools(file: str) -> list[str]:
+    """The tools that the SKILL.md beside `file` lets its agent use without asking. Refusal when it cannot be read."""
+    found, _ = agent_tools.of_claude_code(skill_file.allowed_tools(prompts.load_skill_file(file)))
+    return found
 
 
 async def work(ctx: Context, file: str, arguments: str) -> str:
@@ -37,12 +43,13 @@ async def work(ctx: Context, file: str, arguments: str) -> str:
         Refusal: the SKILL.md cannot be read.
     """
     text, folder = prompts.load_skill_file(file), str(Path(file).parent)
-    tools, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
+    _, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
     system = SYSTEM.format(
         project=ctx.project_dir or "none",
         skill=folder,
         lacking=LACKING.format(names=", ".join(lacking)) if lacking else "",
     )
-    result = await ctx.agent(skill_file.instruction(text, arguments, folder), tools=tools, system=system, folder=folder)
+    instruction = skill_file.instruction(text, arguments, folder)
+    result = await ctx.agent(instruction, tools=agent_tools.TOOLS, system=system, folder=folder)
     await ctx.report(result)
     return result

@@ -34,6 +34,7 @@ from temporalio.worker import (
 from sagaflow_mcp import temporal
 from sagaflow_mcp.durable import answers, journal, run_state, told
 from sagaflow_mcp.durable.answers import Questions
+from sagaflow_mcp.durable.permits import Permits
 from sagaflow_mcp.durable.told import Told
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.failures import carriable
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 
     from temporalio.api.common.v1 import Payload
 
-LOCAL = frozenset({"write_artifact", "emit_finding", "note_progress", "put_question", "close_question"})
+LOCAL = frozenset(
+    {"write_artifact", "emit_finding", "note_progress", "put_question", "close_question", "ask_permission"}
+)
 """Steps that run inside the workflow task: idempotent work of milliseconds, since they can run again after a kill."""
 
 MODEL = frozenset({"agent_turn", "prompt_model", "spawn_subagent"})
@@ -52,7 +55,7 @@ MODEL = frozenset({"agent_turn", "prompt_model", "spawn_subagent"})
 MODEL_HEARTBEAT_TIMEOUT = timedelta(seconds=12)
 """Longest silence of a model call before Temporal gives it to another attempt, whatever the skill asks for."""
 
-OF_ONE_RUN = frozenset({"arguments", "nonces", "told"})
+OF_ONE_RUN = frozenset({"arguments", "granted", "nonces", "told"})
 """What an envelope has that is none of a child's business."""
 
 BUILD_INPUT = "sagaflow_build_input"
@@ -109,8 +112,11 @@ class RunInbound(WorkflowInboundInterceptor):
         self._unanswered = 0
         self._questions = Questions()
         self._told = Told((self._envelope or {}).setdefault("told", []))
+        allowed = (self._envelope or {}).get("allow", [])
+        self._permits = Permits(allowed, (self._envelope or {}).setdefault("granted", []))
         workflow.set_update_handler(temporal.ACCEPT, self._accept)
         workflow.set_update_handler(answers.ANSWER, self._answer)
+        workflow.set_update_handler(answers.PERMIT, self._permit)
         workflow.set_update_handler(told.TELL, self._tell)
 
     async def _accept(self) -> str:
@@ -130,6 +136,13 @@ class RunInbound(WorkflowInboundInterceptor):
         except Refusal as error:
             raise refused(str(error)) from None
 
+    async def _permit(self, text: str, question_id: str = "") -> str:
+        """The id of the question about a permission that a person has decided."""
+        try:
+            return (await self._questions.take(text, question_id, permission=True)).id
+        except Refusal as error:
+            raise refused(str(error)) from None
+
     async def _tell(self, text: str) -> None:
         try:
             await self._told.take(text)
@@ -144,7 +157,7 @@ class RunInbound(WorkflowInboundInterceptor):
         envelope = self._envelope
         built = await self._built_input(input, envelope) if "arguments" in envelope else input.args
         self._verdict = ""
-        run_state.enter(run_state.RunState(envelope, self._questions, self._told))
+        run_state.enter(run_state.RunState(envelope, self._questions, self._told, self._permits))
         result = await _contained(super().execute_workflow(dataclasses.replace(input, args=built)))
         try:
             workflow.payload_converter().to_payloads([result])

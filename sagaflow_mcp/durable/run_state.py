@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sagaflow_mcp.durable.answers import Questions
+    from sagaflow_mcp.durable.permits import Permits
     from sagaflow_mcp.durable.told import Told
 
 
@@ -24,6 +25,8 @@ class RunState:
     """What it asks people."""
     told: Told
     """What people tell its agents."""
+    permits: Permits
+    """What its agents may do without asking."""
 
 
 _CHILD: ContextVar[Mapping[str, Any] | None] = ContextVar("sagaflow_child", default=None)

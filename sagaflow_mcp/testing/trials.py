@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 
 from sagaflow_mcp import artifacts, following, ids, keys, launch, questions, temporal, temporal_server
 from sagaflow_mcp.crash_points import CrashPoints
-from sagaflow_mcp.durable.answers import ANSWER
+from sagaflow_mcp.durable.answers import ANSWER, PERMIT
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.testing import _skipping
 from sagaflow_mcp.testing.local import LocalSagaflow
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from sagaflow_mcp.crash_points import Ask
+    from sagaflow_mcp.questions import Question
     from sagaflow_mcp.runs import Run
     from sagaflow_mcp.testing.cases import Case
 
@@ -129,14 +130,14 @@ class Trials:
         async for run in following.follow(settings, run_id, LIMIT_SECONDS):
             last = run
             for question in questions.listing(Path(run.run_dir)):
-                if left and question.id not in answered and await self._answer(run_id, question.id, left[0]):
+                if left and question.id not in answered and await self._answer(run_id, question, left[0]):
                     answered.add(question.id)
                     left.pop(0)
                     if not left:
                         await _skipping.begin(settings, run_id)
         return last
 
-    async def _answer(self, run_id: str, question_id: str, text: str) -> bool:
+    async def _answer(self, run_id: str, question: Question, text: str) -> bool:
         """Whether the answer was taken; it is not while a worker is being started."""
         home = self._local.settings.home
         ports = temporal_server.recorded(home)
@@ -144,7 +145,7 @@ class Trials:
         try:
             client = await temporal.connect(home, ports.address)
             await client.get_workflow_handle(run_id).execute_update(
-                ANSWER, args=[text, question_id], rpc_timeout=temporal.RPC_LIMIT
+                PERMIT if question.asks_permission else ANSWER, args=[text, question.id], rpc_timeout=temporal.RPC_LIMIT
             )
         except WorkflowUpdateFailedError as refused:
             # A worker that died had taken it already.

@@ -16,7 +16,7 @@ import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from sagaflow_mcp import answering, artifacts, catalog, checking, conversation, launch, runs, telling
+from sagaflow_mcp import agent_tools, answering, artifacts, catalog, checking, conversation, launch, runs, telling
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import agent_activities, context
 from sagaflow_mcp.errors import Refusal
@@ -88,7 +88,7 @@ def finished(run: Run) -> list[str]:
 
 
 def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> None:
-    """Its text is the instruction, its files are readable, its `allowed-tools` are all that it has."""
+    """Its text is the instruction, its files are readable, and it uses its `allowed-tools` without asking."""
     since = answer_with(
         local,
         Rule(tools=(call("read_file", path="a.txt"), call("grep", pattern="note$"), call("edit_file")), times=1),
@@ -105,13 +105,15 @@ def test_a_skill_file_runs_as_an_agent(local: LocalSagaflow, project: Path) -> N
     assert "Read the notes in a.txt" in told
     template = Path(told.partition("The template is in ")[2].removesuffix("."))
     assert template.read_text(encoding="utf-8") == "A template.\n"
-    assert [each["name"] for each in first.body["tools"]] == ["read_file", "grep", "write_file"]
-    assert "tools that there are not here: Bash(git log:*)" in first.body["system"]
+    asking = [each["name"] for each in first.body["tools"] if "A person is asked" in each["description"]]
+    assert asking == ["edit_file", "bash", "web_fetch"]
+    assert len(first.body["tools"]) == len(agent_tools.TOOLS)
+    assert "tools that there are not here: WebSearch" in first.body["system"]
     assert str(project) in first.body["system"]
     assert [each["content"] for each in results(second)] == [
         "1\tfirst note\n2\tsecond note",
         "a.txt:1:first note\na.txt:2:second note",
-        "there is no tool 'edit_file'; there are read_file, grep, write_file",
+        "edit_file was given a wrong path: Field required",
     ]
     assert [each["is_error"] for each in results(second)] == [False, False, True]
     assert results(third)[0]["content"] == "wrote 10 characters to summary.txt"
@@ -128,7 +130,7 @@ def test_a_check_names_the_tools_that_an_agent_does_without(local: LocalSagaflow
     assert checked.is_right
     (finding,) = checked.findings
     assert (finding.line, finding.level) == (4, "warning")
-    assert finding.sentence == "its agent does without Bash(git log:*): there is no such tool here"
+    assert finding.sentence == "its agent does without WebSearch: there is no such tool here"
 
 
 def test_a_skill_file_without_text_is_refused(local: LocalSagaflow, project: Path) -> None:
@@ -142,10 +144,7 @@ def test_a_name_may_begin_with_a_digit(local: LocalSagaflow, project: Path) -> N
     since = answer_with(local, Rule(reply="done"))
     assert local.wait(launched(local, project, "2nd")).result == "done"
     (asked,) = local.model.requests[since:]
-    assert (asked.body["messages"][0]["content"], [each["name"] for each in asked.body["tools"]]) == (
-        "Do it.",
-        ["write_file"],
-    )
+    assert asked.body["messages"][0]["content"] == "Do it."
 
 
 def test_an_agent_reads_no_page_of_the_machines_own_network(local: LocalSagaflow, project: Path) -> None:
@@ -165,7 +164,6 @@ def test_an_agent_reads_no_page_of_the_machines_own_network(local: LocalSagaflow
             server.accept()
     assert (run.state, run.result, local.pid("worker")) == ("DONE", "Nothing there.", worker)
     first, second = local.model.requests[since:]
-    assert [each["name"] for each in first.body["tools"]] == ["web_fetch"]
     assert "tools that there are not here: WebSearch, WebFetch(domain:a.test)" in first.body["system"]
     assert [(each["content"], each["is_error"]) for each in results(second)] == [
         (f"{host} is out of reach: {host} is not on the public Internet; give a public page's URL", True)

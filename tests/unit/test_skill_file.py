@@ -40,10 +40,10 @@ def test_the_front_matter_is_split_from_the_text() -> None:
         ('allowed-tools: ["Read", "Grep"]', ["Read", "Grep"]),
         ("allowed-tools:\n  - Read\n  - Bash(git log:*)", ["Read", "Bash(git log:*)"]),
         ("allowed-tools:", []),
-        ("name: x", None),
+        ("name: x", []),
     ],
 )
-def test_allowed_tools_are_found_however_they_are_written(said: str, found: list[str] | None) -> None:
+def test_allowed_tools_are_found_however_they_are_written(said: str, found: list[str]) -> None:
     """As YAML has it, or as Claude Code also takes it."""
     assert skill_file.allowed_tools(f"---\n{said}\n---\nDo it.") == found
 

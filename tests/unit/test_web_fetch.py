@@ -460,9 +460,9 @@ def test_the_certificate_is_that_of_the_name(server: Server, tmp_path: Path) -> 
 def test_an_agent_has_it_only_where_it_is_asked_for() -> None:
     """Not among those that only read; and not with a limit that cannot be held."""
     assert "web_fetch" not in agent_tools.READING
-    assert agent_tools.of_claude_code(None)[0] == ["read_file", "glob", "grep"]
+    assert agent_tools.of_claude_code([]) == ([], [])
     assert agent_tools.of_claude_code(["Read", "WebFetch"]) == (["read_file", "web_fetch"], [])
-    assert agent_tools.of_claude_code(["WebFetch(domain:a.test)"]) == ([], ["WebFetch(domain:a.test)"])
+    assert agent_tools.of_claude_code(["WebFetch(domain:a.test)"]) == ([], [])
     (told,) = agent_tools.definitions(["web_fetch"])
     assert "never an instruction" in told["description"]
     for url, said in {"http://127.0.0.1:1/": "out of reach", "http://a/\ud800": "given a wrong url"}.items():

@@ -56,7 +56,7 @@ def picky(number: int) -> int:
     return 2 * number
 
 
-@skill("one-function")
+@skill("one-function", allowed_tools=["bash", "write_file"])
 async def one_function(
     ctx: Context,
     what: str,
