@@ -134,7 +134,7 @@ async def launch_workflow(
     ] = None,
     wait_seconds: Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> server_views.RunView:
-    """Start a durable background run of a skill or task; returns its id at once, or its ending within wait_seconds."""
+    """Start a durable run of a skill or task; returns its id at once, or its ending or question within wait_seconds."""
     with server_views.told():
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
@@ -142,6 +142,8 @@ async def launch_workflow(
         shown = ""
         async for run in following.follow(settings, launched.run_id, wait_seconds):
             told = wording.progress(run)
+            if run.questions:
+                break  # Whoever waits may be the one who can have it answered.
             if told != shown and run.state == "RUNNING" and wait_seconds:
                 await ctx.report_progress(run.progress.steps_finished, None, told)
                 shown = told

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.acceptance import tools
+from tests.acceptance.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +76,7 @@ class ClaudeCode:
     def run(self, *arguments: str, environ: Mapping[str, str] = NOWHERE) -> str:
         """What a `claude` command that succeeds prints."""
         environment = {**self._environment, **environ}
-        return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=self._seconds).stdout
+        return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=60).stdout
 
     def ours(self, *arguments: str) -> str:
         """What a `sagaflow` command of the same user prints, where it succeeds."""
@@ -85,6 +86,23 @@ class ClaudeCode:
         """A session with one prompt, with `local` as its model and as the user's Sagaflow."""
         out = self.run("-p", prompt, *FORM, *options, environ=_ours(local))
         return Session([json.loads(line) for line in out.splitlines() if line.startswith("{")])
+
+    def terminal(self, prompt: str, local: LocalSagaflow, *options: str) -> Terminal:
+        """The same in a terminal, where the user sees dialogs."""
+        environment = {**self._environment, **_ours(local)}
+        self._has_been_welcomed(environment["ANTHROPIC_API_KEY"])
+        command = ["claude", prompt, *FORM[-2:], *options]
+        return Terminal(command, environment, self.project, columns=160, seconds=60)
+
+    def _has_been_welcomed(self, key: str) -> None:
+        """Leave nothing that Claude Code would ask a new user first."""
+        file = self.user / ".claude" / ".claude.json"
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        known |= {"hasCompletedOnboarding": True, "theme": "dark", "lastOnboardingVersion": "9.9.9"}
+        known.setdefault("customApiKeyResponses", {})["approved"] = [key[-20:]]
+        project = known.setdefault("projects", {}).setdefault(str(self.project.resolve()), {})
+        project |= {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
+        file.write_text(json.dumps(known), encoding="utf-8")
 
     def begin(self, prompt: str, local: LocalSagaflow, *options: str) -> subprocess.Popen[bytes]:
         """The same, not waited for."""

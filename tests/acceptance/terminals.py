@@ -13,6 +13,8 @@ import termios
 import time
 from typing import TYPE_CHECKING, Self
 
+import pyte
+
 from tests import waiting
 
 if TYPE_CHECKING:
@@ -31,15 +33,39 @@ os.execvp(sys.argv[1], sys.argv[1:])
 INTERRUPT, QUIT, SUSPEND = "\x03", "\x1c", "\x1a"
 """What ^C, ^\\ and ^Z type."""
 
+ROWS = 48
+
+PRESS_AGAIN_SECONDS = 2.0
+"""How long a key may take to have an effect."""
+
 LOOKS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal:
-    """`command` in a terminal of its own; leaving the context closes it, as closing a window does."""
+    """`command` in a terminal of its own; leaving the context closes it, as closing a window does.
 
-    def __init__(self, command: list[str], environ: Mapping[str, str], cwd: Path, *, columns: int = 80) -> None:
+    Args:
+        command: what runs in it.
+        environ: its environment.
+        cwd: where it runs.
+        columns: how wide the terminal is.
+        seconds: how long anything that is waited for may take.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        environ: Mapping[str, str],
+        cwd: Path,
+        *,
+        columns: int = 80,
+        seconds: float = waiting.LIMIT_SECONDS,
+    ) -> None:
+        self._seconds = seconds
+        self._screen = pyte.Screen(columns, ROWS)
+        self._stream = pyte.ByteStream(self._screen)
         self._master, slave = os.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", BEGIN, *command],
             stdin=slave,
@@ -59,7 +85,7 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        self.process.wait(timeout=waiting.LIMIT_SECONDS)
+        self.process.wait(timeout=self._seconds)
 
     def close(self) -> None:
         """Take the terminal away; the command is told with SIGHUP."""
@@ -73,31 +99,50 @@ class Terminal:
 
     def until(self, text: str) -> str:
         """What was written since the end of the last call's answer, up to and with `text`."""
-        deadline = time.monotonic() + waiting.LIMIT_SECONDS
+        deadline = time.monotonic() + self._seconds
         while text not in self.output[self._told :]:
             assert self._read(deadline), f"{text!r} did not come:\n{self.output}"
         before, self._told = self._told, self.output.index(text, self._told) + len(text)
         return self.output[before : self._told]
 
+    @property
+    def screen(self) -> str:
+        """What the terminal shows now."""
+        return "\n".join(self._screen.display)
+
+    def press(self, key: str, shown: str) -> None:
+        """Press `key` until the screen shows `shown`: what is drawn may not be listening yet."""
+        deadline = time.monotonic() + self._seconds
+        while shown not in self.screen:
+            self.type(key)
+            again = time.monotonic() + PRESS_AGAIN_SECONDS
+            while shown not in self.screen and time.monotonic() < again:
+                assert self._read(deadline, again), self.screen
+
+    def wait_for(self, shown: str) -> None:
+        """Return once the screen shows `shown`."""
+        self.press("", shown)
+
     def ended(self) -> int:
         """The exit status, once the command has ended; all that it wrote is in `output`."""
-        deadline = time.monotonic() + waiting.LIMIT_SECONDS
+        deadline = time.monotonic() + self._seconds
         while self._read(deadline):
             pass
-        return self.process.wait(timeout=waiting.LIMIT_SECONDS)
+        return self.process.wait(timeout=self._seconds)
 
     @property
     def rows(self) -> list[str]:
         """The lines written, without looks; of a line that was written over, what came last."""
         return [LOOKS.sub("", row).rpartition("\r")[2] for row in self.output.replace("\r\n", "\n").split("\n")]
 
-    def _read(self, deadline: float) -> bool:
-        """Whether more was written before `deadline`; not when the command has ended."""
+    def _read(self, deadline: float, pause: float | None = None) -> bool:
+        """Whether more was written before `deadline`, or may be after the `pause`; not when the command has ended."""
         assert time.monotonic() < deadline, f"not in time:\n{self.output}"
-        ready, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
+        ready, _, _ = select.select([self._master], [], [], max(0, (pause or deadline) - time.monotonic()))
         try:
             more = os.read(self._master, 65_536) if ready else b""
         except OSError:  # EIO: nobody has the other end any more.
             return False
         self.output += more.decode("utf-8", "replace")
+        self._stream.feed(more)
         return bool(more) or not ready

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from sagaflow_mcp.testing import LocalSagaflow
 
 
+LAUNCH = {"task": "Make the file.", "run_id": "asks-1", "wait_seconds": 60}
+
+
+ENTER, RIGHT = "\r", "\x1b[C"
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout, which is a marketplace."""
@@ -201,3 +207,24 @@ def test_a_project_cannot_choose_for_the_user(claude_code: ClaudeCode, sagaflow:
     finally:
         settings.unlink()
         config.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("each_claude", [tools.CLAUDE_CODE], indirect=True, ids=["2.1.330"])
+def test_a_permission_is_given_in_the_dialog_of_a_session(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -> None:
+    """Which shows the command; the run goes on with the decision, and the model is told it."""
+    control = {"run_id": "asks-1", "action": "permission"}
+    sagaflow.model.add(
+        Rule(match="Make the file", tools=(ToolUse(name="bash", input={"command": "echo x > made.txt"}),), times=1),
+        Rule(match="exit status 0", reply="made"),
+        Rule(match="asks p", tools=(ToolUse(name=f"{PREFIX}control_run", input=control),), times=1),
+        Rule(match="the user has decided", reply="It is decided."),
+        Rule(match="Hand it over", tools=(ToolUse(name=f"{PREFIX}launch_workflow", input=LAUNCH),)),
+    )
+    with claude_code.terminal("Hand it over", sagaflow) as seen:
+        seen.wait_for("command: echo x > made.txt")
+        for key, shown in ((RIGHT, "allow for this run"), (ENTER, "Decision: allow"), (ENTER, "It is decided.")):
+            seen.press(key, shown)
+    run = sagaflow.wait("asks-1")
+    assert (run.state, run.result) == ("DONE", "made")
+    assert "allow; the run goes on" in str(told(sagaflow, "Hand it over")[-1])
+    assert (claude_code.project / "made.txt").exists()

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from mcp import Client, StdioServerParameters
-from mcp.client import ClientRequestContext
-from mcp_types import ElicitRequestParams, ElicitResult
+from mcp_types import ElicitResult
 
 from sagaflow_mcp import answering, inbox, launch, run_updates, runs
 from sagaflow_mcp.durable import answers
@@ -24,6 +23,9 @@ from tests.acceptance.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mcp.client import ClientRequestContext
+    from mcp_types import ElicitRequestParams
 
     from sagaflow_mcp.questions import Question
 
