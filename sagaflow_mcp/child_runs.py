@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from sagaflow_mcp import argument_schema, catalog, ids, pinning, probe
-from sagaflow_mcp.credentials import keys_in
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -82,9 +81,5 @@ class ChildRuns:
             arguments = argument_schema.check(verdict.arguments, arguments, skill=skill)
         if verdict.needs_model and not self._credentials.of(run.run_id):
             raise Refusal(f"skill {skill!r} calls a model, but the run that starts it has no access to one")
-        if verdict.needs_key and not keys_in(self._credentials.of(run.run_id)):
-            raise Refusal(
-                f"skill {skill!r} has an agent, for which the run that starts it has no key, but only a login"
-            )
         queue = ids.SkillQueue(self._home_id, skill, pinned.digest)
         return Child(skill, pinned.digest, verdict.workflow_type, str(queue), dict(arguments))

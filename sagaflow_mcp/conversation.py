@@ -31,6 +31,9 @@ TOLD = "The user says while you work: "
 KEPT_TOLD = "told"
 """The member of the first message that keeps what people have said in turns that are gone."""
 
+PLACE = "place"
+"""The member of a message of the model's that says where it stands in a session, where the transport has those."""
+
 TURNS_LEFT_OUT = "left_out"
 """The member of the first message that counts the turns after it that are gone."""
 
@@ -116,7 +119,7 @@ def shortened(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     What tools have said goes first, the oldest before the rest, and then whole turns. The first message, which has the
     task, stays, and so does what people have told the agent.
     """
-    kept = [dict(each) for each in messages]
+    kept = [_without_place(each) for each in messages]  # A session would go on with all that is left out.
     _leave_out_results(kept, kept[1:-SPARED], ROOM // 2)
     _leave_out_results(kept, kept[-SPARED:], ROOM)
     size = _size(kept)
@@ -151,7 +154,7 @@ def share(texts: Sequence[str]) -> list[str]:
 
 def sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The messages as the provider takes them, which are told what is left out."""
-    first, *others = (dict(each) for each in messages)
+    first, *others = map(_without_place, messages)
     told, gone = first.pop(KEPT_TOLD, []), first.pop(TURNS_LEFT_OUT, 0)
     if gone:
         text = first["content"]
@@ -159,6 +162,16 @@ def sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         note = {"type": "text", "text": f"({gone} turns of yours after this are left out.)"}
         first["content"] = [*blocks, *told, note]
     return [first, *others]
+
+
+def place(messages: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Where the last of the messages stands in a session of the transport's; None where it stands in none."""
+    found: Mapping[str, Any] | None = messages[-1].get(PLACE) if messages else None
+    return found
+
+
+def _without_place(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name != PLACE}
 
 
 def _told(message: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -18,6 +18,9 @@ GRACE_SECONDS = 600.0
 """How long a run's credentials are kept without its open-run marker, which is written at about the same time."""
 
 
+ENGINE_SECONDS = 3.0
+"""How long a process that has just started waits to hear which credentials its engine holds."""
+
 NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 """The environment variables that each launch hands to the worker; it has all others from when it was started."""
 
@@ -25,13 +28,24 @@ NAMES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL")
 CLAUDE = "SAGAFLOW_CLAUDE"
 """The path of the `claude` command. A user may set it; otherwise it is looked for."""
 
+TRANSPORT = "SAGAFLOW_TRANSPORT"
+"""Which way models are asked: one of `TRANSPORTS`."""
+
+TRANSPORTS = ("auto", "api", "claude")
+"""By what there is, a key before a login; over the Messages API only; with the `claude` command, even with a key."""
+
 CLAUDE_PLACES = ("~/.local/bin/claude", "~/.claude/local/claude")
 """Where Claude Code's installers put the command, which need not be on the `PATH`."""
 
 
 def found_in(environ: Mapping[str, str]) -> dict[str, str]:
-    """The access to a model in `environ`, by name: a key or a token, else the `claude` command; empty for neither."""
-    return keys_in(environ) or claude_in(environ)
+    """The access to a model in `environ`, by name: a key or a token, else the `claude` command; empty for neither.
+
+    With `SAGAFLOW_TRANSPORT` it is only the one or only the other.
+    """
+    chosen = environ.get(TRANSPORT)
+    found = {} if chosen == "claude" else keys_in(environ)
+    return found if found or chosen == "api" else claude_in(environ)
 
 
 def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
@@ -72,6 +86,8 @@ class Credentials:
 
     def __init__(self, at_start: dict[str, str] | None = None) -> None:
         self._at_start = at_start or {}
+        self._began = time.monotonic()
+        self._is_merged = False
         self._latest: dict[str, str] = {}
         self._runs: dict[str, tuple[float, dict[str, str]]] = {}
 
@@ -90,6 +106,15 @@ class Credentials:
         """The values given for the run `run_id`, else the latest ones, else those from the start."""
         return dict(self._runs[run_id][1] if run_id in self._runs else self._latest or self._at_start)
 
+    def is_settled(self, run_id: str) -> bool:
+        """Whether `of` knows what there is to know of the run `run_id`.
+
+        A worker that takes the place of a killed one takes work before it has heard what its engine holds: what it has
+        from the start may be another user's choice, a key in place of a login.
+        """
+        is_known = run_id in self._runs or bool(self._latest)
+        return is_known or self._is_merged or time.monotonic() - self._began > ENGINE_SECONDS
+
     def export(self) -> dict[str, Any]:
         """All values that were given, as JSON for `merge`."""
         return {"latest": self._latest, "runs": {run_id: values for run_id, (_, values) in self._runs.items()}}
@@ -98,6 +123,7 @@ class Credentials:
         """Add what `exported` has and is not known here. ValueError if it is not from `export`."""
         if not isinstance(exported, dict) or not isinstance(exported.get("runs", {}), dict):
             raise ValueError("the credentials are not in the form of an export")  # noqa: TRY004 - it is data
+        self._is_merged = True
         self._latest = self._latest or checked(exported.get("latest", {}))
         for run_id, values in exported.get("runs", {}).items():
             self._runs.setdefault(run_id, (time.monotonic(), checked(values)))

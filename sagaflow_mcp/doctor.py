@@ -191,17 +191,20 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
 def _models(settings: Settings, face: faces.Face) -> Iterator[Check]:
     given = settings.credentials()
     if credentials.CLAUDE in given:
-        finding = f"no key: models are asked with {given[credentials.CLAUDE]}, on its own login"
-        yield Check("model access", "ok", finding)
+        why = "models.transport is claude" if settings.transport == "claude" else "no key"
+        yield Check("model access", "ok", f"{why}: models are asked with {given[credentials.CLAUDE]}, on its own login")
     elif given:
         gateway = credentials.shown_address(given.get("ANTHROPIC_BASE_URL", ""))
         yield Check("model access", "ok", f"a key in the environment{f', gateway {gateway}' if gateway else ''}")
     elif engine_client.has_credentials(settings.home):
         yield Check("model access", "ok", "the running engine holds what an earlier launch brought")
     else:
-        yield Check(
-            "model access", "warn", "neither a key nor Claude Code: skills that call a model are refused", face.set_key
-        )
+        missing = {
+            "api": "no key, and models.transport is api",
+            "claude": "no claude command, and models.transport is claude",
+        }.get(settings.transport, "neither a key nor Claude Code")
+        cure = face.way_to_a_model(settings.transport)
+        yield Check("model access", "warn", f"{missing}: skills that call a model are refused", cure)
 
 
 def _skills(settings: Settings, face: faces.Face) -> Iterator[Check]:

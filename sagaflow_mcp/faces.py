@@ -29,7 +29,9 @@ class Face:
     see_inbox: str
     set_key: str
     set_api_key: str
-    """The same where a login will not do."""
+    """The same where a login was ruled out."""
+    set_claude: str
+    """The same where a key was ruled out."""
     permit: str
     """Where a person decides whether an agent may make a call."""
     hook: str
@@ -49,6 +51,10 @@ class Face:
         command = f"SAGAFLOW_HOME={shlex.quote(home)} {shlex.quote(str(program))}"
         return self.trust.format(command=command, folder=shlex.quote(project) if is_harmless else ".")
 
+    def way_to_a_model(self, transport: str) -> str:
+        """What to do where there is no way to a model, with this `models.transport`."""
+        return {"api": self.set_api_key, "claude": self.set_claude}.get(transport, self.set_key)
+
     def folder(self, environ: Mapping[str, str]) -> str:
         """The folder that a launch comes from, and a run belongs to; empty where it was removed meanwhile."""
         try:
@@ -65,6 +71,7 @@ CLI = Face(
     set_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway) or log in to Claude Code, and launch again",
     set_api_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway), and launch again",
     permit="leave the answer out, and you are asked in the terminal: sagaflow answer RUN",
+    set_claude="install Claude Code or set claude.command, or run `sagaflow config unset models.transport`",
     hook="`sagaflow hook install`",
 )
 MCP = Face(
@@ -78,6 +85,7 @@ MCP = Face(
     set_api_key="end this session, set the plugin's api_key (/plugin configure sagaflow) or ANTHROPIC_API_KEY, "
     "and start Claude Code again",
     permit="control_run with action permission asks the user in a dialog",
+    set_claude="name the claude command in claude.command of config.toml, or take models.transport out of it",
     hook="",
     allow=guard.FOR_AGENT,
     trust="no tool can change that: a person has to look at its code, and run in a terminal of their own: "

@@ -62,6 +62,7 @@ GUARDED = (
     Guarded("SAGAFLOW_SERVER", PROJECTS + "server", _text),
     Guarded("SAGAFLOW_SKILLS_PATH", "skills.path", _paths, is_list=True),
     Guarded("ANTHROPIC_BASE_URL", "models.base_url", _address, "https://api.anthropic.com", option="BASE_URL"),
+    Guarded("SAGAFLOW_TRANSPORT", "models.transport", _text, "auto"),
     Guarded("SAGAFLOW_CLAUDE", "claude.command", _path),
     Guarded("CLAUDE_CONFIG_DIR", "claude.config_dir", _path, "~/.claude"),
 )

@@ -97,7 +97,6 @@ def _needs(spec: SkillSpec) -> dict[str, Any]:
     return {
         "ok": True,
         "needs_model": not interceptors.MODEL.isdisjoint(skill_check.activity_names(spec)),
-        "needs_key": "agent_turn" in skill_check.activity_names(spec),
         "has_agents": "agent_turn" in skill_check.activity_names(spec),
         "workflow_type": skill_check.workflow_name(spec.workflow_cls),
         "arguments": contract.schema(spec),

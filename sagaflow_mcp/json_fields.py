@@ -89,6 +89,7 @@ FIELDS: dict[str, dict[str, str]] = {
         ".progress.current_since": "when the oldest of them began; empty when there is none",
         ".progress.input_tokens": "what its model calls have read",
         ".progress.output_tokens": "what they have written",
+        ".progress.cost_usd": "what those cost, in US dollars, that the claude command was asked for; else 0",
         ".progress.phase": "what the run says that it is at; empty where it says nothing",
         ".progress.done": "how much of it is done, as the run says",
         ".progress.total": "of how much; 0 where the run does not say",

@@ -30,7 +30,6 @@ from sagaflow_mcp import (
     probe,
     records,
 )
-from sagaflow_mcp.credentials import keys_in
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -154,13 +153,8 @@ def _check(settings: Settings, request: Request) -> _Checked:
         _refuse_allowance(request, verdict)
     credentials = settings.credentials()
     if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
-        cure = request.face.set_api_key if verdict.needs_key else request.face.set_key
+        cure = request.face.way_to_a_model(settings.transport)
         raise Refusal(f"skill {request.skill!r} calls a model, but there is no access to one: {cure}")
-    if verdict.needs_key and credentials and not keys_in(credentials):
-        raise Refusal(
-            f"skill {request.skill!r} has an agent, which a Claude Code login alone cannot run yet: "
-            f"{request.face.set_api_key}"
-        )
     request = replace(request, project_dir=_unicode(request.project_dir))
     return _Checked(request, pinned, verdict, credentials, arguments_hash)
 

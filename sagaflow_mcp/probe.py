@@ -47,8 +47,6 @@ class Verdict:
     """What a version of a skill that can be launched needs and takes."""
 
     needs_model: bool
-    needs_key: bool
-    """Whether only a key for the Messages API will do as access to a model: an agent cannot do with a login yet."""
     has_agents: bool
     workflow_type: str
     arguments: dict[str, Any] | None

@@ -40,6 +40,8 @@ class Progress:
     """0 where the run does not say."""
     note: str = ""
     """What else it says."""
+    cost_usd: float = 0.0
+    """What its model calls have cost in US dollars, as far as the `claude` command was asked, which says so."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def progress(events: Iterable[dict[str, Any]]) -> Progress:
     open_steps: dict[str, tuple[str, str]] = {}
     finished: set[str] = set()
     tokens: Counter[str] = Counter()
+    cost = 0.0
     last_error = ""
     for event in events:
         key, kind, label = str(event.get("step", "")), event.get("event"), str(event.get("label", ""))
@@ -154,12 +157,14 @@ def progress(events: Iterable[dict[str, Any]]) -> Progress:
             finished.add(key)
         for reply in event.get("tokens") or ():
             tokens.update({name: reply.get(name, 0) for name in ("input", "output", "cache_read", "cache_creation")})
+            cost += reply.get("cost_usd") or 0
     return Progress(
         steps_finished=len(finished),
         current=tuple(label for label, _ in open_steps.values()),
         current_since=min((since for _, since in open_steps.values()), default=""),
         input_tokens=tokens["input"] + tokens["cache_read"] + tokens["cache_creation"],
         output_tokens=tokens["output"],
+        cost_usd=round(cost, 6),
         last_error=last_error,
     )
 

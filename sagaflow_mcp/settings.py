@@ -87,8 +87,19 @@ class Settings:
         return {**guard.for_all_projects(self.environ), **own}
 
     def credentials(self) -> dict[str, str]:
-        """The model credentials in the environment, by name; empty when there is neither a key nor a token."""
+        """What leads to a model, by name, as `models.transport` says; empty where there is nothing.
+
+        Raises:
+            Refusal: `SAGAFLOW_TRANSPORT` is not in order.
+        """
+        if not _TRANSPORT.fits(self.transport):
+            raise Refusal(f"{credentials.TRANSPORT} is {_shown(self.transport)}, but must be {_TRANSPORT.wanted}")
         return credentials.found_in(self.environ)
+
+    @property
+    def transport(self) -> str:
+        """Which way models are asked. `SAGAFLOW_TRANSPORT`, `[models] transport`."""
+        return self.environ.get(credentials.TRANSPORT) or "auto"
 
 
 MOST = 10_000
@@ -125,6 +136,7 @@ _SERVER = _Rule(
     lambda value: type(value) is str and own_temporal.ADDRESS.fullmatch(value.strip()) is not None,
     "of the form host:port, such as localhost:7233",
 )
+_TRANSPORT = _Rule(lambda value: value in credentials.TRANSPORTS, f"one of {', '.join(credentials.TRANSPORTS)}")
 _PATH = _Rule(_is_path, "a path that begins with / or ~/")
 _PATHS = _Rule(
     lambda value: type(value) is str and all(_is_path(each) for each in value.split(os.pathsep)),
@@ -137,7 +149,12 @@ _TIERS = ("haiku", "sonnet", "opus")
 _RULES: dict[str, dict[str, _Rule]] = {
     "engine": {"idle_seconds": _SECONDS},
     "inbox": {"notify": _TRUTH},
-    "models": {**dict.fromkeys(_TIERS, _TEXT), "concurrent_calls": _COUNT, "base_url": _ADDRESS},
+    "models": {
+        **dict.fromkeys(_TIERS, _TEXT),
+        "concurrent_calls": _COUNT,
+        "base_url": _ADDRESS,
+        "transport": _TRANSPORT,
+    },
     "claude": {"command": _PATH, "config_dir": _PATH},
     "projects": {"home": _PATHS, "server": _TEXT},
     "skills": {"path": _PATHS},

@@ -137,14 +137,19 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
             max_tokens=given.max_tokens,
             messages=conversation.sent([*before, said]),
             tools=agent_tools.definitions(given.tools, given.asking),
+            session=model_calls.session(step, f"{activity.info().workflow_id}/{given.conversation}/{generation}"),
+            place=conversation.place(before),
         )
         reply = await model_calls.complete(step, given.role, request, may_be_cut_off=True)
     is_cut_off = reply.stop_reason == "max_tokens"
     # The provider takes no block of blanks back, which a model may well say before it calls a tool.
     content = [each for each in reply.content if each["type"] != "text" or each["text"].strip()]
     content = content or [{"type": "text", "text": NOTHING}]
+    answer: dict[str, Any] = {"role": "assistant", "content": content}
+    if reply.place:
+        answer[conversation.PLACE] = reply.place
     length = await persisting.until_written(
-        lambda: talk.append(length, *new, {"role": "assistant", "content": content}),
+        lambda: talk.append(length, *new, answer),
         StepEvents(Path(step.run_dir), step, given.role, activity.info().attempt).failed,
     )
     calls = [_told_of(each) for each in content if each["type"] == "tool_use"]
@@ -179,6 +184,8 @@ async def _used(step: StepContext, talk: Conversation, given: UseToolInput, call
     """Whether the call went well, and what it has to say."""
     if given.said is not None:
         return not given.is_error, agent_tools.cut(given.said)
+    if call["name"] == models.MALFORMED:
+        return False, str(call["input"].get("problem"))
     if call["name"] not in given.tools:
         return False, f"there is no tool {call['name']!r}; there are {', '.join(given.tools) or 'none'}"
     if agent_tools.TOOLS[call["name"]].changes and not await asyncio.to_thread(

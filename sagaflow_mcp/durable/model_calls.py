@@ -24,8 +24,11 @@ HEARTBEAT_INTERVAL = timedelta(seconds=2)
 NO_CREDENTIALS_DELAY = timedelta(seconds=5)
 """How long a model call waits before it looks again for credentials that a restart has lost."""
 
+LOOK_SECONDS = 0.05
+"""Between two looks at whether the engine has told which credentials it holds."""
+
 SESSIONS = uuid.UUID("6f1f3c5a-5d0e-5f7e-9d39-0c6c1f0f9b52")
-"""The namespace of the session ids that are made from a run and a step."""
+"""The namespace of the session ids that are made from a run and a step or a conversation."""
 
 WITHOUT_CREDENTIALS = "no model credentials since everything was restarted; the next launch with a key brings them"
 """Why a run is paused when whoever held its credentials was killed."""
@@ -87,9 +90,11 @@ async def asked(step: context.StepContext, request: models.ModelRequest) -> mode
     Raises:
         ApplicationError: the provider failed, retryable or not as `models.verdict` says.
     """
-    session = str(uuid.uuid5(SESSIONS, f"{step.run_id}/{step.key}"))
-    request = dataclasses.replace(request, session=session, folder=step.run_dir)
-    credentials = step.services.credentials.of(step.run_id)
+    request = dataclasses.replace(request, session=request.session or session(step, step.key), folder=step.run_dir)
+    held = step.services.credentials
+    while not held.is_settled(step.run_id):  # noqa: ASYNC110 - a thing of the engine's link, which knows no loop
+        await asyncio.sleep(LOOK_SECONDS)
+    credentials = held.of(step.run_id)
     if not credentials:
         await asyncio.to_thread(_tell_of_missing_credentials, step)
         raise ApplicationError(WITHOUT_CREDENTIALS, type=context.NO_CREDENTIALS, next_retry_delay=NO_CREDENTIALS_DELAY)
@@ -104,6 +109,11 @@ async def asked(step: context.StepContext, request: models.ModelRequest) -> mode
             non_retryable=not verdict.retryable,
             next_retry_delay=verdict.retry_after,
         ) from None  # Not `from error`: its text is the provider's, and may quote what was sent.
+
+
+def session(step: context.StepContext, name: str) -> str:
+    """The id of a transport's session for what `name` stands for in the step's run, in each attempt the same."""
+    return str(uuid.uuid5(SESSIONS, f"{step.run_id}/{name}"))
 
 
 def _tell_of_missing_credentials(step: context.StepContext) -> None:

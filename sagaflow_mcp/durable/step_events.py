@@ -60,6 +60,7 @@ class StepEvents:
                 "output": reply.output_tokens,
                 "cache_read": reply.cache_read_tokens,
                 "cache_creation": reply.cache_creation_tokens,
+                **({} if reply.cost_usd is None else {"cost_usd": reply.cost_usd}),
             }
             for reply in replies
         ]

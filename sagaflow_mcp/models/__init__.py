@@ -9,6 +9,7 @@ from sagaflow_mcp.models._choice import ChosenTransport
 from sagaflow_mcp.models._deferred import DeferredMessagesApi
 from sagaflow_mcp.models._types import (
     DEFAULT_MODELS,
+    MALFORMED,
     IncompleteReply,
     ModelReply,
     ModelRequest,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MODELS",
+    "MALFORMED",
     "ChosenTransport",
     "DeferredMessagesApi",
     "IncompleteReply",

@@ -1,36 +1,28 @@
 """The transport that asks the `claude` command, for people who have a Claude Code login and no key.
 
-Each step has a session of Claude Code whose id is known before the call, so that an attempt after a crash goes on with
-it. Nothing of the user's Claude Code takes part but its login and its settings: no plugins, hooks, MCP servers, tools
-or memory files.
+Each step and each agent's conversation has a session of Claude Code whose id is known before the call, so that an
+attempt after a crash goes on with it; each turn of a conversation sends only what is new. Nothing of the user's Claude
+Code takes part but its login and its settings: no plugins, hooks, MCP servers, tools or memory files. An agent's tools
+are Sagaflow's own, told and called in words.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
+import dataclasses
 import os
-import signal
-import tempfile
-from collections import deque
-from typing import TYPE_CHECKING, Any
+import uuid
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
-from sagaflow_mcp import child_environ, records
+from sagaflow_mcp import child_environ
 from sagaflow_mcp import credentials as credential_names
-from sagaflow_mcp.errors import Refusal
-from sagaflow_mcp.models._types import (
-    DEFAULT_MODELS,
-    CommandError,
-    IncompleteReply,
-    ModelReply,
-    ModelRequest,
-    in_words,
-    model_id,
-)
+from sagaflow_mcp.models import _claude_process, _tools_in_text
+from sagaflow_mcp.models._types import DEFAULT_MODELS, ModelReply, ModelRequest, in_words, model_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Iterator, Mapping
+
+    from sagaflow_mcp.models._claude_outcome import Outcome
 
 OPTIONS = (
     *("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"),
@@ -38,43 +30,21 @@ OPTIONS = (
 )
 """Known to Claude Code 2.1.197 and later. No option here grants a permission: without tools none is needed."""
 
-SILENCE_SECONDS = 300.0
-"""How long the command may say nothing. It passes on each piece of a reply, but not the pings between them."""
+GO_ON = MappingProxyType({"CLAUDE_CODE_RESUME_INTERRUPTED_TURN": "1"})
+"""Has the command take up a turn that was cut off by a crash, as if nothing had happened."""
 
-LINE_LIMIT = 64 * 1024 * 1024
-"""The longest line read, in bytes: one line holds a whole reply."""
 
-LEASH = """\
-prompt=$1
-shift
-exec 3<&0
-"$@" <"$prompt" 3<&- &
-child=$!
-{ read -r _; kill -KILL 0; } <&3 &
-exec 3<&-
-wait "$child"
-status=$?
-kill -KILL "$!"
-exit "$status"
-"""
-"""Runs a command; when its own standard input ends, as it does when we die, the whole process group is killed."""
+class _Way(NamedTuple):
+    """One way to have a request answered."""
 
-STATUSES = {
-    "authentication_failed": 401,
-    "billing_error": 402,
-    "invalid_request": 400,
-    "max_output_tokens": 400,
-    "model_not_found": 404,
-    "rate_limit": 429,
-    "server_error": 500,
-}
-"""The HTTP status that stands for what the command calls an error, where it names no status."""
-
-CANNOT_RUN = (126, 127)
-"""What a shell reports of a command that is not there or is none."""
-
-UNKNOWN_SESSION = "No conversation found"
-"""What the command says of a session to resume that it has not."""
+    options: tuple[str, ...]
+    said: str
+    """What the command is given to read."""
+    environ: Mapping[str, str] = MappingProxyType({})
+    goes_on: bool = False
+    """Whether a session is gone on with: another version of the command may have begun it, or it may be at its end."""
+    cost_before: float = 0.0
+    """Of the session, in US dollars."""
 
 
 class ClaudeCommand:
@@ -87,116 +57,57 @@ class ClaudeCommand:
         """The model's whole reply; cancelling the call ends the command.
 
         Raises:
-            Refusal: the tier is unknown, or the request is a conversation with tools.
+            Refusal: the tier is unknown.
             CommandError: the command cannot be run, or reports a failure.
             IncompleteReply: it ended or fell silent before the reply was complete.
         """
-        if request.messages:
-            raise Refusal("an agent needs a key for the Messages API: set ANTHROPIC_API_KEY where you launch from")
         request = in_words(request)
-        program = credentials[credential_names.CLAUDE]
-        options = [*OPTIONS, "--model", model_id(request, self._models)]
-        if request.system:
-            options += ["--system-prompt", request.system]
+        mark = _tools_in_text.mark_of(request.session)
+        command = [credentials[credential_names.CLAUDE], *OPTIONS, "--model", model_id(request, self._models)]
+        system = [request.system, _tools_in_text.instructions(request.tools, mark) if request.tools else ""]
+        if any(system):
+            command += ["--system-prompt", "\n\n".join(filter(None, system))]
         environ = _environment(credentials, request.max_tokens)
-        # An attempt before this one may have begun the session. Only the command knows.
-        for way in ("--resume", "--session-id"):
-            outcome = await _run([program, *options, way, request.session], request, environ)
-            if UNKNOWN_SESSION not in outcome.complaint:
+        for way in _ways(request, mark):
+            outcome = await _claude_process.run(
+                [*command, *way.options], way.said, request.folder, {**environ, **way.environ}
+            )
+            # Only the command knows what an attempt before this one has left behind.
+            if not (outcome.is_elsewhere or (way.goes_on and outcome.is_nothing)):
                 break
-        return _reply(outcome)
+        reply = outcome.reply(way.cost_before)
+        return _in_blocks(reply, outcome, mark) if request.messages else reply
 
 
-class _Outcome:
-    """What the command has said."""
+def _ways(request: ModelRequest, mark: str) -> Iterator[_Way]:
+    """The ways to have `request` answered, best first; the next one is for where one leads nowhere.
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.model = ""
-        self.stop_reason = ""
-        self.failure: dict[str, Any] = {}
-        self.result: dict[str, Any] = {}
-        self.complaint = ""
-
-    def hear(self, line: bytes) -> None:
-        """Take in one line of the command's output."""
-        try:
-            message = json.loads(line)
-        except ValueError:
-            return
-        kind = message.get("type") if isinstance(message, dict) else None
-        if kind == "assistant":
-            said = message["message"]
-            if message.get("is_api_error_message") or message.get("error"):
-                self.failure = message
-            self.model = said.get("model") or self.model
-            self.texts += [block["text"] for block in said.get("content", ()) if block.get("type") == "text"]
-        elif kind == "result":
-            self.result = message
-        elif kind == "stream_event" and message["event"].get("type") == "message_delta":
-            self.stop_reason = message["event"]["delta"].get("stop_reason") or self.stop_reason
+    Nothing stays in a session of an attempt that was cut off: its turn is taken up again, or forgotten.
+    """
+    place = request.place
+    if place is not None:
+        at = ("--resume", str(place["session"]), "--resume-session-at", str(place["message"]))
+        new = _tools_in_text.last(request.messages, mark)
+        yield _Way(at, new, goes_on=True, cost_before=float(place["cost_usd"]))
+    said = _tools_in_text.whole(request.messages, mark) if request.messages else request.user
+    session = request.session
+    if len(request.messages) > 1:  # Another session for each such text: there may be one that knows less.
+        session = str(uuid.uuid5(uuid.UUID(session), said))
+    yield _Way(("--session-id", session), said)
+    yield _Way(("--resume", session, "--input-format", "stream-json"), "", GO_ON, goes_on=True)
+    # That session can neither be begun nor be gone on with.
+    yield _Way(("--session-id", str(uuid.uuid4())), said)
 
 
-async def _run(command: list[str], request: ModelRequest, environ: dict[str, str]) -> _Outcome:
-    outcome = _Outcome()
-    with tempfile.TemporaryFile() as prompt:
-        prompt.write(request.user.encode())
-        prompt.seek(0)
-        async with _leashed(command, prompt.fileno(), request.folder, environ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            last_words: deque[bytes] = deque(maxlen=20)
-            listening = asyncio.create_task(_collect(process.stderr, last_words))
-            try:
-                while line := await asyncio.wait_for(process.stdout.readline(), SILENCE_SECONDS):
-                    outcome.hear(line)
-                await asyncio.wait_for(process.wait(), SILENCE_SECONDS)
-                await listening
-            except (TimeoutError, ValueError) as error:
-                raise IncompleteReply(
-                    f"the claude command said nothing for {SILENCE_SECONDS:g} s"
-                    if isinstance(error, TimeoutError)
-                    else "the claude command said more in one line than any reply holds"
-                ) from error
-            finally:
-                listening.cancel()
-    outcome.complaint = b"".join(last_words).decode("utf-8", "replace").strip()
-    if process.returncode in CANNOT_RUN:
-        raise CommandError(400, "cannot_run", f"it cannot be run: {records.one_line(outcome.complaint, 300)}")
-    return outcome
-
-
-async def _collect(stream: asyncio.StreamReader, lines: deque[bytes]) -> None:
-    with contextlib.suppress(ValueError):  # A line beyond the limit.
-        async for line in stream:
-            lines.append(line)
-
-
-@contextlib.asynccontextmanager
-async def _leashed(
-    command: list[str], prompt: int, folder: str, environ: dict[str, str]
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`command` with the descriptor `prompt` to read; nothing of it is left afterwards, not even if we are killed."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", LEASH, "sagaflow-claude", f"/dev/fd/{prompt}", *command),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            pass_fds=(prompt,),
-            start_new_session=True,
-            cwd=folder,
-            env=environ,
-            limit=LINE_LIMIT,
-        )
-    except OSError as error:
-        raise CommandError(400, "cannot_run", f"it cannot be run: {error}") from error
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+def _in_blocks(reply: ModelReply, outcome: Outcome, mark: str) -> ModelReply:
+    """`reply` as one of a conversation, with its calls in blocks of their own."""
+    content = _tools_in_text.blocks(reply.text, mark, is_cut_off=reply.stop_reason == "max_tokens")
+    return dataclasses.replace(
+        reply,
+        text="".join(each["text"] for each in content if each["type"] == "text"),
+        content=content,
+        place={"session": outcome.session, "message": outcome.message, "cost_usd": outcome.cost},
+    )
 
 
 def _environment(credentials: Mapping[str, str], max_tokens: int) -> dict[str, str]:
@@ -204,40 +115,13 @@ def _environment(credentials: Mapping[str, str], max_tokens: int) -> dict[str, s
     return {
         **child_environ.of_child(os.environ),
         **credentials,
+        **dict.fromkeys(GO_ON, ""),
         "CLAUDE_CODE_DISABLE_CLAUDE_MDS": "1",
         "CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
         "CLAUDE_CODE_DISABLE_THINKING": "1",
         "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(max_tokens),
         "CLAUDE_CODE_MAX_RETRIES": "0",  # Retries belong to Temporal alone.
         "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_AUTO_COMPACT": "1",  # A conversation that gets long is shortened here, for either transport alike.
         "MAX_THINKING_TOKENS": "0",
     }
-
-
-def _reply(outcome: _Outcome) -> ModelReply:
-    if outcome.failure or outcome.result.get("is_error"):
-        raise _failure(outcome)
-    if not outcome.result:
-        why = records.one_line(outcome.complaint.splitlines()[-1] if outcome.complaint else "it said nothing", 300)
-        if "unknown option" in why:
-            raise CommandError(400, "too_old", f"it is too old ({why}); update Claude Code")
-        raise IncompleteReply(f"the claude command ended without a reply: {why}")
-    usage = outcome.result.get("usage") or {}
-    return ModelReply(
-        text="".join(outcome.texts),
-        model=outcome.model,
-        stop_reason=outcome.stop_reason or str(outcome.result.get("stop_reason") or ""),
-        input_tokens=int(usage.get("input_tokens") or 0),
-        output_tokens=int(usage.get("output_tokens") or 0),
-        cache_read_tokens=int(usage.get("cache_read_input_tokens") or 0),
-        cache_creation_tokens=int(usage.get("cache_creation_input_tokens") or 0),
-    )
-
-
-def _failure(outcome: _Outcome) -> CommandError:
-    """What the command reports, as the HTTP status that it stands for."""
-    named = str(outcome.failure.get("error") or "")
-    status = outcome.failure.get("api_error_status") or STATUSES.get(named) or 500
-    said = "".join(outcome.texts[-1:]) or str(outcome.result.get("result") or named or "no reason")
-    kind = str(outcome.failure.get("api_error_type") or named)
-    return CommandError(int(status), kind, records.one_line(said, 300))

@@ -20,6 +20,7 @@ from sagaflow_mcp.models._types import (
     ModelRequest,
     in_words,
     model_id,
+    whole_characters,
 )
 
 if TYPE_CHECKING:
@@ -248,14 +249,14 @@ class _Coming:
             raise IncompleteReply("the model's reply ended before it was complete")
         content = [block for index in sorted(self._blocks) if (block := self._block(index))]
         text = "".join(block["text"] for block in content if block["type"] == "text")
-        counts = {field: self._tokens.get(name, 0) for field, name in TOKENS.items()}
+        counts: dict[str, Any] = {field: self._tokens.get(name, 0) for field, name in TOKENS.items()}
         return ModelReply(text, self._model, self._stop_reason, **counts, content=content)
 
     def _block(self, index: int) -> dict[str, Any] | None:
         """A text or the call of a tool, as it is sent back; None for anything else, and for a call that was cut off."""
         block, said = self._blocks[index], "".join(self._pieces[index])
         if block["type"] == "text":
-            text = _unicode(block["text"] + said)
+            text = whole_characters(block["text"] + said)
             return {"type": "text", "text": text} if text else None
         if block["type"] != "tool_use" or (self._stop_reason in CUT_OFF and not _is_json(said)):
             return None
@@ -267,13 +268,8 @@ def _tool_use(id: str, name: str, given: str) -> dict[str, Any]:
     call = {"type": "tool_use", "id": id, "name": name, "input": json.loads(given)}
     if not (isinstance(id, str) and isinstance(name, str) and isinstance(call["input"], dict)):
         raise ValueError("a tool call needs an id, a name and an object as input")  # noqa: TRY004 - as documented
-    whole: dict[str, Any] = json.loads(_unicode(json.dumps(call, ensure_ascii=False, allow_nan=False)))
+    whole: dict[str, Any] = json.loads(whole_characters(json.dumps(call, ensure_ascii=False, allow_nan=False)))
     return whole
-
-
-def _unicode(text: str) -> str:
-    """`text` with the halves of characters joined, and in place of one that is alone a mark: it could not be sent."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_json(text: str) -> bool:

@@ -50,7 +50,9 @@ class ModelRequest:
     tools: Sequence[Mapping[str, Any]] = ()
     """The tools that the model may call, as the Messages API has them."""
     session: str = ""
-    """A UUID of the step, the same in each attempt, by which a transport that has sessions goes on with one."""
+    """A UUID of the step or the conversation, the same in each attempt, for a transport that has sessions."""
+    place: Mapping[str, Any] | None = None
+    """Where the conversation stands in such a session, as the reply before said; None where it stands in none."""
     folder: str = "/"
     """Where a transport that runs a command runs it."""
 
@@ -71,7 +73,15 @@ class ModelReply:
     cache_read_tokens: int
     cache_creation_tokens: int
     content: Sequence[Mapping[str, Any]] = ()
-    """The reply's whole blocks, as a conversation goes on with them; empty where the transport knows only the text."""
+    """The reply's whole blocks, as a conversation goes on with them; may be empty where there is no conversation."""
+    place: Mapping[str, Any] | None = None
+    """For the next request of the conversation, where the transport has sessions."""
+    cost_usd: float | None = None
+    """What the call has cost in US dollars, where the transport says so."""
+
+
+MALFORMED = "malformed_call"
+"""What the call of a tool is named that makes no sense; its input has the `problem`, for the model to read."""
 
 
 class Transport(Protocol):
@@ -127,3 +137,8 @@ def in_words(request: ModelRequest) -> ModelRequest:
         return request
     wanted = f"Reply with nothing but one JSON object that fits this schema: {json.dumps(request.schema)}"
     return replace(request, user=f"{request.user}\n\n{wanted}", schema=None)
+
+
+def whole_characters(text: str) -> str:
+    """`text` with the halves of characters joined, and in place of one that is alone a mark: it could not be sent."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -15,7 +15,8 @@ from http.server import BaseHTTPRequestHandler
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp.testing import _wire
+from sagaflow_mcp.models import _tools_in_text
+from sagaflow_mcp.testing import _script, _wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,7 +170,13 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as error:  # noqa: BLE001 - a reply function is the test author's: its bug must show there
             self._send(400, _wire.error("invalid_request_error", f"the script's reply function raised {error!r}"))
             return
-        whole = _wire.message(body, text, rule.tools, stop_reason=rule.stop_reason, usage=rule.usage)
+        tools = rule.tools
+        if mark := _tools_in_text.told_in(_script.text_of(body.get("system"))):
+            text, tools = (
+                "\n".join([text, *(_tools_in_text.written(each.name, each.input, mark) for each in tools)]),
+                (),
+            )
+        whole = _wire.message(body, text, tools, stop_reason=rule.stop_reason, usage=rule.usage)
         if body.get("stream") and not (rule.error and not rule.error.midway):
             self._stream(rule, whole)
             return

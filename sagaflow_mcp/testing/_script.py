@@ -40,7 +40,7 @@ class Error:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolUse:
-    """A call of one of the request's tools."""
+    """A call of one of the request's tools; it is written in words where the tools are told so."""
 
     name: str
     input: Mapping[str, Any] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class Rule:
 
     def found(self, body: Body) -> re.Match[str] | None:
         """Where `match` is found in a request, if it is."""
-        return re.search(self.match, f"{_text(body.get('system'))}\n{last_user_text(body)}")
+        return re.search(self.match, f"{text_of(body.get('system'))}\n{last_user_text(body)}")
 
     def text(self, body: Body, found: re.Match[str]) -> str:
         """The text to answer to a request that matched."""
@@ -110,7 +110,7 @@ def script(text: str) -> list[Rule]:
 def last_user_text(body: Body) -> str:
     """The text of the last user message, tool results included."""
     said = [message for message in body.get("messages", []) if message.get("role") == "user"]
-    return _text(said[-1].get("content")) if said else ""
+    return text_of(said[-1].get("content")) if said else ""
 
 
 def default_text(body: Body) -> str:
@@ -139,12 +139,12 @@ def _instance(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: 
     )
 
 
-def _text(content: object) -> str:
+def text_of(content: object) -> str:
     """The text in a system prompt, a message's content or a tool result."""
     if isinstance(content, str):
         return content
     blocks = content if isinstance(content, list) else []
-    return "\n".join(_text(block.get("text") or block.get("content")) for block in blocks if isinstance(block, dict))
+    return "\n".join(text_of(block.get("text") or block.get("content")) for block in blocks if isinstance(block, dict))
 
 
 def _group(found: re.Match[str], place: re.Match[str]) -> str:

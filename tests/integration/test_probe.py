@@ -94,6 +94,17 @@ def test_a_good_verdict_is_kept_and_the_skill_not_run_again(home: Home, folder: 
     assert not (pinned.folder / "probe.log").exists()
 
 
+def test_a_verdict_that_says_more_is_still_one(home: Home, folder: Path) -> None:
+    """As those do that are in homes from before."""
+    pinned = pin(home, folder, SKILL)
+    found = probe.verdict(home, pinned)
+    file = pinned.folder / "probe.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    kept["verdict"] |= {"needs_key": True, "workflow_type": "Kept"}
+    file.write_text(json.dumps(kept), encoding="utf-8")
+    assert (found.workflow_type, probe.verdict(home, pinned).workflow_type) == ("Digger", "Kept")
+
+
 @pytest.mark.parametrize("damage", ["", "{", '{"made_by": "0.0.0 /elsewhere", "verdict": {}}', "[]"])
 def test_a_verdict_of_another_version_or_a_damaged_one_is_found_out_anew(home: Home, folder: Path, damage: str) -> None:
     """An upgrade may have changed what the skill can import."""

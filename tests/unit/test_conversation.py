@@ -118,3 +118,17 @@ def test_results_share_the_room() -> None:
     assert sum(map(len, shared)) < conversation.ROOM // 2 + 1_000
     assert shared[0].endswith("make fewer)")
     assert shared[-1] == "y"
+
+
+def test_where_a_message_stands_in_a_session_is_no_part_of_what_is_sent() -> None:
+    """Nor does it hold for a conversation that was shortened."""
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "done"}]}
+    messages: list[dict[str, Any]] = [
+        FIRST,
+        {**answer, conversation.PLACE: {"session": "s", "message": "m", "cost_usd": 0.1}},
+    ]
+    assert conversation.place(messages) == {"session": "s", "message": "m", "cost_usd": 0.1}
+    assert conversation.place([*messages, SECOND]) is None
+    assert conversation.place([]) is None
+    assert conversation.sent([*messages, SECOND]) == [FIRST, answer, SECOND]
+    assert conversation.place(conversation.shortened(messages)) is None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from sagaflow_mcp.credentials import Credentials, found_in
+from sagaflow_mcp.credentials import CLAUDE, TRANSPORT, Credentials, found_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OLD, NEW, OWN = ({"ANTHROPIC_API_KEY": name} for name in ("old", "new", "own"))
 
@@ -59,3 +64,31 @@ def test_an_address_alone_is_no_access() -> None:
         "ANTHROPIC_BASE_URL": "http://x",
         "ANTHROPIC_AUTH_TOKEN": "t",
     }
+
+
+@pytest.mark.parametrize(
+    ("transport", "found"),
+    [("", "ANTHROPIC_API_KEY"), ("auto", "ANTHROPIC_API_KEY"), ("api", "ANTHROPIC_API_KEY"), ("claude", CLAUDE)],
+)
+def test_a_key_goes_before_a_login_unless_the_user_says_otherwise(tmp_path: Path, transport: str, found: str) -> None:
+    """Never both: which one a call goes by is what the credentials say."""
+    claude = tmp_path / "claude"
+    claude.touch(mode=0o755)
+    environ = {"ANTHROPIC_API_KEY": "k", CLAUDE: str(claude), TRANSPORT: transport}
+    assert list(found_in(environ)) == [found]
+    without = {**environ, "ANTHROPIC_API_KEY": ""}
+    assert list(found_in(without)) == ([] if transport == "api" else [CLAUDE])
+
+
+def test_those_from_the_start_wait_for_what_the_engine_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that takes the place of a killed one must not go on with another user's choice; but not for ever."""
+    held = Credentials(at_start=OLD)
+    assert not held.is_settled("run-1")
+    held.merge({"latest": {}, "runs": {}})
+    assert held.is_settled("run-1")
+    another = Credentials(at_start=OLD)
+    another.remember("run-1", OWN)
+    assert another.is_settled("run-1")
+    alone = Credentials(at_start=OLD)
+    monkeypatch.setattr("sagaflow_mcp.credentials.ENGINE_SECONDS", -1.0)
+    assert alone.is_settled("run-1")

@@ -62,6 +62,30 @@ def test_the_cure_for_a_missing_key_is_the_readers(environ: dict[str, str], face
     assert ("launch again" in found.cure) == (face is faces.CLI)
 
 
+@pytest.mark.parametrize(
+    ("transport", "finding"),
+    [
+        ("claude", "no claude command, and models.transport is claude"),
+        ("api", "no key, and models.transport is api"),
+    ],
+)
+def test_what_was_ruled_out_is_no_cure(environ: dict[str, str], transport: str, finding: str) -> None:
+    """The check says which way models would be asked."""
+    (found,) = named({**environ, "SAGAFLOW_TRANSPORT": transport}, "model access")
+    assert (found.level, found.finding.partition(":")[0]) == ("warn", finding)
+    assert found.cure == (faces.CLI.set_claude if transport == "claude" else faces.CLI.set_api_key)
+
+
+def test_it_is_told_that_a_login_is_used_though_there_is_a_key(environ: dict[str, str], tmp_path: Path) -> None:
+    """And with which command."""
+    claude = tmp_path / "claude"
+    claude.touch(mode=0o755)
+    more = {"SAGAFLOW_TRANSPORT": "claude", "SAGAFLOW_CLAUDE": str(claude), "ANTHROPIC_API_KEY": "k"}
+    (found,) = named({**environ, **more}, "model access")
+    told = f"models.transport is claude: models are asked with {claude}, on its own login"
+    assert (found.level, found.finding) == ("ok", told)
+
+
 def test_keys_are_counted_in_good_english(environ: dict[str, str]) -> None:
     """A ring may have several."""
     (found,) = named(environ, "seal")

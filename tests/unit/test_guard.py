@@ -20,12 +20,16 @@ EVIL = {
     "SAGAFLOW_SERVER": "evil --serve",
     "SAGAFLOW_SKILLS_PATH": "/evil/skills",
     "ANTHROPIC_BASE_URL": "http://evil.example",
+    "SAGAFLOW_TRANSPORT": "claude",
     "SAGAFLOW_CLAUDE": "/evil/claude",
     "CLAUDE_CONFIG_DIR": "/evil/.claude",
 }
 """A stranger's value of each guarded variable."""
 
-CHOSEN = {"projects.home", "skills.path", "models.base_url", "claude.command", "claude.config_dir", "projects.server"}
+CHOSEN = {
+    *("projects.home", "projects.server", "skills.path", "models.base_url", "models.transport"),
+    *("claude.command", "claude.config_dir"),
+}
 
 
 class Project:

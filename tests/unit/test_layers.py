@@ -26,6 +26,7 @@ LAYERS = {
         lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
         worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
+        models._claude_outcome models._claude_process models._tools_in_text
         models._deferred models._messages_api models._verdict testing testing._calls testing._http testing.messages_api
         streams real_server environments pythons installing supply terminal shared_names skill_lint skill_lint._calls
         skill_lint._findings skill_lint._imports skill_lint._lint skill_lint._prompts skill_lint._reach

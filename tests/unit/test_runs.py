@@ -47,6 +47,14 @@ def test_tokens_of_all_replies_are_added_up() -> None:
     assert (found.input_tokens, found.output_tokens) == (3 * 4301, 3 * 20)
 
 
+def test_the_cost_is_added_up_where_it_is_told() -> None:
+    """The Messages API does not say; the claude command does."""
+    priced = {**TOKENS, "cost_usd": 0.25}
+    found = runs.progress([event("step_failed", error="no", tokens=[priced]), event("step_finished", tokens=[priced])])
+    assert found.cost_usd == 0.5
+    assert runs.progress([event("step_finished", tokens=[TOKENS])]).cost_usd == 0
+
+
 def test_the_last_error_stands_until_something_is_done() -> None:
     """While the step is begun again, and no longer."""
     failed = [event("step_started"), event("step_failed", error="overloaded"), event("step_started")]

@@ -54,6 +54,7 @@ def test_the_file_chooses_and_the_environment_goes_before_it(home: Home) -> None
         ("[models]\nconcurrent_calls = 0", "must be a whole number from 1 to 10000"),
         ("[models]\nconcurrent_calls = true", "must be a whole number from 1 to 10000"),
         ("[models]\nconcurrent_calls = 2.5", "must be a whole number from 1 to 10000"),
+        ("[models]\ntransport = 'codex'", "models.transport is 'codex', but must be one of auto, api, claude"),
         ("[inbox]\nnotify = 'no'", "inbox.notify is 'no', but must be true or false"),
         ("[inbox]\nnotify = 1", "must be true or false"),
         ("[engine]\nidle_seconds = '900'", "engine.idle_seconds is '900', but must be a positive number of seconds"),
@@ -127,3 +128,17 @@ def test_the_rest_of_an_environment_has_neither_our_variables_nor_credentials() 
     """What a throw-away Sagaflow starts from."""
     environ = {"PATH": "/bin", "SAGAFLOW_HOME": "/x", "ANTHROPIC_API_KEY": "k"}
     assert without_ours(environ) == {"PATH": "/bin"}
+
+
+def test_the_transport_is_chosen_by_file_or_variable(home: Home, tmp_path: Path) -> None:
+    """The engine and its workers hear of it; a slip is a sentence."""
+    claude = tmp_path / "claude"
+    claude.touch(mode=0o755)
+    access = {"ANTHROPIC_API_KEY": "k", "SAGAFLOW_CLAUDE": str(claude)}
+    assert load(home, **access).transport == "auto"
+    chosen = load(home, '[models]\ntransport = "claude"\n', **access)
+    assert (chosen.transport, list(chosen.credentials())) == ("claude", ["SAGAFLOW_CLAUDE"])
+    assert chosen.for_engine()["SAGAFLOW_TRANSPORT"] == "claude"
+    assert list(load(home, **access, SAGAFLOW_TRANSPORT="api").credentials()) == ["ANTHROPIC_API_KEY"]
+    with pytest.raises(Refusal, match="SAGAFLOW_TRANSPORT is 'x', but must be one of auto, api, claude"):
+        load(home, **access, SAGAFLOW_TRANSPORT="x").credentials()

@@ -180,7 +180,7 @@ def test_foreign_text_is_one_short_harmless_line(line: str) -> None:
 
 def test_an_argument_schema_cannot_close_the_block_that_it_is_in() -> None:
     """Its descriptions are the author's words."""
-    shown = wording.skill_details(HOSTILE_LISTED, Verdict(True, False, False, "X", {"description": HOSTILE}, None, []))
+    shown = wording.skill_details(HOSTILE_LISTED, Verdict(True, False, "X", {"description": HOSTILE}, None, []))
     assert "\x1b" not in shown
     assert "</" not in shown
     assert "calls a model" in shown

@@ -1,0 +1,110 @@
+"""A process of the `claude` command, which never outlives the call that it was started for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+from collections import deque
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import records
+from sagaflow_mcp.models._claude_outcome import Outcome
+from sagaflow_mcp.models._types import CommandError, IncompleteReply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+SILENCE_SECONDS = 300.0
+"""How long the command may say nothing. It passes on each piece of a reply, but not the pings between them."""
+
+LINE_LIMIT = 64 * 1024 * 1024
+"""The longest line read, in bytes: one line holds a whole reply."""
+
+LEASH = """\
+prompt=$1
+shift
+exec 3<&0
+"$@" <"$prompt" 3<&- &
+child=$!
+{ read -r _; kill -KILL 0; } <&3 &
+exec 3<&-
+wait "$child"
+status=$?
+kill -KILL "$!"
+exit "$status"
+"""
+"""Runs a command; when its own standard input ends, as it does when we die, the whole process group is killed."""
+
+CANNOT_RUN = (126, 127)
+"""What a shell reports of a command that is not there or is none."""
+
+
+async def run(command: Sequence[str], said: str, folder: str, environ: dict[str, str]) -> Outcome:
+    """What `command`, which reads `said` and works in `folder`, has said when it ends; cancelling the call ends it.
+
+    Raises:
+        CommandError: it cannot be run.
+        IncompleteReply: it fell silent.
+    """
+    outcome = Outcome()
+    with tempfile.TemporaryFile() as prompt:
+        prompt.write(said.encode(errors="replace"))
+        prompt.seek(0)
+        async with _leashed(command, prompt.fileno(), folder, environ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            last_words: deque[bytes] = deque(maxlen=20)
+            listening = asyncio.create_task(_collect(process.stderr, last_words))
+            try:
+                while line := await asyncio.wait_for(process.stdout.readline(), SILENCE_SECONDS):
+                    outcome.hear(line)
+                await asyncio.wait_for(process.wait(), SILENCE_SECONDS)
+                await listening
+            except (TimeoutError, ValueError) as error:
+                raise IncompleteReply(
+                    f"the claude command said nothing for {SILENCE_SECONDS:g} s"
+                    if isinstance(error, TimeoutError)
+                    else "the claude command said more in one line than any reply holds"
+                ) from error
+            finally:
+                listening.cancel()
+    outcome.complaint = b"".join(last_words).decode("utf-8", "replace").strip()
+    if process.returncode in CANNOT_RUN:
+        raise CommandError(400, "cannot_run", f"it cannot be run: {records.one_line(outcome.complaint, 300)}")
+    return outcome
+
+
+async def _collect(stream: asyncio.StreamReader, lines: deque[bytes]) -> None:
+    with contextlib.suppress(ValueError):  # A line beyond the limit.
+        async for line in stream:
+            lines.append(line)
+
+
+@contextlib.asynccontextmanager
+async def _leashed(
+    command: Sequence[str], prompt: int, folder: str, environ: dict[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`command` with the descriptor `prompt` to read; nothing of it is left afterwards, not even if we are killed."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", LEASH, "sagaflow-claude", f"/dev/fd/{prompt}", *command),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(prompt,),
+            start_new_session=True,
+            cwd=folder,
+            env=environ,
+            limit=LINE_LIMIT,
+        )
+    except OSError as error:
+        raise CommandError(400, "cannot_run", f"it cannot be run: {error}") from error
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
