@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from sagaflow_mcp import records
+from sagaflow_mcp import mcp_names, mcp_servers, records
 from sagaflow_mcp.agent_tools import _delegation, _files, _search, _shell, _web
 from sagaflow_mcp.agent_tools._workspace import Workspace
 from sagaflow_mcp.errors import Refusal
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "READING",
+    "RESULT_LIMIT",
     "SPAWN",
     "TIMEOUT",
     "TOOLS",
+    "UNKNOWN",
     "Tool",
     "Workspace",
     "chosen",
     "cut",
     "definitions",
     "of_claude_code",
+    "only_reads",
+    "timeout",
     "use",
 ]
 
@@ -38,6 +42,15 @@ RESULT_LIMIT = 50_000
 
 TIMEOUT = timedelta(minutes=2)
 """How long a call may take, unless its tool says otherwise."""
+
+MCP_TIMEOUT = timedelta(seconds=mcp_servers.LONGEST_CALL_SECONDS) + 2 * TIMEOUT
+"""The same for a tool of an MCP server, which may have to be started; the server's own limit is held before."""
+
+UNKNOWN = (
+    "Whether this call has taken effect is unknown: the machine was stopped in its middle. "
+    "Look before you make it again."
+)
+"""What a model is told of a call that changes something and was cut off by a crash."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +101,29 @@ READING = tuple(name for name, tool in TOOLS.items() if tool.is_given_unasked)
 
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
-    """`names` as they are offered, in the order of `TOOLS`. Refusal when one is none."""
+    """`names` as they are offered, in the order of `TOOLS`, and then those of MCP servers. Refusal when one is none.
+
+    Whether there are such servers is not looked at: a workflow reads no files.
+    """
     wanted = set(names)
-    unknown = sorted(wanted - TOOLS.keys())
+    of_servers = mcp_names.among(wanted)
+    unknown = sorted(wanted - TOOLS.keys() - set(of_servers))
     if unknown:
-        raise Refusal(f"there is no tool {unknown[0]!r}; there are {', '.join(TOOLS)}")
-    return tuple(name for name in TOOLS if name in wanted)
+        raise Refusal(f"there is no tool {unknown[0]!r}; there are {', '.join(TOOLS)}, and mcp__<server>__<tool>")
+    return (*(name for name in TOOLS if name in wanted), *of_servers)
+
+
+def timeout(name: str) -> timedelta:
+    """How long a call of the tool `name` may take, whether or not there is such a tool."""
+    if name in TOOLS:
+        return TOOLS[name].timeout
+    return MCP_TIMEOUT if name.startswith(mcp_names.PREFIX) else TIMEOUT
+
+
+def only_reads(call: Mapping[str, str]) -> bool:
+    """Whether a call, as a turn tells of it, can be made at the same time as others, and again."""
+    tool = TOOLS.get(call["name"])
+    return not tool.changes if tool else bool(call.get("reads"))
 
 
 def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -112,6 +142,8 @@ def of_claude_code(allowed: Sequence[str] | None) -> tuple[list[str], list[str]]
 
 
 def _of_claude_code(allowed: str) -> str | None:
+    if mcp_names.is_named(allowed):
+        return allowed
     theirs, _, limit = allowed.partition("(")
     name = next((name for name, tool in TOOLS.items() if theirs in tool.claude_names), None)
     if name is None or TOOLS[name].is_given_unasked or limit in {"", "*)"}:
@@ -120,10 +152,11 @@ def _of_claude_code(allowed: str) -> str | None:
 
 
 def definitions(names: Iterable[str]) -> list[dict[str, Any]]:
-    """What a model is told of the tools `names`, as the Messages API takes it."""
+    """What a model is told of the tools `names` but those of MCP servers, as the Messages API takes it."""
     return [
         {"name": name, "description": TOOLS[name].input.__doc__ or "", "input_schema": _schema(TOOLS[name].input)}
         for name in chosen(names)
+        if name in TOOLS
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,25 +11,19 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import agent_tools, artifacts, conversation, models
-from sagaflow_mcp.conversation import Conversation
-from sagaflow_mcp.durable import context, model_calls, persisting
+from sagaflow_mcp import agent_tools, conversation, mcp_names, mcp_tools, models
+from sagaflow_mcp.durable import context, mcp_activities, model_calls, persisting
 from sagaflow_mcp.durable.step_events import StepEvents
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sagaflow_mcp.conversation import Conversation
     from sagaflow_mcp.durable.context import StepContext
 
 GO_ON = "You were cut off. Go on exactly where you stopped."
 """What a model is told whose turn was cut off at `max_tokens`."""
-
-UNKNOWN = (
-    "Whether this call has taken effect is unknown: the machine was stopped in its middle. "
-    "Look before you make it again."
-)
-"""What a model is told of a call that changes something and was cut off by a crash."""
 
 NOTHING = "(nothing)"
 """Stands for an empty text, which is no content to the provider."""
@@ -117,8 +110,9 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         ApplicationError: the provider failed, retryable or not as `models.verdict` says; or the conversation is gone.
     """
     step = context.current()
-    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
+    talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
     length, generation = given.length, given.generation
+    offered = await asyncio.to_thread(_offered, talk, given.tools)
     with context.refusals_end_the_step():
         said = await asyncio.to_thread(_said, talk, given)
         before = await asyncio.to_thread(_messages, talk, length)
@@ -126,14 +120,14 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         if length > conversation.ROOM:
             before = conversation.shortened(before)
             new, length, generation = [*before, said], 0, given.turn
-            talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, generation)
+            talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, generation)
         request = models.ModelRequest(
             tier=given.tier,
             system=given.system,
             user="",
             max_tokens=given.max_tokens,
             messages=conversation.sent([*before, said]),
-            tools=agent_tools.definitions(given.tools),
+            tools=[*agent_tools.definitions(given.tools), *mcp_tools.definitions(offered.values())],
         )
         reply = await model_calls.complete(step, given.role, request, may_be_cut_off=True)
     is_cut_off = reply.stop_reason == "max_tokens"
@@ -144,15 +138,17 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         lambda: talk.append(length, *new, {"role": "assistant", "content": content}),
         StepEvents(Path(step.run_dir), step, given.role, activity.info().attempt).failed,
     )
-    calls = [_told_of(each) for each in content if each["type"] == "tool_use"]
+    calls = [_told_of(each, offered) for each in content if each["type"] == "tool_use"]
     return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls, given.heard, generation)
 
 
-def _told_of(block: Mapping[str, Any]) -> dict[str, str]:
+def _told_of(block: Mapping[str, Any], offered: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What the run has to know of a tool call."""
     told = {"id": block["id"], "name": block["name"]}
     if block["name"] == agent_tools.SPAWN:
         told["task"] = str(block["input"].get("task") or "").encode(errors="replace").decode()
+    if offered.get(block["name"], {}).get("reads"):
+        told["reads"] = "yes"
     return told
 
 
@@ -160,7 +156,7 @@ def _told_of(block: Mapping[str, Any]) -> dict[str, str]:
 async def use_tool(given: UseToolInput) -> bool:
     """Whether the tool has done what was asked; what it says is kept for the next turn, also where it has failed."""
     step = context.current()
-    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
+    talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
     before = await asyncio.to_thread(talk.result, _call(given.turn, given.index))
     if before is not None:
         return not before["is_error"]
@@ -177,12 +173,17 @@ async def _used(step: StepContext, talk: Conversation, given: UseToolInput, call
     """Whether the call went well, and what it has to say."""
     if given.said is not None:
         return not given.is_error, agent_tools.cut(given.said)
-    if call["name"] not in given.tools:
-        return False, f"there is no tool {call['name']!r}; there are {', '.join(given.tools) or 'none'}"
+    offered = await asyncio.to_thread(_offered, talk, given.tools)
+    if call["name"] in offered:
+        place = _call(given.turn, given.index)
+        return await mcp_activities.use(step, talk, place, offered[call["name"]], call["input"])
+    known = [*(name for name in given.tools if name in agent_tools.TOOLS), *offered]
+    if call["name"] not in known:
+        return False, f"there is no tool {call['name']!r}; there are {', '.join(known) or 'none'}"
     if agent_tools.TOOLS[call["name"]].changes and not await asyncio.to_thread(
         talk.begin, _call(given.turn, given.index)
     ):
-        return False, UNKNOWN
+        return False, agent_tools.UNKNOWN
     try:
         return True, await agent_tools.use(call["name"], call["input"], _workspace(step, given.skill_dir))
     except Refusal as refused:
@@ -198,15 +199,16 @@ def _workspace(step: StepContext, skill_dir: str) -> agent_tools.Workspace:
     )
 
 
-def conversation_of(step: StepContext, workflow_id: str, name: str, generation: int = 0) -> Conversation:
-    """The conversation of the agent `name` of a workflow of the step's run."""
-    of = f"{workflow_id}/{name}"
-    folder = hashlib.sha256(of.encode()).hexdigest()[:16]
-    return Conversation(Path(step.run_dir) / artifacts.AGENTS / folder, generation)
-
-
 def _call(turn: int, index: int) -> str:
     return f"{turn}-{index}"
+
+
+def _offered(talk: Conversation, tools: list[str]) -> dict[str, dict[str, Any]]:
+    """The agent's tools of MCP servers, by name."""
+    if not mcp_names.among(tools):
+        return {}
+    with _damage_ends_the_step():
+        return {each["name"]: each for each in talk.tools()}
 
 
 def _messages(talk: Conversation, length: int) -> list[dict[str, Any]]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from sagaflow_mcp import agent_tools
+from sagaflow_mcp import agent_tools, mcp_names
 from sagaflow_mcp.durable import memory, run_state, typed_output
 from sagaflow_mcp.durable.agent_activities import GO_ON, AgentTurn, AgentTurnInput, UseToolInput
+from sagaflow_mcp.durable.mcp_activities import ListToolsInput
 from sagaflow_mcp.durable.prompting import POLICIES, TIMEOUT, check_tier
 from sagaflow_mcp.typed import as_type
 
@@ -33,6 +34,11 @@ TURNS = 100
 TOOL_POLICY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
 """For a tool call whose outcome cannot be written down; what a tool refuses is no failure of the call."""
 
+LIST_TIMEOUT = timedelta(minutes=5)
+"""How long one attempt to find out what MCP servers offer may take, in which they have to be started."""
+
+LIST_POLICY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
+"""For a server that cannot be started, which another attempt may find in better health."""
 
 WANTED = "End with nothing but one JSON object that fits this schema: "
 """What is said of an answer that is to be an instance of a Pydantic model."""
@@ -140,7 +146,23 @@ class Agent:
     async def _answer(self, talk: _Talk, say: str) -> str:
         """What the model answers in the end to `say`, the next thing that the user says in the conversation."""
         with self._told.heard_by_an_agent() if self._hears else nullcontext():
+            await self._list_mcp_tools(talk.name)
             return await self._done(talk, say)
+
+    async def _list_mcp_tools(self, name: str) -> None:
+        """Find out what the MCP servers offer that its tools name, where they name any."""
+        named = mcp_names.among(self._tools)
+        if named:
+            await self._memory.once(
+                f"{name}/mcp",
+                lambda: workflow.execute_activity(
+                    "list_mcp_tools",
+                    ListToolsInput("MCP servers", name, named),
+                    start_to_close_timeout=LIST_TIMEOUT,
+                    retry_policy=LIST_POLICY,
+                    result_type=int,
+                ),
+            )
 
     async def _done(self, talk: _Talk, say: str) -> str:
         calls, said = list[str](), list[str]()
@@ -207,8 +229,7 @@ class Agent:
         """Make the turn's calls: those that only read at the same time, the others one after another."""
         reading = []
         for index, call in enumerate(turn.calls):
-            tool = agent_tools.TOOLS.get(call["name"])
-            if tool is not None and not tool.changes:
+            if agent_tools.only_reads(call):
                 reading.append(asyncio.ensure_future(self._use(name, number, index, turn)))
                 continue
             await _all(reading)
@@ -217,7 +238,6 @@ class Agent:
         await _all(reading)
 
     async def _use(self, name: str, number: int, index: int, turn: AgentTurn) -> None:
-        tool = agent_tools.TOOLS.get(turn.calls[index]["name"])
         said, is_error = await self._delegated(f"{name}/{number}.{index}", turn.calls[index])
         given = UseToolInput(
             role=turn.calls[index]["name"],
@@ -236,7 +256,7 @@ class Agent:
             lambda: workflow.execute_activity(
                 "use_tool",
                 given,
-                start_to_close_timeout=tool.timeout if tool else agent_tools.TIMEOUT,
+                start_to_close_timeout=agent_tools.timeout(given.role),
                 retry_policy=TOOL_POLICY,
                 result_type=bool,
             ),

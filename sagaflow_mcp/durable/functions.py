@@ -14,7 +14,7 @@ from pydantic.errors import PydanticUserError
 from temporalio import workflow
 
 from sagaflow_mcp import docstrings, records
-from sagaflow_mcp.durable import activities, agent_activities, function_activities, prompt_activities
+from sagaflow_mcp.durable import activities, agent_activities, function_activities, mcp_activities, prompt_activities
 from sagaflow_mcp.durable.ctx import Context
 from sagaflow_mcp.durable.memory import Memory
 from sagaflow_mcp.durable.progress_notes import ProgressNotes
@@ -45,6 +45,7 @@ ACTIVITIES = (
     function_activities.put_question,
     function_activities.close_question,
     agent_activities.use_tool,
+    mcp_activities.list_mcp_tools,
 )
 """What any of these workflows may run."""
 
