@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import agent_tools, catalog, pinning, probe, skill_file, skill_lint
+from sagaflow_mcp import agent_tools, catalog, mcp_servers, pinning, probe, skill_file, skill_lint
 from sagaflow_mcp.authorship import Place
 from sagaflow_mcp.errors import BrokenSkill, Refusal
 from sagaflow_mcp.skill_lint import Finding, Skill
@@ -64,9 +64,19 @@ def _loading(home: Home, roots: Sequence[Root], listed: Listed) -> list[Finding]
 def _looking(listed: Listed, sources: dict[str, Skill]) -> list[Finding]:
     """What shows without running it."""
     if listed.form == "agent":
-        return _allowed_tools(listed)
+        return [*_servers(listed), *_allowed_tools(listed)]
     skill = sources.get(listed.name)
-    return [] if skill is None else [*skill_lint.lint(skill), *_clashes(skill, sources.values())]
+    found = [] if skill is None else [*skill_lint.lint(skill), *_clashes(skill, sources.values())]
+    return [*_servers(listed), *found]
+
+
+def _servers(listed: Listed) -> list[Finding]:
+    """What is wrong with the MCP servers that it names."""
+    try:
+        mcp_servers.of_skill(listed.path)
+    except Refusal as error:
+        return [Finding(str(listed.path / mcp_servers.FILE), None, "error", str(error))]
+    return []
 
 
 def _allowed_tools(listed: Listed) -> list[Finding]:

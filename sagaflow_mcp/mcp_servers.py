@@ -36,11 +36,16 @@ LONGEST_CALL_SECONDS = 1800.0
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a server may be called."""
 
+LONG_HEADER = 16
+"""From how many characters on a header is taken for a secret, whatever it is called."""
+
 TYPES = ("stdio", "http", "streamable-http")
 
 _COMMAND, _ADDRESS = ("command", "args", "env"), ("url", "headers")
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
-_SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(^|[_-])(\w*key|\w*token|secret|pass\w*|credentials?|auth\w*ation|auth|cookie)([_-]|$)", re.IGNORECASE
+)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -76,12 +81,18 @@ class Server:
         )
 
     def hidden(self, text: str) -> str:
-        """`text` without the server's headers, and without the values of variables that are called as secrets are."""
-        secrets = [*self.headers.values(), *(value for name, value in self.env.items() if _SECRET.search(name))]
-        words = {word for value in secrets for word in (value, value.rpartition(" ")[2]) if len(word) >= len("secret")}
-        for word in sorted(words, key=len, reverse=True):
+        """`text` without what is secret of the server: long headers, and what is called as secrets are."""
+        for word in sorted(self._secrets(), key=len, reverse=True):
             text = text.replace(word, "…")
         return text
+
+    def _secrets(self) -> set[str]:
+        named = [value for name, value in {**self.env, **self.headers}.items() if _SECRET.search(name)]
+        words = {word for value in named for word in (value, value.rpartition(" ")[2])}
+        address = re.fullmatch(r"\w+://(?:([^/?#]*)@)?[^?]*(?:\?(.*))?", self.url)
+        words |= {each for each in address.groups() if each} if address else set()
+        words |= {value for value in self.headers.values() if len(value) >= LONG_HEADER}
+        return {word for word in words if len(word) >= len("secret")}
 
 
 def in_tool_names(name: str) -> str:

@@ -151,6 +151,7 @@ def _expanded(step: StepContext, server: Server) -> tuple[Server, mcp_clients.Pl
     """The server with every variable replaced, and where it works. Refusal when a variable is missing."""
     has_project = step.project_dir and Path(step.project_dir).is_dir()
     folder = Path(step.project_dir) if has_project else step.files
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # A child's own may not be there yet.
     environ = {**child_environ.of_child(os.environ), "CLAUDE_PROJECT_DIR": str(folder)}
     skill = _skill_folder(step)
     known = {**environ, **({"CLAUDE_SKILL_DIR": str(skill)} if skill else {})}

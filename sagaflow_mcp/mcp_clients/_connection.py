@@ -29,8 +29,8 @@ MOST_PAGES = 100
 MOST_LISTED = 20_000
 """How many tools are read in all, of which an agent has a few."""
 
-PING_SECONDS = 5.0
-"""How long a server that was too slow may take to say that it is still there."""
+WRITE_SECONDS = 5.0
+"""How long a server may take to read a call."""
 
 CLOSE_SECONDS = 20.0
 """How long a connection may take to be closed."""
@@ -38,8 +38,8 @@ CLOSE_SECONDS = 20.0
 REASON_LIMIT = 300
 """How much of a reason is told, in characters."""
 
-SESSION_GONE = "Session terminated"
-"""What the `mcp` client says of a call that an HTTP server has refused since it does not know the session any more."""
+NOT_TOLD = frozenset({types.INTERNAL_ERROR, types.PARSE_ERROR})
+"""Errors that do not say whether what was asked has been done."""
 
 
 class Connection:
@@ -48,20 +48,22 @@ class Connection:
     Its task enters and leaves the client's contexts, which must be done by one and the same.
     """
 
-    def __init__(self, server: Server, place: Place, idle_seconds: float) -> None:
+    def __init__(self, server: Server, place: Place, idle_seconds: float, ping_seconds: float) -> None:
         self.run_id = place.run_id
         self._server = server
         self._idle_seconds = idle_seconds
+        self._ping_seconds = ping_seconds
         self._closing = asyncio.Event()
         self._transport = Process(server, place, self._closing.set) if server.command else Address(server)
         self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._trouble = ""
         self._in_use = 0
+        self._was_used = True
         self._task = asyncio.create_task(self._own(), name=f"MCP server {server.name}")
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it can be used."""
+    def is_taken(self) -> bool:
+        """Whether it can be used; it does not count as idle then."""
+        self._was_used = True
         return not (self._task.done() or self._closing.is_set())
 
     async def opened(self, seconds: float) -> None:
@@ -93,7 +95,7 @@ class Connection:
                     if not cursor or len(found) > MOST_LISTED:
                         break
         if cursor or len(found) > MOST_LISTED:
-            raise ServerError(f"MCP server {self._server.name!r} lists tools without end: {len(found):,} so far")
+            raise ServerError(f"MCP server {self._server.name!r} lists tools without end")
         return found
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
@@ -103,22 +105,18 @@ class Connection:
         seconds = self._server.seconds
         try:
             with self._used(f"call of {tool!r} of MCP server {self._server.name!r}", seconds):
-                return await self._client.session.send_request(
-                    request, types.CallToolResult, request_read_timeout_seconds=seconds
-                )
+                # The client's own limit, which tells the server, begins only once the server has read the call.
+                async with asyncio.timeout(seconds + WRITE_SECONDS):
+                    return await self._client.session.send_request(
+                        request, types.CallToolResult, request_read_timeout_seconds=seconds
+                    )
         except _SlowError as error:
             await self._end_unless_there()
             raise ServerError(str(error), is_unknown=True) from None
-        except ServerError as error:
-            if error.is_unknown:
-                await self._ended()
-                raise ServerError(
-                    self._hidden(
-                        f"MCP server {self._server.name!r} has ended in the middle of the call: {self._why()}"
-                    ),
-                    is_unknown=True,
-                ) from None
-            raise
+        except _LostError:
+            await self._ended()
+            sentence = f"MCP server {self._server.name!r} has ended in the middle of the call: {self._why()}"
+            raise ServerError(self._hidden(sentence), is_unknown=True) from None
 
     def end(self, ended: Callable[[Connection], None]) -> None:
         """Begin to close it; `ended` is called when it is."""
@@ -151,13 +149,12 @@ class Connection:
             self._closing.set()
 
     async def _until_unused(self) -> None:
-        while True:
+        while not self._closing.is_set():
             self._was_used = False
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self._idle_seconds)
-                return
             if not (self._in_use or self._was_used):
-                return
+                self._closing.set()
 
     @contextlib.contextmanager
     def _used(self, what: str, seconds: float) -> Iterator[None]:
@@ -169,19 +166,18 @@ class Connection:
         except MCPError as error:
             if error.code == types.REQUEST_TIMEOUT:
                 raise _SlowError(f"the {what} took longer than {seconds:g} s and was cancelled") from None
-            if error.message == SESSION_GONE:
+            if self._transport.has_forgotten:
                 self._closing.set()
-                raise SessionGoneError(f"the {what} failed: {SESSION_GONE}") from None
-            is_unknown = error.code == types.CONNECTION_CLOSED
-            raise ServerError(
-                self._hidden(f"the {what} failed: {_short(error.message)}"), is_unknown=is_unknown
-            ) from error
+                raise SessionGoneError(f"the {what} failed: the session is gone") from None
+            if error.code == types.CONNECTION_CLOSED:
+                raise _LostError(f"the {what} failed: {self._server.name!r} has ended") from None
+            sentence = self._hidden(f"the {what} failed: {_short(error.message)}")
+            raise ServerError(sentence, is_unknown=error.code in NOT_TOLD) from error
         except TimeoutError:
             raise _SlowError(f"the {what} took longer than {seconds:g} s and was cancelled") from None
         except (ValidationError, RuntimeError) as error:
-            raise ServerError(
-                self._hidden(f"the {what} was answered with what is no MCP: {_sentence(error)}")
-            ) from error
+            sentence = self._hidden(f"the {what} was answered with what is no MCP: {_sentence(error)}")
+            raise ServerError(sentence, is_unknown=True) from error
         finally:
             self._in_use -= 1
 
@@ -189,7 +185,7 @@ class Connection:
         """End a server that hangs: the next call has a fresh one. One that is only slow keeps what it knows."""
         try:
             with contextlib.suppress(MCPError):
-                async with asyncio.timeout(PING_SECONDS):
+                async with asyncio.timeout(self._ping_seconds):
                     await self._client.session.send_ping()
         except TimeoutError:
             self._closing.set()
@@ -215,6 +211,10 @@ class Connection:
 
 class _SlowError(ServerError):
     """It took too long."""
+
+
+class _LostError(ServerError):
+    """The connection is gone."""
 
 
 def _sentence(error: BaseException) -> str:

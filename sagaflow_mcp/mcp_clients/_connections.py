@@ -21,6 +21,9 @@ START_SECONDS = 60.0
 IDLE_SECONDS = 300.0
 """After how long without a call a server is ended; what it had in memory is gone then."""
 
+PING_SECONDS = 5.0
+"""How long a server that was too slow may take to say that it is still there, so that it keeps what it knows."""
+
 
 class Connections:
     """Opens them when they are needed first; a server whose connection is lost is started anew.
@@ -28,11 +31,18 @@ class Connections:
     Args:
         start_seconds: how long a server may take until it answers.
         idle_seconds: after how long without a call it is ended.
+        ping_seconds: how long one that was too slow may take to say that it is still there.
     """
 
-    def __init__(self, start_seconds: float = START_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        start_seconds: float = START_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
         self._start_seconds = start_seconds
         self._idle_seconds = idle_seconds
+        self._ping_seconds = ping_seconds
         self._open: dict[str, Connection] = {}
         self._ending: set[Connection] = set()
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -42,12 +52,12 @@ class Connections:
         key = _key(server, place)
         async with self._turns[key]:
             found = self._open.get(key)
-            if found is None or not found.is_open:
+            if found is None or not found.is_taken():
                 if found is not None:
                     await found.close()
                 # Imported here, in a thread: the client takes a second to load, which most workers never need.
                 module = await asyncio.to_thread(importlib.import_module, "sagaflow_mcp.mcp_clients._connection")
-                found = module.Connection(server, place, self._idle_seconds)
+                found = module.Connection(server, place, self._idle_seconds, self._ping_seconds)
                 self._open[key] = found
                 await found.opened(self._start_seconds)
             return found

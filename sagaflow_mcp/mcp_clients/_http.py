@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 20.0
 """How long it may take to reach the server."""
 
+SESSION = "mcp-session-id"
+"""The header that names a session."""
+
 
 class TooLongError(httpx2.StreamError):
     """The answer is longer than what is read."""
@@ -34,6 +38,8 @@ class Address:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._trouble = ""
+        self.has_forgotten = False
+        """Whether the server does not know our session any more: it was restarted, say."""
 
     def reason(self) -> str:
         """Why it does not work, as far as that is known."""
@@ -56,6 +62,8 @@ class Address:
 
     async def _bound(self, response: httpx2.Response) -> None:
         """See to it that no more than `LARGEST_MESSAGE` bytes of an answer are read."""
+        # So the protocol has it say so: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports
+        self.has_forgotten |= response.status_code == HTTPStatus.NOT_FOUND and SESSION in response.request.headers
         self._trouble = f"it has answered with HTTP status {response.status_code}" if response.is_error else ""
         if response.headers.get("content-encoding", "identity") != "identity":
             raise httpx2.StreamError("it has sent a packed answer, which it was not asked for")

@@ -56,6 +56,9 @@ class Process:
         ended: called when nothing more comes from it.
     """
 
+    has_forgotten = False
+    """It knows what it knows as long as it lives."""
+
     def __init__(self, server: Server, place: Place, ended: Callable[[], None]) -> None:
         self._server = server
         self._place = place
