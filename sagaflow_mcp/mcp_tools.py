@@ -13,7 +13,7 @@ from sagaflow_mcp import agent_tools, mcp_names, paths, records
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from mcp_types import CallToolResult, ContentBlock, ResourceContents, Tool
@@ -35,6 +35,9 @@ NOT_AT_THE_TOP = ("oneOf", "allOf", "anyOf")
 
 FOLDER = "mcp-files"
 """Where in the run's folder the images, files and long texts are that tools have given back."""
+
+MOST_BLOCKS = 100
+"""How many parts of a result are told: each may be a file."""
 
 LONG_TEXT = agent_tools.RESULT_LIMIT - 1_000
 """How much of a text is told, in characters; all of a longer one is a file."""
@@ -89,21 +92,24 @@ def definitions(chosen: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: each[name] for name in ("name", "description", "input_schema")} for each in chosen]
 
 
-def told(result: CallToolResult, folder: Path) -> str:
+def told(result: CallToolResult, folder: Path, hidden: Callable[[str], str] = str) -> str:
     """What a model is told of a result. What is no text, and a long text, is a file in the run's `folder`.
 
-    Raises:
-        OSError: it cannot be written.
+    Args:
+        result: of a call.
+        folder: the run's.
+        hidden: takes what is secret out of a text.
     """
-    said = "\n".join(_told(each, folder) for each in result.content)
+    said = "\n".join(_told(each, folder) for each in result.content[:MOST_BLOCKS])
+    if len(result.content) > MOST_BLOCKS:
+        said += f"\n({len(result.content) - MOST_BLOCKS:,} further parts left out)"
     if not said.strip() and result.structured_content is not None:
         said = json.dumps(result.structured_content, ensure_ascii=False)
+    said = hidden(said)
     if len(said) <= LONG_TEXT:
         return agent_tools.cut(said)
     path = _kept(said.encode(errors="replace"), "text/plain", folder)
-    return agent_tools.cut(
-        f"{said[:LONG_TEXT]}\n({len(said) - LONG_TEXT:,} characters left out; all of it is in {path})"
-    )
+    return agent_tools.cut(f"{said[:LONG_TEXT]}\n({len(said) - LONG_TEXT:,} characters left out; all of it: {path})")
 
 
 def _definition(server: str, tool: Tool) -> dict[str, Any]:
@@ -167,8 +173,15 @@ def _file(what: str, data: str, kind: str, folder: Path) -> str:
     return f"[{what}, {shown}, {len(content):,} bytes: {_kept(content, kind, folder)}]"
 
 
-def _kept(content: bytes, kind: str, folder: Path) -> Path:
+def _kept(content: bytes, kind: str, folder: Path) -> str:
     """The path of the file, which is called after what is in it: a call that is made again leaves no second one."""
+    try:
+        return str(_written(content, kind, folder))
+    except OSError as error:  # The call was made; that this cannot be kept must not hide what it said.
+        return f"it could not be kept: {error.strerror or error}"
+
+
+def _written(content: bytes, kind: str, folder: Path) -> Path:
     ending = mimetypes.guess_extension(kind.partition(";")[0].strip().lower()) or ".bin"
     path = folder / FOLDER / f"{hashlib.sha256(content).hexdigest()[:16]}{ending}"
     path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -29,6 +29,7 @@ from sagaflow_mcp.errors import Refusal
 if TYPE_CHECKING:
     from sagaflow_mcp.conversation import Conversation
     from sagaflow_mcp.durable.context import StepContext
+    from sagaflow_mcp.mcp_clients._connection import Connection
     from sagaflow_mcp.mcp_servers import Server
 
 LIST_SECONDS = 60.0
@@ -76,42 +77,45 @@ async def list_mcp_tools(given: ListToolsInput) -> int:
 
 
 async def use(
-    step: StepContext, talk: Conversation, place: str, offered: dict[str, Any], arguments: dict[str, Any]
+    step: StepContext, talk: Conversation, place: str, offered: dict[str, Any], arguments: Any
 ) -> tuple[bool, str]:
     """Whether the call `place` of a tool that was `offered` went well, and what it has to say.
 
     One that changes something is made once at most: after a crash the model is told that nobody knows.
     """
-    try:
-        return await _called(step, talk, place, offered, arguments)
-    except mcp_clients.SessionGoneError:
-        return await _called(step, talk, "", offered, arguments)
+    if not isinstance(arguments, dict):
+        return False, f"{offered['name']} was given no object; the call was not made"
+    begun = offered["reads"]
+    for _ in range(2):
+        try:
+            server, connection = await _connected(step, offered["server"])
+            if not begun and not await asyncio.to_thread(talk.begin, place):
+                return False, agent_tools.UNKNOWN
+            begun = True
+            result = await connection.call(offered["tool"], arguments)
+        except mcp_clients.SessionGoneError:
+            continue  # Nothing was done, and a new connection will do.
+        except Refusal as error:
+            return False, f"{error}; the call was not made"
+        except mcp_clients.ServerError as error:
+            return False, f"{error}; {UNKNOWN}" if error.is_unknown and not offered["reads"] else str(error)
+        said = await asyncio.to_thread(mcp_tools.told, result, step.files, server.hidden)
+        return not result.is_error, said
+    return False, f"MCP server {offered['server']!r} keeps no session; the call was not made"
 
 
-async def _called(
-    step: StepContext, talk: Conversation, place: str, offered: dict[str, Any], arguments: dict[str, Any]
-) -> tuple[bool, str]:
-    """The same; without a `place`, the call has begun already."""
-    try:
-        server = (await asyncio.to_thread(_servers, step)).get(offered["server"])
-        if server is None:
-            return False, f"MCP server {offered['server']!r} is not named any more; the call was not made"
-        connection = await step.services.servers.of(*_expanded(step, server))
-    except (Refusal, mcp_clients.ServerError) as error:
-        return False, f"{error}; the call was not made"
-    changes = not offered["reads"]
-    if place and changes and not await asyncio.to_thread(talk.begin, place):
-        return False, agent_tools.UNKNOWN
-    try:
-        result = await connection.call(offered["tool"], arguments)
-    except mcp_clients.SessionGoneError:
-        if not place:
-            return False, f"MCP server {server.name!r} keeps no session; the call was not made"
-        raise
-    except mcp_clients.ServerError as error:
-        return False, f"{error}; {UNKNOWN}" if error.is_unknown and changes else str(error)
-    said = await asyncio.to_thread(mcp_tools.told, result, step.files)
-    return not result.is_error, _expanded(step, server)[0].hidden(said)
+async def _connected(step: StepContext, name: str) -> tuple[Server, Connection]:
+    """The server of that name, with every variable replaced, and a connection with it.
+
+    Raises:
+        Refusal: it is not named any more, or a variable is missing.
+        ServerError: it cannot be used.
+    """
+    server = (await asyncio.to_thread(_servers, step)).get(name)
+    if server is None:
+        raise Refusal(f"MCP server {name!r} is not named any more")
+    expanded, place = _expanded(step, server)
+    return expanded, await step.services.servers.of(expanded, place)
 
 
 async def _offered(step: StepContext, server: Server, names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:

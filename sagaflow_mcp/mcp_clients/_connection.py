@@ -120,12 +120,12 @@ class Connection:
 
     def end(self, ended: Callable[[Connection], None]) -> None:
         """Begin to close it; `ended` is called when it is."""
-        self._closing.set()
+        self._stop()
         self._task.add_done_callback(lambda _: ended(self))
 
     async def close(self) -> None:
         """Close it; a process that it was with is gone then. Never raises."""
-        self._closing.set()
+        self._stop()
         _, left = await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
         if left:
             self._task.cancel()
@@ -192,11 +192,14 @@ class Connection:
 
     async def _ended(self) -> None:
         """Return when the task has ended, which leaves the reason behind."""
+        self._stop()
+        await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
+        self._task.cancel()
+
+    def _stop(self) -> None:
         self._closing.set()
         if not self._ready.done():
             self._task.cancel()
-        await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
-        self._task.cancel()
 
     def _why(self) -> str:
         return _short(self._transport.reason()) or self._trouble or "it ended without a word"

@@ -99,9 +99,9 @@ class Process:
     async def _started(self) -> tuple[asyncio.subprocess.Process, int]:
         """The process, and the descriptor that it lives as long as."""
         environ = {**self._place.environ, **self._server.env}
-        command = shutil.which(self._server.command, path=environ.get("PATH"))
-        if command is None and "/" in self._server.command:
-            command = shutil.which(self._place.folder / self._server.command)
+        # A path starts where the server works, not where we do.
+        given = self._server.command
+        command = shutil.which(self._place.folder / given if "/" in given else given, path=environ.get("PATH"))
         if command is None:
             raise ServerError(f"there is no command {self._server.command!r}")
         pipe, holder = os.pipe()

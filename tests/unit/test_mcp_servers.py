@@ -196,7 +196,7 @@ def test_a_long_result_is_a_file(tmp_path: Path) -> None:
     assert len(said) < agent_tools.RESULT_LIMIT
     (kept,) = (tmp_path / mcp_tools.FOLDER).iterdir()
     assert kept.read_text(encoding="utf-8") == "a" * 60_000
-    assert said.endswith(f"all of it is in {kept})")
+    assert said.endswith(f"all of it: {kept})")
     data = CallToolResult.model_validate({"content": [], "structuredContent": {"a": [1]}})
     assert mcp_tools.told(data, tmp_path) == '{"a": [1]}'
     damaged = {"type": "image", "data": "no base64", "mimeType": "image/png"}
