@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from sagaflow_mcp import agent_tools, artifacts, launch
+from sagaflow_mcp import agent_tools, artifacts, catalog, checking, launch
 from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
 from tests import process_table
 from tests.acceptance import tools
@@ -144,6 +144,20 @@ def test_a_skill_file_names_servers_in_its_allowed_tools(local: LocalSagaflow, p
     assert local.wait(launched(local, project, "instructed")).state == "DONE"
     names = [each["name"] for each in local.model.requests[-1].body["tools"]]
     assert {"read_file", "mcp__odd__echo", "mcp__files__write_file"} <= set(names)
+
+
+def test_a_check_says_which_servers_are_wrong_or_missing(local: LocalSagaflow, tmp_path: Path) -> None:
+    """Before anything is launched."""
+    skill = tmp_path / "lacking"
+    skill.mkdir()
+    (skill / "SKILL.md").write_text("---\nallowed-tools: mcp__x\n---\nDo it.\n", encoding="utf-8")
+    roots = [catalog.Root("path", tmp_path)]
+    (checked,) = checking.check(local.settings.home, roots, "lacking")
+    (finding,) = checked.findings
+    assert finding.sentence.startswith("its agent cannot begin: no MCP server for mcp__x is named in .mcp.json or ")
+    (skill / ".mcp.json").write_text('{"mcpServers": {"x": {}}}', encoding="utf-8")
+    (checked,) = checking.check(local.settings.home, roots, "lacking")
+    assert [each.sentence for each in checked.findings] == ["mcpServers.x must have either a command or a url"]
 
 
 @pytest.mark.parametrize(

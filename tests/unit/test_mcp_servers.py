@@ -166,6 +166,8 @@ def test_an_agents_tools_may_name_servers() -> None:
     for wrong in ("mcp__", "mcp__*", "mcp__a b", "mcp__ä", "mcp"):
         with pytest.raises(Refusal, match="there is no tool"):
             agent_tools.chosen([wrong])
+    assert agent_tools.only_reads({"name": "mcp__a__x", "reads": "yes"})
+    assert not agent_tools.only_reads({"name": "mcp__a__x"})
     allowed = skill_file.allowed_tools("---\nallowed-tools: Read, mcp__a__*, mcp__b__x(y), mcp__c\n---\nx")
     assert agent_tools.of_claude_code(allowed) == (["read_file", "mcp__a__*", "mcp__c"], ["mcp__b__x(y)"])
 
