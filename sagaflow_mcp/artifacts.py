@@ -32,8 +32,14 @@ CHILDREN = "child-runs"
 AGENTS = "agents"
 """The folder with the conversations of a run's agents, a folder each."""
 
+SERVERS = "mcp-servers"
+"""The folder with what a run's MCP servers say on standard error, a file each."""
+
 RESERVED = frozenset(
-    {"run.json", "ending.json", "finding.json", TRANSCRIPT, PROGRESS, CHILDREN, AGENTS, "journal", "questions"}
+    {
+        *("run.json", "ending.json", "finding.json", TRANSCRIPT, PROGRESS),
+        *(CHILDREN, AGENTS, SERVERS, "journal", "questions"),
+    }
 )
 """Names in a run's folder that belong to Sagaflow."""
 

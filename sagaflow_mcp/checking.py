@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import agent_tools, catalog, pinning, probe, skill_file, skill_lint
+from sagaflow_mcp import agent_tools, catalog, mcp_names, mcp_servers, pinning, probe, settings, skill_file, skill_lint
 from sagaflow_mcp.authorship import Place
 from sagaflow_mcp.errors import BrokenSkill, Refusal
 from sagaflow_mcp.skill_lint import Finding, Skill
@@ -42,7 +42,7 @@ def check(home: Home, roots: Sequence[Root], name: str | None = None) -> list[Ch
     others = catalog.listing(roots)
     sources = {each.name: source for each in others if (source := _source(each)) is not None}
     return [
-        Checked(each.name, str(each.path), (*_loading(home, roots, each), *_looking(each, sources)))
+        Checked(each.name, str(each.path), (*_loading(home, roots, each), *_looking(home, each, sources)))
         for each in wanted
         # Most of what is a SKILL.md alone was written for Claude Code, and nobody asked about it.
         if each.form != "agent" or name is not None
@@ -61,27 +61,52 @@ def _loading(home: Home, roots: Sequence[Root], listed: Listed) -> list[Finding]
     return []
 
 
-def _looking(listed: Listed, sources: dict[str, Skill]) -> list[Finding]:
+def _looking(home: Home, listed: Listed, sources: dict[str, Skill]) -> list[Finding]:
     """What shows without running it."""
     if listed.form == "agent":
-        return _allowed_tools(listed)
+        return [*_servers(listed), *_allowed_tools(home, listed)]
     skill = sources.get(listed.name)
-    return [] if skill is None else [*skill_lint.lint(skill), *_clashes(skill, sources.values())]
+    found = [] if skill is None else [*skill_lint.lint(skill), *_clashes(skill, sources.values())]
+    return [*_servers(listed), *found]
 
 
-def _allowed_tools(listed: Listed) -> list[Finding]:
+def _servers(listed: Listed) -> list[Finding]:
+    """What is wrong with the MCP servers that it names."""
+    try:
+        mcp_servers.of_skill(listed.path)
+    except Refusal as error:
+        path = str(listed.path / mcp_servers.FILE)
+        return [Finding(path, None, "error", str(error).removeprefix(f"{path!r}: "))]
+    return []
+
+
+def _allowed_tools(home: Home, listed: Listed) -> list[Finding]:
     """A warning for the tools that the agent will have to do without."""
     path = listed.path / skill_file.NAME
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return []  # Loading it says so.
-    _, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
-    if not lacking:
-        return []
+    names, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
     line = next((at for at, each in enumerate(text.splitlines(), 1) if each.startswith("allowed-tools")), None)
-    sentence = f"its agent does without {', '.join(lacking)}: there is no such tool here"
-    return [Finding(str(path), line, "warning", sentence)]
+    found = []
+    if lacking:
+        sentence = f"its agent does without {', '.join(lacking)}: there is no such tool here"
+        found.append(Finding(str(path), line, "warning", sentence))
+    if without := _without_server(home, listed, names):
+        place = f"{mcp_servers.FILE} or [{mcp_servers.TABLE}] in config.toml"
+        sentence = f"its agent cannot begin: no MCP server for {', '.join(without)} is named in {place}"
+        found.append(Finding(str(path), line, "error", sentence))
+    return found
+
+
+def _without_server(home: Home, listed: Listed, names: list[str]) -> list[str]:
+    """Those of the names of MCP servers' tools for which neither the skill nor the user names a server."""
+    try:
+        servers = {*mcp_servers.of_skill(listed.path), *settings.read(home)[mcp_servers.TABLE]}
+    except Refusal:
+        return []  # Said already.
+    return [each for each in mcp_names.among(names) if mcp_names.server_of(each, servers) is None]
 
 
 def _source(listed: Listed) -> Skill | None:

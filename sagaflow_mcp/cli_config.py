@@ -33,7 +33,9 @@ def config(options: argparse.Namespace) -> int:
 def config_get(options: argparse.Namespace) -> int:
     """Show one setting: its value alone, or all about it as JSON."""
     settings.rule(options.setting)
-    (found,) = [each for each in preferences.listing(os.environ) if each.name == options.setting]
+    found = next((each for each in preferences.listing(os.environ) if each.name == options.setting), None)
+    if found is None:
+        raise Refusal(f"{options.setting} is not set; see: sagaflow config")
     if options.as_json:
         return cli_output.print_json(asdict(found))
     print(_text(found.value))
@@ -58,7 +60,7 @@ def config_unset(options: argparse.Namespace) -> int:
 
 
 def _changed(options: argparse.Namespace, home: Home, done: str) -> int:
-    restart = options.setting not in preferences.AT_ONCE and engine_client.status(home) is not None
+    restart = not preferences.is_at_once(options.setting) and engine_client.status(home) is not None
     variable = settings.VARIABLES.get(options.setting, "")
     if options.as_json:
         return cli_output.print_json({"name": options.setting, "file": home.config, "restart_engine": restart})

@@ -28,6 +28,9 @@ LEFT_OUT = "(left out, since the conversation got long; make the call again if y
 TOLD = "The user says while you work: "
 """Goes before what people tell an agent."""
 
+TOOLS = "mcp-tools.json"
+"""The file of the tools that the agent has of MCP servers."""
+
 KEPT_TOLD = "told"
 """The member of the first message that keeps what people have said in turns that are gone."""
 
@@ -98,6 +101,16 @@ class Conversation:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = json.dumps({"content": text, "is_error": is_error})
         paths.write_atomically(str(self._folder / f"{call}.json"), content)
+
+    def keep_tools(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        """Keep what the agent has of MCP servers. OSError if it cannot be written."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        paths.write_atomically(str(self._folder / TOOLS), json.dumps(tools))
+
+    def tools(self) -> list[dict[str, Any]]:
+        """What the agent has of MCP servers. OSError or ValueError when it is gone or damaged."""
+        found: list[dict[str, Any]] = json.loads((self._folder / TOOLS).read_text(encoding="utf-8"))
+        return found
 
     def begin(self, call: str) -> bool:
         """Whether the call begins now, for the first time. OSError if that cannot be written down."""

@@ -135,6 +135,7 @@ class _Joined:
             await self._look_until_stopped()
         finally:
             await self._workers.shutdown()
+            await self._services.servers.close()
             await self._transport.close()
         if self._failure is not None:
             raise Failure(unreachable.sentence(self._given.server, self._failure)) from self._failure

@@ -1,9 +1,10 @@
 """A program that runs a command and ends whatever the command has started, at the latest when we are gone.
 
-    python -I -S leash.py COMMAND [ARGUMENT …]
+    python -I -S leash.py [--holder=DESCRIPTOR] COMMAND [ARGUMENT …]
 
-Who starts it holds the other end of its standard input: when that ends, as it does however its holder died, everything
-is killed. A process group alone would not do: a daemon leaves it.
+Who starts it holds the other end of its standard input, or of the pipe `DESCRIPTOR` where the command reads the
+standard input itself: when that ends, as it does however its holder died, everything is killed. A process group alone
+would not do: a daemon leaves it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+HOLDER = "--holder="
+"""Begins the argument that names the pipe."""
 
 SECONDS = 5.0
 """How long processes are killed for: each can have started another one meanwhile."""
@@ -37,16 +41,18 @@ class Process(NamedTuple):
     group: int
 
 
-def main(command: list[str]) -> int:
-    """The exit status of `command`, negative for a signal; nothing it started is left. OSError if there is none."""
+def main(arguments: list[str]) -> int:
+    """The exit status of the command, negative for a signal; nothing it started is left. OSError if there is none."""
+    has_pipe = arguments[0].startswith(HOLDER)
+    holder, command = (int(arguments[0][len(HOLDER) :]), arguments[1:]) if has_pipe else (0, arguments)
     with contextlib.suppress(PermissionError):  # Where it leads a group already.
         os.setsid()  # So that its group has nobody else in it.
     _adopt_orphans()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         # `kill 0` in the command is not meant for us. Not SIG_IGN: the command would inherit that.
         signal.signal(number, lambda *_: None)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    ending = threading.Thread(target=_end_with_holder, daemon=True)
+    child = subprocess.Popen(command, stdin=None if holder else subprocess.DEVNULL)
+    ending = threading.Thread(target=_end_with_holder, args=(holder,), daemon=True)
     ending.start()
     try:
         status = _status(child.pid)
@@ -82,8 +88,8 @@ def end_descendants() -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _end_with_holder() -> None:
-    while os.read(0, 4096):
+def _end_with_holder(holder: int) -> None:
+    while os.read(holder, 4096):
         pass
     end_descendants()
     os._exit(128 + signal.SIGKILL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import credentials, guard, models, settings
+from sagaflow_mcp import credentials, guard, mcp_servers, models, settings
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.settings import Settings
@@ -24,6 +24,12 @@ DEFAULTS: Mapping[str, Any] = {
 
 AT_ONCE = frozenset({each.setting for each in guard.GUARDED})
 """Settings that each launch and each session reads anew; the engine has all others from its start."""
+
+
+def is_at_once(name: str) -> bool:
+    """Whether a change of the setting counts at once: whoever needs it reads it anew."""
+    return name in AT_ONCE or name.startswith(f"{mcp_servers.TABLE}.")
+
 
 SECRET = frozenset({"api_key"})
 """What a setting is called whose value is never shown."""
@@ -64,7 +70,13 @@ def listing(environ: Mapping[str, str]) -> list[Preference]:
     found = [
         _preference(name, environ, projects if name.startswith(guard.PROJECTS) else own) for name in settings.names()
     ]
-    return [replace(each, source="project") if each.name in refused else each for each in found]
+    shown = [replace(each, source="project") if each.name in refused else each for each in found]
+    return [*shown, *(_of_server(name, members) for name, members in own[mcp_servers.TABLE].items())]
+
+
+def _of_server(name: str, members: Mapping[str, Any]) -> Preference:
+    """An MCP server of the user's, as one setting: what it is, without what may be a secret."""
+    return Preference(f"{mcp_servers.TABLE}.{name}", mcp_servers.shown(members), "config", "", None)
 
 
 def _preference(name: str, environ: Mapping[str, str], config: Mapping[str, Mapping[str, Any]]) -> Preference:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import credentials, guard, own_temporal, paths, records
+from sagaflow_mcp import credentials, guard, mcp_servers, own_temporal, paths, records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
@@ -144,6 +144,11 @@ _PATHS = _Rule(
 )
 _TABLE = _Rule(lambda value: type(value) is dict, "a table")
 
+_MCP_SERVER = _Rule(
+    lambda _: False,  # As a whole, a server can only be written in the file.
+    "a table in config.toml, with a command or a url",
+)
+
 _TIERS = ("haiku", "sonnet", "opus")
 
 _RULES: dict[str, dict[str, _Rule]] = {
@@ -164,6 +169,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
         **dict.fromkeys(("namespace", "api_key", "api_key_env"), _TEXT),
         **dict.fromkeys(("tls", "grpc_meta"), _TABLE),
     },
+    mcp_servers.TABLE: {},
 }
 """The settings in `config.toml`, by table."""
 
@@ -183,6 +189,8 @@ def names() -> list[str]:
 def rule(name: str) -> _Rule:
     """What a value of the setting `name` must be; Refusal when there is no such setting."""
     table, _, last = name.partition(".")
+    if table == mcp_servers.TABLE and mcp_servers.NAME.fullmatch(last):
+        return _MCP_SERVER
     if last not in _RULES.get(table, {}):
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see: sagaflow config"
@@ -270,6 +278,8 @@ def _table_trouble(table: str, values: object) -> str | None:
         return f"there is no setting {table!r}; the tables are {', '.join(_RULES)}"
     if not isinstance(values, dict):
         return f"{table!r} must be a table, [{table}]"  # What it is instead may be a key.
+    if table == mcp_servers.TABLE:
+        return mcp_servers.config_trouble(values)
     for name, value in values.items():
         if name not in known:
             return f"there is no setting '{table}.{name}'; [{table}] has {', '.join(known)}"

@@ -17,6 +17,7 @@ OWN_MODULES = (
     "sagaflow_mcp.durable.activities",
     "sagaflow_mcp.durable.agent_activities",
     "sagaflow_mcp.durable.function_activities",
+    "sagaflow_mcp.durable.mcp_activities",
     "sagaflow_mcp.durable.permit_activities",
     "sagaflow_mcp.durable.prompt_activities",
 )
@@ -24,16 +25,8 @@ OWN_MODULES = (
 OWN_ACTIVITIES = frozenset(
     {
         *("agent_turn", "emit_finding", "sagaflow_build_input", "spawn_subagent", "write_artifact"),
-        *(
-            "ask_permission",
-            "close_question",
-            "note_progress",
-            "prepare_child",
-            "prompt_batch",
-            "prompt_model",
-            "put_question",
-        ),
-        *("run_function", "use_tool"),
+        *("ask_permission", "close_question", "note_progress", "prepare_child", "prompt_batch", "prompt_model"),
+        *("list_mcp_tools", "put_question", "run_function", "use_tool"),
     }
 )
 """The names of Sagaflow's own activities."""

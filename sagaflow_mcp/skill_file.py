@@ -38,7 +38,7 @@ ARGUMENTS = "$ARGUMENTS"
 SKILL_DIR = "${CLAUDE_SKILL_DIR}"
 """What stands in a skill's text for the folder of its files."""
 
-_TOOL = re.compile(r"[A-Za-z_][\w-]*(?:\([^)]*\))?")
+_TOOL = re.compile(r"[A-Za-z_][\w-]*\*?(?:\([^)]*\))?")
 
 
 def is_alone(folder: Path) -> bool:

@@ -79,6 +79,7 @@ class RunWorker:
             child=ChildRuns(given.settings, given.home_id, held, self._take).ready,
         )
         self._environment = services.environment
+        self._servers = services.servers
         self._reconciler = reconciler.Reconciler(given.client, services, given.home_id, given.server)
         self._around = steps.SagaflowInterceptor(services, given.codec, self._nudge)
         self._workers = SkillWorkers(given.client, services, given.home_id, self._around, self._fail)
@@ -115,6 +116,7 @@ class RunWorker:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             await self._workers.shutdown()
+            await self._servers.close()
             await self._transport.close()
         for result in [self._failure, *results]:
             if isinstance(result, Exception):

@@ -45,6 +45,8 @@ def begin_threads() -> None:
 def begin_log() -> None:
     """Log to standard error from now on, without a line for each call of a model."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    # What is wrong with a server's answers is told where it was asked; here, they would be shown in part.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from sagaflow_mcp import records
+from sagaflow_mcp import mcp_names, mcp_servers, records
 from sagaflow_mcp.agent_tools import _delegation, _files, _search, _shell, _web
 from sagaflow_mcp.agent_tools._asking import Asked, about, covers
 from sagaflow_mcp.agent_tools._workspace import Workspace
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "READING",
+    "RESULT_LIMIT",
     "SPAWN",
     "TIMEOUT",
     "TOOLS",
     "UNASKED",
+    "UNKNOWN",
     "Asked",
     "Tool",
     "Workspace",
@@ -34,7 +36,10 @@ __all__ = [
     "cut",
     "declared",
     "definitions",
+    "described",
     "of_claude_code",
+    "only_reads",
+    "timeout",
     "use",
 ]
 
@@ -44,6 +49,15 @@ RESULT_LIMIT = 50_000
 
 TIMEOUT = timedelta(minutes=2)
 """How long a call may take, unless its tool says otherwise."""
+
+MCP_TIMEOUT = timedelta(seconds=mcp_servers.LONGEST_CALL_SECONDS) + 2 * TIMEOUT
+"""The same for a tool of an MCP server, which may have to be started; the server's own limit is held before."""
+
+UNKNOWN = (
+    "Whether this call has taken effect is unknown: the machine was stopped in its middle. "
+    "Look before you make it again."
+)
+"""What a model is told of a call that changes something and was cut off by a crash."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +114,29 @@ ASKED = "A person is asked before each call, who may answer only hours later: us
 
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:
-    """`names` as they are offered, in the order of `TOOLS`. Refusal when one is none."""
+    """`names` as they are offered, in the order of `TOOLS`, and then those of MCP servers. Refusal when one is none.
+
+    Whether there are such servers is not looked at: a workflow reads no files.
+    """
     wanted = set(names)
-    unknown = sorted(wanted - TOOLS.keys())
+    of_servers = mcp_names.among(wanted)
+    unknown = sorted(wanted - TOOLS.keys() - set(of_servers))
     if unknown:
-        raise Refusal(f"there is no tool {unknown[0]!r}; there are {', '.join(TOOLS)}")
-    return tuple(name for name in TOOLS if name in wanted)
+        raise Refusal(f"there is no tool {unknown[0]!r}; there are {', '.join(TOOLS)}, and mcp__<server>__<tool>")
+    return (*(name for name in TOOLS if name in wanted), *of_servers)
+
+
+def timeout(name: str) -> timedelta:
+    """How long a call of the tool `name` may take, whether or not there is such a tool."""
+    if name in TOOLS:
+        return TOOLS[name].timeout
+    return MCP_TIMEOUT if name.startswith(mcp_names.PREFIX) else TIMEOUT
+
+
+def only_reads(call: Mapping[str, str]) -> bool:
+    """Whether a call, as a turn tells of it, can be made at the same time as others, and again."""
+    tool = TOOLS.get(call["name"])
+    return not tool.changes if tool else bool(call.get("reads"))
 
 
 def declared(names: Iterable[str]) -> tuple[str, ...]:
@@ -133,21 +164,32 @@ def of_claude_code(allowed: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _of_claude_code(allowed: str) -> tuple[str | None, bool]:
     """The tool that `allowed` names, and whether it names all of it."""
+    if mcp_names.is_named(allowed):
+        return allowed, True
     theirs, _, limit = allowed.partition("(")
     name = next((name for name, tool in TOOLS.items() if theirs in tool.claude_names), None)
     return name, name in READING or limit in {"", "*)"}
 
 
-def definitions(names: Iterable[str], asking: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """What a model is told of the tools `names`, those `asking` a person among them, as the Messages API takes it."""
+def definitions(names: Iterable[str], unasked: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """What a model is told of the tools `names` but those of MCP servers, as the Messages API takes it.
+
+    A person is asked about those that are not among `unasked`.
+    """
     return [
         {
             "name": name,
-            "description": "\n\n".join([TOOLS[name].input.__doc__ or "", *[ASKED] * (name in asking)]),
+            "description": described(name, TOOLS[name].input.__doc__ or "", unasked),
             "input_schema": _schema(TOOLS[name].input),
         }
         for name in chosen(names)
+        if name in TOOLS
     ]
+
+
+def described(name: str, text: str, unasked: Sequence[str]) -> str:
+    """What a model is told of the tool `name`: the `text`, and that a person is asked where it is not `unasked`."""
+    return text if covers([*UNASKED, *unasked], name) else f"{text}\n\n{ASKED}"
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

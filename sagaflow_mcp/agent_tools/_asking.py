@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import records
+from sagaflow_mcp import mcp_names, records
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ class Asked(NamedTuple):
 
 
 def covers(allowed: Iterable[str], name: str) -> bool:
-    """Whether `allowed` names the tool `name`; `mcp__server` and `mcp__server__*` name all tools of an MCP server."""
-    server = "__".join(name.split("__")[:2])
-    return not {name, server, f"{server}__*"}.isdisjoint(allowed)
+    """Whether `allowed` names the tool `name`, or all tools of its MCP server."""
+    return any(mcp_names.covers(each, name) for each in allowed)
 
 
 def about(name: str, given: Mapping[str, Any], workspace: Workspace) -> Asked | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,26 +11,20 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import agent_tools, artifacts, conversation, models
-from sagaflow_mcp.conversation import Conversation
-from sagaflow_mcp.durable import context, model_calls, persisting
+from sagaflow_mcp import agent_tools, conversation, mcp_names, mcp_tools, models
+from sagaflow_mcp.durable import context, mcp_activities, model_calls, persisting
 from sagaflow_mcp.durable.step_events import StepEvents
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sagaflow_mcp.conversation import Conversation
     from sagaflow_mcp.durable.context import StepContext
     from sagaflow_mcp.durable.permit_activities import AskPermissionInput
 
 GO_ON = "You were cut off. Go on exactly where you stopped."
 """What a model is told whose turn was cut off at `max_tokens`."""
-
-UNKNOWN = (
-    "Whether this call has taken effect is unknown: the machine was stopped in its middle. "
-    "Look before you make it again."
-)
-"""What a model is told of a call that changes something and was cut off by a crash."""
 
 NOTHING = "(nothing)"
 """Stands for an empty text, which is no content to the provider."""
@@ -58,8 +51,8 @@ class AgentTurnInput:
     """What the user says; empty where tools have been called."""
     max_tokens: int
     tools: list[str] = field(default_factory=list)
-    asking: list[str] = field(default_factory=list)
-    """Those of them about which a person is asked."""
+    unasked: list[str] = field(default_factory=list)
+    """Those about which nobody is asked, beside those that only read files."""
     calls: list[str] = field(default_factory=list)
     """The ids of the tool calls that the turn before has made."""
     told: list[str] = field(default_factory=list)
@@ -120,8 +113,9 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         ApplicationError: the provider failed, retryable or not as `models.verdict` says; or the conversation is gone.
     """
     step = context.current()
-    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
+    talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
     length, generation = given.length, given.generation
+    offered = await asyncio.to_thread(_offered, talk, given.tools)
     with context.refusals_end_the_step():
         said = await asyncio.to_thread(_said, talk, given)
         before = await asyncio.to_thread(_messages, talk, length)
@@ -129,14 +123,17 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         if length > conversation.ROOM:
             before = conversation.shortened(before)
             new, length, generation = [*before, said], 0, given.turn
-            talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, generation)
+            talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, generation)
         request = models.ModelRequest(
             tier=given.tier,
             system=given.system,
             user="",
             max_tokens=given.max_tokens,
             messages=conversation.sent([*before, said]),
-            tools=agent_tools.definitions(given.tools, given.asking),
+            tools=[
+                *agent_tools.definitions(given.tools, given.unasked),
+                *mcp_tools.definitions(offered.values(), given.unasked),
+            ],
             session=model_calls.session(step, f"{activity.info().workflow_id}/{given.conversation}/{generation}"),
             place=conversation.place(before),
         )
@@ -152,15 +149,17 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
         lambda: talk.append(length, *new, answer),
         StepEvents(Path(step.run_dir), step, given.role, activity.info().attempt).failed,
     )
-    calls = [_told_of(each) for each in content if each["type"] == "tool_use"]
+    calls = [_told_of(each, offered) for each in content if each["type"] == "tool_use"]
     return AgentTurn(length, "" if calls else reply.text, is_cut_off and not calls, calls, given.heard, generation)
 
 
-def _told_of(block: Mapping[str, Any]) -> dict[str, str]:
+def _told_of(block: Mapping[str, Any], offered: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What the run has to know of a tool call."""
     told = {"id": block["id"], "name": block["name"]}
     if block["name"] == agent_tools.SPAWN:
         told["task"] = str(block["input"].get("task") or "").encode(errors="replace").decode()
+    if offered.get(block["name"], {}).get("reads"):
+        told["reads"] = "yes"
     return told
 
 
@@ -168,7 +167,7 @@ def _told_of(block: Mapping[str, Any]) -> dict[str, str]:
 async def use_tool(given: UseToolInput) -> bool:
     """Whether the tool has done what was asked; what it says is kept for the next turn, also where it has failed."""
     step = context.current()
-    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
+    talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
     before = await asyncio.to_thread(talk.result, _call(given.turn, given.index))
     if before is not None:
         return not before["is_error"]
@@ -186,12 +185,24 @@ async def _used(step: StepContext, talk: Conversation, given: UseToolInput, call
         return not given.is_error, agent_tools.cut(given.said)
     if call["name"] == models.MALFORMED:
         return False, str(call["input"].get("problem"))
-    if call["name"] not in given.tools:
-        return False, f"there is no tool {call['name']!r}; there are {', '.join(given.tools) or 'none'}"
+    offered = await asyncio.to_thread(_offered, talk, given.tools)
+    if call["name"] in offered:
+        place = _call(given.turn, given.index)
+        return await mcp_activities.use(step, talk, place, offered[call["name"]], call["input"])
+    known = [*(name for name in given.tools if name in agent_tools.TOOLS), *offered]
+    if call["name"] not in known:
+        return False, f"there is no tool {call['name']!r}; there are {', '.join(known) or 'none'}"
+    return await _used_own(step, talk, given, call)
+
+
+async def _used_own(
+    step: StepContext, talk: Conversation, given: UseToolInput, call: dict[str, Any]
+) -> tuple[bool, str]:
+    """The same for a tool of ours; one that changes something is used once at most."""
     if agent_tools.TOOLS[call["name"]].changes and not await asyncio.to_thread(
         talk.begin, _call(given.turn, given.index)
     ):
-        return False, UNKNOWN
+        return False, agent_tools.UNKNOWN
     try:
         return True, await agent_tools.use(call["name"], call["input"], workspace_of(step, given.skill_dir))
     except Refusal as refused:
@@ -200,11 +211,17 @@ async def _used(step: StepContext, talk: Conversation, given: UseToolInput, call
 
 def call_of(step: StepContext, given: UseToolInput | AskPermissionInput) -> dict[str, Any]:
     """The tool call that `given` is about. ApplicationError when the conversation is gone."""
-    talk = conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
+    talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
     with _damage_ends_the_step():
         message = talk.last(given.length)
     found: dict[str, Any] = [each for each in message["content"] if each["type"] == "tool_use"][given.index]
     return found
+
+
+def is_offered(step: StepContext, given: AskPermissionInput, name: str) -> bool:
+    """Whether the tool `name` is one of ours, or one that an MCP server offers the agent."""
+    talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation)
+    return name in agent_tools.TOOLS or name in _offered(talk, [name])
 
 
 def workspace_of(step: StepContext, skill_dir: str) -> agent_tools.Workspace:
@@ -217,15 +234,16 @@ def workspace_of(step: StepContext, skill_dir: str) -> agent_tools.Workspace:
     )
 
 
-def conversation_of(step: StepContext, workflow_id: str, name: str, generation: int = 0) -> Conversation:
-    """The conversation of the agent `name` of a workflow of the step's run."""
-    of = f"{workflow_id}/{name}"
-    folder = hashlib.sha256(of.encode()).hexdigest()[:16]
-    return Conversation(Path(step.run_dir) / artifacts.AGENTS / folder, generation)
-
-
 def _call(turn: int, index: int) -> str:
     return f"{turn}-{index}"
+
+
+def _offered(talk: Conversation, tools: list[str]) -> dict[str, dict[str, Any]]:
+    """The agent's tools of MCP servers, by name."""
+    if not mcp_names.among(tools):
+        return {}
+    with _damage_ends_the_step():
+        return {each["name"]: each for each in talk.tools()}
 
 
 def _messages(talk: Conversation, length: int) -> list[dict[str, Any]]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from sagaflow_mcp import agent_tools
+from sagaflow_mcp import agent_tools, mcp_names
 from sagaflow_mcp.durable import memory, permission, run_state, typed_output
 from sagaflow_mcp.durable.agent_activities import GO_ON, AgentTurn, AgentTurnInput, UseToolInput
+from sagaflow_mcp.durable.mcp_activities import ListToolsInput
 from sagaflow_mcp.durable.permit_activities import AskPermissionInput
 from sagaflow_mcp.durable.prompting import POLICIES, TIMEOUT, check_tier
 from sagaflow_mcp.typed import as_type
@@ -34,6 +35,11 @@ TURNS = 100
 TOOL_POLICY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
 """For a tool call whose outcome cannot be written down; what a tool refuses is no failure of the call."""
 
+LIST_TIMEOUT = timedelta(minutes=5)
+"""How long one attempt to find out what MCP servers offer may take, in which they have to be started."""
+
+LIST_POLICY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3)
+"""For a server that cannot be started, which another attempt may find in better health."""
 
 WANTED = "End with nothing but one JSON object that fits this schema: "
 """What is said of an answer that is to be an instance of a Pydantic model."""
@@ -101,8 +107,7 @@ class Agent:
         self._system = system
         self._tools = list(agent_tools.chosen(tools))
         self._allowed = allowed
-        unasked = [*agent_tools.UNASKED, *allowed, *run_state.current().permits.launch]
-        self._asking = [each for each in self._tools if not agent_tools.covers(unasked, each)]
+        self._unasked = sorted({*allowed, *run_state.current().permits.launch})
         self._skill_dir = skill_dir
         self._max_tokens = max_tokens
         self._hears = hears
@@ -146,7 +151,23 @@ class Agent:
     async def _answer(self, talk: _Talk, say: str) -> str:
         """What the model answers in the end to `say`, the next thing that the user says in the conversation."""
         with self._told.heard_by_an_agent() if self._hears else nullcontext():
+            await self._list_mcp_tools(talk.name)
             return await self._done(talk, say)
+
+    async def _list_mcp_tools(self, name: str) -> None:
+        """Find out what the MCP servers offer that its tools name, where they name any."""
+        named = mcp_names.among(self._tools)
+        if named:
+            await self._memory.once(
+                f"{name}/mcp",
+                lambda: workflow.execute_activity(
+                    "list_mcp_tools",
+                    ListToolsInput("MCP servers", name, named),
+                    start_to_close_timeout=LIST_TIMEOUT,
+                    retry_policy=LIST_POLICY,
+                    result_type=int,
+                ),
+            )
 
     async def _done(self, talk: _Talk, say: str) -> str:
         calls, said = list[str](), list[str]()
@@ -191,7 +212,7 @@ class Agent:
                 say="" if calls else say,
                 max_tokens=self._max_tokens,
                 tools=self._tools,
-                asking=self._asking,
+                unasked=self._unasked,
                 calls=calls,
                 told=self._told.since(talk.heard) if self._hears else [],
                 heard=self._told.count(),
@@ -214,8 +235,7 @@ class Agent:
         """Make the turn's calls: those that only read at the same time, the others one after another."""
         reading = []
         for index, call in enumerate(turn.calls):
-            tool = agent_tools.TOOLS.get(call["name"])
-            if tool is not None and not tool.changes:
+            if agent_tools.only_reads(call):
                 reading.append(asyncio.ensure_future(self._use(name, number, index, turn)))
                 continue
             await _all(reading)
@@ -224,7 +244,6 @@ class Agent:
         await _all(reading)
 
     async def _use(self, name: str, number: int, index: int, turn: AgentTurn) -> None:
-        tool = agent_tools.TOOLS.get(turn.calls[index]["name"])
         if await self._may_use(name, number, index, turn):
             said, is_error = await self._delegated(f"{name}/{number}.{index}", turn.calls[index])
         else:
@@ -246,7 +265,7 @@ class Agent:
             lambda: workflow.execute_activity(
                 "use_tool",
                 given,
-                start_to_close_timeout=tool.timeout if tool else agent_tools.TIMEOUT,
+                start_to_close_timeout=agent_tools.timeout(given.role),
                 retry_policy=TOOL_POLICY,
                 result_type=bool,
             ),
@@ -255,7 +274,8 @@ class Agent:
     async def _may_use(self, name: str, number: int, index: int, turn: AgentTurn) -> bool:
         """Whether the call may be made; a person is asked where it is one of a tool that is not allowed."""
         tool, place = turn.calls[index]["name"], f"{name}/{number}.{index}"
-        if tool not in self._asking:
+        is_one = agent_tools.covers(self._tools, tool)
+        if not is_one or agent_tools.covers([*agent_tools.UNASKED, *self._unasked], tool):
             return True
         call = AskPermissionInput(
             id=permission.question_id(place),

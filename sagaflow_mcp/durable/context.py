@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from temporalio.exceptions import ApplicationError
 
 from sagaflow_mcp import artifacts, markers
+from sagaflow_mcp.conversation import Conversation
 from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.mcp_clients import Connections
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -47,6 +50,8 @@ class Services:
     """Makes a skill ready to be started as a child: given the step that starts it, its name and its arguments."""
     batches: bool = True
     """Whether prompts may be asked in batches: not where a test counts the points at which the worker can die."""
+    servers: Connections = field(default_factory=Connections)
+    """The connections with MCP servers."""
     joined: bool = False
     """Whether the worker is another machine's than the one that launches: its home has neither markers nor inbox."""
 
@@ -128,6 +133,13 @@ def current() -> StepContext:
         return _STEP.get()
     except LookupError:
         raise ApplicationError("this activity runs only inside a Sagaflow worker", non_retryable=True) from None
+
+
+def conversation_of(step: StepContext, workflow_id: str, name: str, generation: int = 0) -> Conversation:
+    """The conversation of the agent `name` of a workflow of the step's run."""
+    of = f"{workflow_id}/{name}"
+    folder = hashlib.sha256(of.encode()).hexdigest()[:16]
+    return Conversation(Path(step.run_dir) / artifacts.AGENTS / folder, generation)
 
 
 @contextlib.contextmanager

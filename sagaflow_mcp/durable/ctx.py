@@ -220,9 +220,10 @@ class Context:
         Args:
             task: what it is to do.
             tools: the names of those that it has, of `read_file`, `glob`, `grep`, `write_file`, `edit_file`, `bash`,
-                `spawn_subagent` and `web_fetch`; the first three unless others are named. A person is asked before
-                each call of one that changes something or reaches the network, unless the skill's `allowed_tools`
-                or the launch name it. `bash` is confined to no folder.
+                `spawn_subagent` and `web_fetch`; the first three unless others are named. `bash` is confined to no
+                folder. `mcp__<server>__<tool>` is one of an MCP server that the skill's `.mcp.json` or the user's
+                `config.toml` names, `mcp__<server>` or `mcp__<server>__*` all of them. A person is asked before each
+                call of one that does not only read files, unless the skill's `allowed_tools` or the launch name it.
             output: a Pydantic model to have an instance of, instead of the text.
             system: the system prompt.
             tier: `HAIKU`, `SONNET` or `OPUS`.
@@ -232,8 +233,8 @@ class Context:
             folder: one that it may read besides the folder of the launch and the run's own.
 
         Raises:
-            StepFailedError: the model declined, could not be reached, was not done in so many turns, or what it said
-                does not fit `output`, also when asked again.
+            StepFailedError: the model declined, could not be reached, was not done in so many turns, what it said
+                does not fit `output`, also when asked again, or an MCP server or its tool is not to be had.
             Refusal: there is no such tool or tier, or `output` is no Pydantic model.
             ValueError: `max_turns` is less than 1, or `task` is blank.
             TypeError: `tools` is a text.

@@ -18,6 +18,7 @@ from sagaflow_mcp.durable import (
     activities,
     agent_activities,
     function_activities,
+    mcp_activities,
     permit_activities,
     prompt_activities,
 )
@@ -52,6 +53,7 @@ ACTIVITIES = (
     function_activities.close_question,
     agent_activities.use_tool,
     permit_activities.ask_permission,
+    mcp_activities.list_mcp_tools,
 )
 """What any of these workflows may run."""
 

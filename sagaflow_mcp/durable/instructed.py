@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import agent_tools, prompts, skill_file
+from sagaflow_mcp import agent_tools, mcp_names, prompts, skill_file
 
 if TYPE_CHECKING:
     from sagaflow_mcp.durable.ctx import Context
@@ -43,13 +43,14 @@ async def work(ctx: Context, file: str, arguments: str) -> str:
         Refusal: the SKILL.md cannot be read.
     """
     text, folder = prompts.load_skill_file(file), str(Path(file).parent)
-    _, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
+    allowed, lacking = agent_tools.of_claude_code(skill_file.allowed_tools(text))
+    tools = [*agent_tools.TOOLS, *mcp_names.among(allowed)]
     system = SYSTEM.format(
         project=ctx.project_dir or "none",
         skill=folder,
         lacking=LACKING.format(names=", ".join(lacking)) if lacking else "",
     )
     instruction = skill_file.instruction(text, arguments, folder)
-    result = await ctx.agent(instruction, tools=agent_tools.TOOLS, system=system, folder=folder)
+    result = await ctx.agent(instruction, tools=tools, system=system, folder=folder)
     await ctx.report(result)
     return result

@@ -39,6 +39,9 @@ async def ask_permission(given: AskPermissionInput) -> bool:
     step = context.current()
     with context.refusals_end_the_step():
         call = await asyncio.to_thread(agent_activities.call_of, step, given)
+        is_offered = await asyncio.to_thread(agent_activities.is_offered, step, given, call["name"])
+    if not is_offered:
+        return False
     about = agent_tools.about(call["name"], call["input"], agent_activities.workspace_of(step, given.skill_dir))
     if about is None:
         return False

@@ -182,6 +182,7 @@ class Reconciler:
         ending = await self._ending(execution, queue, status)
         if ending is not None:
             await asyncio.to_thread(self._deliver, ending)
+        self._services.servers.end(execution.id)
 
     async def _ending(self, execution: WorkflowExecution, queue: ids.SkillQueue, status: str) -> Ending | None:
         """What happened; None for a start that was refused, which its launcher was told."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sagaflow_mcp import mcp_servers
 from sagaflow_mcp.durable import answers
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
 from tests.acceptance import documents, tools
@@ -73,6 +74,16 @@ def test_all_code_of_the_guide_is_in_a_file_or_run() -> None:
     assert GUIDE.count("```") == 2 * (len(documents.files(GUIDE)) + 1 + len(LAUNCHES))
     skills = {name.partition("/")[0] for name in documents.files(GUIDE)} - {"test_skills.py"}
     assert skills == {command.split()[2] for command in LAUNCHES}
+
+
+def test_the_servers_of_the_guide_are_understood(sagaflow: LocalSagaflow) -> None:
+    """As those of the skill in whose folder they stand."""
+    found = mcp_servers.of_skill(sagaflow.folder / ".claude" / "skills" / "proofread")
+    assert [(name, each.command or each.url) for name, each in found.items()] == [
+        ("files", "npx"),
+        ("tracker", "python3"),
+        ("web", "https://mcp.example.com/mcp"),
+    ]
 
 
 def test_a_skill_is_made_tried_and_launched_as_the_guide_says(sagaflow: LocalSagaflow) -> None:

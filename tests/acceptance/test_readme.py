@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sagaflow_mcp import connection
-from sagaflow_mcp.settings import Settings
+from sagaflow_mcp import connection, mcp_servers
+from sagaflow_mcp.settings import Settings, read
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import documents, tools
 
@@ -175,10 +175,10 @@ def test_the_first_skill_works_where_the_readme_says() -> None:
 
 def test_the_configuration_is_understood(tmp_path: Path) -> None:
     """Each setting that the README shows has an effect."""
-    text, own = documents.blocks(README, "toml")
+    text, servers, own = documents.blocks(README, "toml")
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    home.joinpath("config.toml").write_text(f"{text}{own}", encoding="utf-8")
+    home.joinpath("config.toml").write_text(f"{text}{servers}{own}", encoding="utf-8")
     settings = Settings.load({"SAGAFLOW_HOME": str(home), "TEMPORAL_API_KEY": "k"})
     server = connection.own(settings)
     assert server is not None
@@ -188,6 +188,8 @@ def test_the_configuration_is_understood(tmp_path: Path) -> None:
     assert settings.notify == shown["inbox"]["notify"]
     assert settings.idle_seconds == shown["engine"]["idle_seconds"]
     assert settings.concurrent_model_calls == shown["models"].pop("concurrent_calls")
+    files, web = mcp_servers.of_config(read(settings.home)[mcp_servers.TABLE]).values()
+    assert (files.command, web.headers, web.seconds) == ("npx", {"Authorization": "Bearer ${EXAMPLE_TOKEN}"}, 300)
     assert settings.models == {tier.upper(): model for tier, model in shown["models"].items()}
 
 

@@ -164,7 +164,7 @@ def test_an_agent_reads_no_page_of_the_machines_own_network(local: LocalSagaflow
             server.accept()
     assert (run.state, run.result, local.pid("worker")) == ("DONE", "Nothing there.", worker)
     first, second = local.model.requests[since:]
-    assert "tools that there are not here: WebSearch, WebFetch(domain:a.test)" in first.body["system"]
+    assert "tools that there are not here: WebSearch." in first.body["system"]
     assert [(each["content"], each["is_error"]) for each in results(second)] == [
         (f"{host} is out of reach: {host} is not on the public Internet; give a public page's URL", True)
         for host in ("127.0.0.1", "169.254.169.254")
@@ -290,7 +290,7 @@ def test_a_command_dies_with_the_worker(local: LocalSagaflow, project: Path) -> 
     anyio.run(_until, lambda: not Path("/proc", pid).exists())
     assert run.result == "done"
     assert len(local.model.requests) == since + 2
-    assert results(local.model.requests[-1])[0]["content"] == agent_activities.UNKNOWN
+    assert results(local.model.requests[-1])[0]["content"] == agent_tools.UNKNOWN
 
 
 def test_a_command_that_is_allowed_runs(local: LocalSagaflow, project: Path) -> None:
@@ -454,7 +454,7 @@ def test_a_call_that_was_cut_off_is_reported_and_not_made_again(local: LocalSaga
     services = lent.services(local.settings.home)
     step = context.StepContext(services, "run-cut-off", "x", str(project), "key", SealingCodec({}))
     environment = ActivityEnvironment()
-    talk = agent_activities.conversation_of(step, environment.info.workflow_id or "", "talk")
+    talk = context.conversation_of(step, environment.info.workflow_id or "", "talk")
     block = {"type": "tool_use", "id": "1", "name": "write_file", "input": {"path": "c.txt", "content": "c"}}
     length = talk.append(0, {"role": "assistant", "content": [block]})
     given = agent_activities.UseToolInput("write_file", "talk", 0, 0, length, ["write_file"])
@@ -466,7 +466,7 @@ def test_a_call_that_was_cut_off_is_reported_and_not_made_again(local: LocalSaga
         return await environment.run(agent_activities.use_tool, given)
 
     assert not anyio.run(used)
-    assert talk.result("0-0") == {"content": agent_activities.UNKNOWN, "is_error": True}
+    assert talk.result("0-0") == {"content": agent_tools.UNKNOWN, "is_error": True}
     assert not (project / "c.txt").exists()
 
 

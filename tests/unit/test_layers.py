@@ -16,9 +16,11 @@ LAYERS = {
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
         typed leash child_environ testing._script testing._wire front_matter skill_file projects crash_points
-        testing.cases
+        testing.cases mcp_names mcp_servers
     """,
     "adapters": """
+        mcp_clients mcp_clients._connection mcp_clients._connections mcp_clients._http mcp_clients._place
+        mcp_clients._said mcp_clients._stdio mcp_tools
         agent_tools agent_tools._asking agent_tools._delegation agent_tools._files agent_tools._search
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation
@@ -36,10 +38,10 @@ LAYERS = {
         durable durable.activities durable.agent_activities durable.agents durable.answers durable.asking
         durable.attempts durable.batches durable.calls durable.children durable.context durable.ctx
         durable.function_activities durable.functions durable.housekeeping durable.instructed durable.interceptors
-        durable.journal durable.lanes durable.memory durable.model_calls durable.notices durable.open_runs
-        durable.permission durable.permit_activities durable.permits durable.persisting durable.progress_notes
-        durable.prompt_activities durable.prompting durable.reasons durable.reconciler durable.recovery
-        durable.retry_policies durable.run_state durable.step_events
+        durable.journal durable.lanes durable.mcp_activities durable.memory durable.model_calls durable.notices
+        durable.open_runs durable.permission durable.permit_activities durable.permits durable.persisting
+        durable.progress_notes durable.prompt_activities durable.prompting durable.reasons durable.reconciler
+        durable.recovery durable.retry_policies durable.run_state durable.step_events
         durable.step_record durable.steps durable.told durable.typed_output skill_workers durable.crashing
     """,
     "use cases": """
