@@ -12,6 +12,7 @@ import pytest
 
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests.acceptance import tools
+from tests.acceptance.bundled import Project, section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,32 +48,25 @@ def verdict(word: str, evidence: str, severity: str = "high") -> dict[str, str]:
 NOTHING = findings()
 
 
-class Repository:
-    """A project of a user's under git, and the Sagaflow that it is reviewed with."""
+class Repository(Project):
+    """A project of a user's under git."""
 
     def __init__(self, local: LocalSagaflow, folder: Path) -> None:
-        self.local = local
-        self._before = len(local.model.requests)
-        self.folder, self.marks, self.beside = (folder / each for each in ("project", "marks", "beside"))
-        for each in (self.folder, self.marks, self.beside):
-            each.mkdir()
+        super().__init__(local, folder)
+        self.marks, self.beside = folder / "marks", folder / "beside"
+        self.marks.mkdir()
+        self.beside.mkdir()
         self.git("init", "--quiet", "--initial-branch=main")
         self.write("pages.py", COMMITTED)
         self.write(".env", "TOKEN=old\n")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message=first")
 
-    def git(self, *arguments: str) -> str:
-        """What git says to that, with nothing of this machine's settings."""
+    def git(self, *arguments: str) -> None:
+        """Have git do that, with nothing of this machine's settings."""
         who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
         environ = {"HOME": str(self.local.folder), "PATH": tools.path(), "GIT_CONFIG_NOSYSTEM": "1"}
-        return tools.run(["git", *who, *arguments], env=environ, cwd=self.folder).stdout
-
-    def write(self, name: str, text: str) -> None:
-        """Put a file of that content there."""
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        tools.run(["git", *who, *arguments], env=environ, cwd=self.folder)
 
     def program(self, name: str) -> str:
         """A program that leaves a mark of that name when it is run, and does nothing else."""
@@ -81,29 +75,9 @@ class Repository:
         path.chmod(0o755)
         return str(path)
 
-    def review(self, *words: str, folder: Path | None = None, **environ: str) -> tuple[int, str]:
+    def review(self, *words: str, **environ: str) -> tuple[int, str]:
         """The exit status of `sagaflow launch review`, and its last line."""
-        done = subprocess.run(
-            ["sagaflow", "launch", "review", *words, "--await"],
-            env={**self.local.environment(), "PATH": tools.path(), **environ},
-            cwd=folder or self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=90,
-            check=False,
-        )
-        return done.returncode, (done.stderr if done.returncode else done.stdout).strip().splitlines()[-1]
-
-    def files(self, run_id: str) -> dict[str, str]:
-        """The files that the run has left."""
-        folder = Path(self.local.settings.home.root, "runs", run_id)
-        return {each.name: each.read_text(encoding="utf-8") for each in folder.iterdir() if each.is_file()}
-
-    def asked(self, words: str = "") -> list[Any]:
-        """What the model was asked in this test that holds those words."""
-        bodies = [each.body for each in self.local.model.requests[self._before :]]
-        return [each for each in bodies if words in json.dumps(each, ensure_ascii=False)]
+        return self.launch("review", *words, **environ)
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +92,6 @@ def repository(local: LocalSagaflow, tmp_path: Path) -> Repository:
     """One with a first commit, and a model that has nothing to say yet."""
     local.model.replace()
     return Repository(local, tmp_path)
-
-
-def section(report: str, title: str) -> str:
-    """What stands below a title of the report, up to the next of its kind."""
-    return re.split(r"^## ", report.partition(f"\n## {title}\n")[2], flags=re.MULTILINE)[0]
 
 
 def test_what_reviewers_find_is_checked_by_others_and_ranked(repository: Repository) -> None:
@@ -169,7 +138,7 @@ def test_what_reviewers_find_is_checked_by_others_and_ranked(repository: Reposit
     ):
         assert told in found
     refuted = "- `pages.py:2` The size may come from a stranger (security)\n  pages.py is called with constants alone."
-    assert section(report, "Refuted").strip() == refuted
+    assert section(report, "Refuted") == refuted
     missing = section(report, "What this review does not cover")
     assert "- The maintenance reviewer has failed: the answer of agent 'maintenance reviewer' does not fit" in missing
     assert "- Not seen by the security reviewer: last.py: I ran out of turns" in missing
@@ -197,13 +166,13 @@ def test_a_branch_is_held_against_the_place_where_it_left_the_other(repository: 
     repository.git("checkout", "--quiet", "feature")
     repository.write("deep/inner.py", "committed = 1\nopen = 2\n")
     repository.local.model.add(Rule(reply=NOTHING))
-    status, line = repository.review("--base", "main", "--id", "branch", folder=repository.folder / "deep")
+    status, line = repository.review("--base", "main", "--id", "branch", below="deep")
     assert (status, line) == (0, "no findings confirmed")
     diff = repository.files("branch")["changes.diff"]
     assert "+++ b/inner.py" in diff
     assert "+committed = 1\n+open = 2\n" in diff
     assert "elsewhere" not in diff
-    assert section(repository.files("branch")["report.md"], "Findings").strip() == "None that stands."
+    assert section(repository.files("branch")["report.md"], "Findings") == "None that stands."
 
 
 def test_no_program_that_a_repository_names_is_run(repository: Repository) -> None:
@@ -254,7 +223,7 @@ def test_where_there_is_nothing_to_review_the_run_says_so(repository: Repository
     for words, told in cases.items():
         status, line = repository.review(*words)
         assert (status, told in line) == (1, True), line
-    status, line = repository.review(folder=repository.beside)
+    status, line = repository.review(below="../beside")
     assert (status, "not a git repository" in line) == (1, True), line
     status, line = repository.review("--base=--output=x")
     assert (status, "argument 'base' of skill 'review'" in line) == (1, True), line
