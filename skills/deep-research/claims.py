@@ -102,8 +102,8 @@ class Findings:
         return [each for each in self.stated if each.source == source]
 
     def mark(self, each: Stated) -> str:
-        """How a claim's source is cited."""
-        return f"[{self.sources.index(each.source) + 1}]" if each.source else "(unsourced)"
+        """How the source of a claim that has one is cited."""
+        return f"[{self.sources.index(each.source) + 1}]"
 
     def unknown(self, text: str) -> list[str]:
         """The numbers that a text cites and that no source has."""

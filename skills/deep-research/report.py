@@ -56,7 +56,9 @@ def found(research: Research) -> str:
         lines = [f"## {part.question}"]
         if reading := research.readings.get(index):
             lines += [f"The reader: {reading.answer}"]
-            lines += [_told(research.findings, each) for each in research.findings.stated if each.part == index]
+            lines += [
+                f"Claim: {_told(research.findings, each)}" for each in research.findings.stated if each.part == index
+            ]
             lines += [f"Not found: {each}" for each in reading.not_found]
         else:
             lines.append("Nothing was read: the reader has failed.")
@@ -65,21 +67,17 @@ def found(research: Research) -> str:
 
 
 def _told(findings: Findings, each: Stated) -> str:
-    """A claim with its mark and its check."""
-    return f"Claim {findings.mark(each)}, {_check(each)}: {each.claim.text}"
-
-
-def _check(each: Stated) -> str:
-    """What came of a claim's check, in words."""
-    if each.verdict == "supported":
-        return "confirmed in its source"
-    return f"{each.verdict} ({_line(each.evidence)})" if each.evidence else each.verdict
+    """A claim with its source and what came of its check."""
+    why = f": {_line(each.evidence)}" if each.evidence and each.verdict != "supported" else ""
+    if not each.source:
+        return f"{each.claim.text} (unsourced{why})"
+    word = "confirmed in its source" if each.verdict == "supported" else each.verdict
+    return f"{each.claim.text} {findings.mark(each)} ({word}{why})"
 
 
 def _not_borne_out(findings: Findings) -> list[str]:
     """The claims that were not found in the source that they name, or are contradicted there."""
-    wrong = [each for each in findings.stated if each.verdict in {"contradicted", "not in the source"}]
-    return [f"{each.claim.text} {findings.mark(each)}: {_check(each)}" for each in wrong]
+    return [_told(findings, each) for each in findings.stated if each.verdict in {"contradicted", "not in the source"}]
 
 
 def _not_found(research: Research) -> list[str]:
@@ -101,11 +99,7 @@ def _claims(research: Research) -> list[str]:
     """All claims, by the question that they answer."""
     told = ["## Claims and their checks"] if research.findings.stated else []
     for index, part in enumerate(research.parts):
-        lines = [
-            _item(f"{each.claim.text} {research.findings.mark(each)}: {_check(each)}")
-            for each in research.findings.stated
-            if each.part == index
-        ]
+        lines = [_item(_told(research.findings, each)) for each in research.findings.stated if each.part == index]
         told += [f"### {_line(part.question)}", "\n".join(lines)] if lines else []
     return told
 

@@ -14,8 +14,11 @@ from .findings import Checked, Finding, Findings, Groups, Verdict, merged
 
 Kind = Literal["correctness", "security", "tests", "maintenance"]
 
-SHOWN = 40_000
-"""How much of a diff an agent is told, in characters; the rest it reads in the run's folder."""
+REVIEW_SHOWN = 40_000
+"""How much of a diff a reviewer is told, in characters; the rest it reads in the run's folder."""
+
+CHECK_SHOWN = 8_000
+"""The same for a check, which needs one place of it."""
 
 REVIEW_TURNS = 80
 """How many turns a reviewer has. Named in `prompts/reviewer.system.md` as well."""
@@ -48,12 +51,14 @@ async def review(
     """
     ctx.phase("looking at what there is")
     material = await ctx.step(changes.material, ctx.project_dir, base, list(paths), timeout=300)
-    told = await _told(ctx, material)
-    about = {"subject": material.subject, "focus": focus.strip() or "nothing in particular", "material": told}
+    file = await ctx.artifact("changes.diff", material.diff) if material.diff else ""
+    about = {"subject": material.subject, "focus": focus.strip() or "nothing in particular"}
 
     ctx.phase("reviewing")
     names = _names(reviewers)
-    reviews, failed = await _reviews(ctx, dict(zip(names, reviewers, strict=True)), about, limit)
+    reviews, failed = await _reviews(
+        ctx, dict(zip(names, reviewers, strict=True)), about | {"material": _told(material, file, REVIEW_SHOWN)}, limit
+    )
     made = [(name, each) for name, found in reviews.items() for each in found.findings]
     not_seen = {name: found.not_seen for name, found in reviews.items() if found.not_seen.strip()}
 
@@ -61,7 +66,7 @@ async def review(
     findings, trouble = await _once_each(ctx, made)
     for each in findings[checks:]:
         each.evidence = f"only the {checks} most severe were checked"
-    await _check(ctx, findings[:checks], about, limit)
+    await _check(ctx, findings[:checks], about | {"material": _told(material, file, CHECK_SHOWN)}, limit)
     whole = report.Review(material, names, failed, not_seen, sorted(findings, key=lambda each: each.rank), trouble)
     await ctx.report(report.markdown(whole))
     if findings and all(each.verdict == "not checked" for each in findings):
@@ -76,18 +81,17 @@ def _names(reviewers: tuple[Kind, ...]) -> list[str]:
     return [kind if count == 1 else f"{kind} {count}" for kind, count in zip(reviewers, counts, strict=True)]
 
 
-async def _told(ctx: Context, material: Material) -> str:
-    """What agents are told of what is under review; a long diff is cut off, and stands whole in the run's folder."""
-    told = ["\n".join([f"Files ({len(material.files)}):", *material.files])] if material.files else []
-    if material.new:
-        told.append("\n".join(["New files, of which the diff has nothing, so read them:", *material.new]))
-    if material.left_out:
-        told.append("\n".join(["Out of reach, since they may hold credentials or lead elsewhere:", *material.left_out]))
+def _told(material: Material, file: str, limit: int) -> str:
+    """What agents are told of what is under review, with `limit` characters of its diff, which is also in a file."""
+    lists = {
+        f"Files ({len(material.files)}):": material.files,
+        "New files, of which the diff has nothing, so read them:": material.new,
+        "Out of reach, since they may hold credentials or lead elsewhere:": material.left_out,
+    }
+    told = ["\n".join([title, *names]) for title, names in lists.items() if names]
     if material.diff:
-        path = await ctx.artifact("changes.diff", material.diff)
-        is_whole = len(material.diff) <= SHOWN
-        rest = "" if is_whole else f"\n\n(It goes on in {path}, which holds all of it: read the rest there.)"
-        told.append(f"The diff, which is also the file {path}:\n\n{material.diff[:SHOWN]}{rest}")
+        rest = f"\n\n(It goes on in {file}, which holds all of it.)" if len(material.diff) > limit else ""
+        told.append(f"The diff, which is also the file {file}:\n\n{material.diff[:limit]}{rest}")
     return "\n\n".join(told)
 
 

@@ -126,24 +126,24 @@ def test_each_claim_is_held_against_its_source_by_another_agent(project: Project
     )
     assert section(report, "Contested").splitlines() == [
         "- The limit: docs [1], code [2].",
-        "- The code refuses more. [2]: not in the source (nothing is refused there)",
+        "- The code refuses more. [2] (not in the source: nothing is refused there)",
     ]
     missing = section(report, "What could not be found or done").splitlines()
     assert missing[0].startswith("- Old?: the reader has failed: the answer of agent 'reader of files' does not fit")
     assert missing[1:] == ["- 127.0.0.1 may not be read", "- The answer cites [7], which is none of the sources."]
     claims = section(report, "Claims and their checks")
     for told in (
-        "### What do the docs say?\n\n- The docs allow 500 rows. [1]: confirmed in its source",
-        "- The code logs it. [2]: not checked",
-        "- It is well known. (unsourced): unsourced (a reader of files cannot have read https://example.org/?rows=1000)",
-        "- Others allow a million. (unsourced): unsourced",
+        "### What do the docs say?\n\n- The docs allow 500 rows. [1] (confirmed in its source)",
+        "- The code logs it. [2] (not checked)",
+        "- It is well known. (unsourced: a reader of files cannot have read https://example.org/?rows=1000)",
+        "- Others allow a million. (unsourced)",
     ):
         assert told in claims
     assert section(report, "Sources").splitlines()[:2] == [
         "1. docs/limits.md: 1 of 1 claims confirmed",
         "2. export.py: 1 of 3 claims confirmed",
     ]
-    assert project.asked("Claim [2], not in the source (nothing is refused there): The code refuses more.")
+    assert project.asked("Claim: The code refuses more. [2] (not in the source: nothing is refused there)")
 
 
 def test_no_agent_has_both_the_files_and_the_web(project: Project) -> None:
@@ -191,7 +191,7 @@ def test_a_research_of_which_nothing_came_does_not_claim_an_answer(project: Proj
     assert (status, "no such model" in line) == (1, True), line
     report = project.files("unwritten")["report.md"]
     assert "**The answer could not be written: " in report
-    assert "- 500. [1]: not checked" in section(report, "Claims and their checks")
+    assert "- 500. [1] (not checked)" in section(report, "Claims and their checks")
     assert "- The check of docs/limits.md has failed: " in section(report, "What could not be found or done")
 
 
