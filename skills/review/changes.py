@@ -1,5 +1,6 @@
 """What is reviewed: what git says has changed, or files as they are. Nothing that the repository names is run."""
 
+import itertools
 import os
 import subprocess
 import tempfile
@@ -70,17 +71,17 @@ def material(project: str, base: str, paths: list[str]) -> Material:
 
 def _files(project: str, paths: list[str]) -> Material:
     workspace = Workspace(project=project, files="")
-    found = dict.fromkeys(name for path in paths for name in _below(workspace, path))
-    if not found:
-        raise Refusal(f"there is no file in {', '.join(map(repr, paths))}, so there is nothing to review")
-    names = list(found)
-    shown = [name for name in names if workspace.is_readable(name)]
-    if len(shown) > LISTED:
-        raise Refusal(f"there are over {LISTED} files in {', '.join(map(repr, paths))}; name fewer or smaller folders")
-    left_out = [name for name in names if name not in set(shown)]
-    if not shown:
-        raise Refusal(f"no agent may read {', '.join(map(repr, left_out[:3]))}, so there is nothing to review")
-    return Material(subject=", ".join(paths), files=shown, left_out=left_out)
+    where = ", ".join(map(repr, paths))
+    names: dict[str, None] = {}
+    for name in itertools.chain.from_iterable(_below(workspace, path) for path in paths):
+        names[name] = None
+        if len(names) > LISTED:
+            raise Refusal(f"there are over {LISTED} files in {where}; name fewer or smaller folders")
+    files = [name for name in names if workspace.is_readable(name)]
+    if not files:
+        raise Refusal(f"there is no file in {where} that an agent may read, so there is nothing to review")
+    subject = "the project's folder" if paths == ["."] else ", ".join(paths)
+    return Material(subject=subject, files=files, left_out=[name for name in names if name not in set(files)])
 
 
 def _below(workspace: Workspace, path: str) -> Iterator[str]:

@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
+from sagaflow_mcp import launch
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests.acceptance import tools
 from tests.acceptance.bundled import Project, section
@@ -78,6 +80,11 @@ class Repository(Project):
     def review(self, *words: str, **environ: str) -> tuple[int, str]:
         """The exit status of `sagaflow launch review`, and its last line."""
         return self.launch("review", *words, **environ)
+
+    def begin(self, arguments: dict[str, Any], below: str) -> str:
+        """The id of a review that is launched from that folder, without the command."""
+        request = launch.Request("review", arguments, project_dir=str(self.folder / below))
+        return anyio.run(launch.launch, self.local.settings, request).run_id
 
 
 @pytest.fixture(scope="module")
@@ -212,19 +219,24 @@ def test_files_are_reviewed_as_they_are(repository: Repository) -> None:
 
 
 def test_where_there_is_nothing_to_review_the_run_says_so(repository: Repository) -> None:
-    """In one sentence, and no model is asked."""
-    cases = {
-        (): "nothing has changed in '",
-        ("--base", "gone"): "base is 'gone', which is no commit of '",
-        ("--paths", '["gone"]'): "there is no 'gone' in '",
-        ("--paths", '["../.."]'): "cannot read '../..': it lies outside of ",
-        ("--base", "HEAD", "--paths", '["../.."]'): "git diff failed in '",
-    }
-    for words, told in cases.items():
-        status, line = repository.review(*words)
-        assert (status, told in line) == (1, True), line
-    status, line = repository.review(below="../beside")
-    assert (status, "not a git repository" in line) == (1, True), line
+    """In one sentence, as where there is too much; no model is asked."""
+    status, line = repository.review()
+    assert (status, f"nothing has changed in {str(repository.folder)!r} since 'HEAD', so" in line) == (1, True), line
+    repository.write("long.py", "# long\n" * 80_000)
+    repository.git("add", "long.py")
+    cases = [
+        ({}, "", "the changes are over 400,000 bytes long; name `paths`"),
+        ({"base": "gone"}, "", "base is 'gone', which is no commit of '"),
+        ({"base": "HEAD", "paths": ["pages.py"]}, "", "nothing has changed in pages.py since 'HEAD', so"),
+        ({"base": "HEAD", "paths": ["../.."]}, "", "git diff failed in '"),
+        ({"paths": ["gone"]}, "", "there is no 'gone' in '"),
+        ({"paths": ["../.."]}, "", "cannot read '../..': it lies outside of "),
+        ({}, "../beside", "not a git repository"),
+    ]
+    runs = [(repository.begin(args, below), told) for args, below, told in cases]
+    for run_id, told in runs:
+        run = repository.local.wait(run_id)
+        assert (run.state, told in run.summary) == ("FAILED", True), run.summary
     status, line = repository.review("--base=--output=x")
     assert (status, "argument 'base' of skill 'review'" in line) == (1, True), line
     assert repository.asked() == []
