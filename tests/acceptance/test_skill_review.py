@@ -224,7 +224,7 @@ def test_where_there_is_nothing_to_review_the_run_says_so(repository: Repository
     assert (status, f"nothing has changed in {str(repository.folder)!r} since 'HEAD', so" in line) == (1, True), line
     repository.write("long.py", "# long\n" * 80_000)
     repository.git("add", "long.py")
-    cases = [
+    cases: list[tuple[dict[str, Any], str, str]] = [
         ({}, "", "the changes are over 400,000 bytes long; name `paths`"),
         ({"base": "gone"}, "", "base is 'gone', which is no commit of '"),
         ({"base": "HEAD", "paths": ["pages.py"]}, "", "nothing has changed in pages.py since 'HEAD', so"),
