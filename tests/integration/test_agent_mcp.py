@@ -148,7 +148,7 @@ def test_a_person_is_asked_about_a_tool_that_is_not_allowed(local: LocalSagaflow
     )
     request = launch.Request("chosen", {"tools": ["mcp__odd"]}, project_dir=str(project), allow=("mcp__odd__count",))
     run_id = anyio.run(launch.launch, local.settings, request).run_id
-    (question,) = waiting.eventually(lambda: runs.get(local.settings.home, run_id).questions, "the question")
+    (question,) = eventually(lambda: runs.get(local.settings.home, run_id).questions, "the question")
     assert question.question == "May an agent of this run use mcp__odd__echo? hi"
     anyio.run(answering.decide, local.settings, question, "allow")
     assert local.wait(run_id).result == "Done."
