@@ -2,6 +2,7 @@ r"""The test cases of a skill: the JSON files in its `tests` folder.
 
     {
       "args": {"name": "alice"},
+      "project": {"docs/names.txt": "alice\n"},
       "replies": [{"match": "Please greet (\\w+)", "reply": "hello, ${1}"}],
       "answers": ["yes"],
       "result": "hello, alice",
@@ -9,7 +10,8 @@ r"""The test cases of a skill: the JSON files in its `tests` folder.
       "artifacts": {"report.md": "# hello, alice"}
     }
 
-Each member may be missing. `replies` are rules of the offline model, `answers` are given to `ctx.ask` in their order.
+Each member may be missing. `project` are files, by their paths, of the folder that the run is launched from; they are
+there before it begins. `replies` are rules of the offline model, `answers` are given to `ctx.ask` in their order.
 `result` and `artifacts` are compared where they are there; `state` is `DONE` unless it says otherwise. Once the answers
 are given, from the start where there are none, time passes at once wherever the run only waits.
 """
@@ -39,6 +41,7 @@ class Case:
 
     name: str
     args: dict[str, Any] = field(default_factory=dict)
+    project: dict[str, str] = field(default_factory=dict)
     replies: tuple[Rule, ...] = ()
     answers: tuple[str, ...] = ()
     result: Any = NOT_CHECKED
@@ -74,13 +77,36 @@ def _case(name: str, given: object) -> Case:
     known = [each.name for each in fields(Case) if each.name != "name"]
     if unknown := sorted(given.keys() - set(known)):
         raise ValueError(f"it has a member {unknown[0]!r}; there are {', '.join(known)}")
-    kinds: dict[str, type] = {"args": dict, "replies": list, "answers": list, "state": str, "artifacts": dict}
+    kinds: dict[str, type] = {
+        "args": dict,
+        "project": dict,
+        "replies": list,
+        "answers": list,
+        "state": str,
+        "artifacts": dict,
+    }
     for member, kind in kinds.items():
         if not isinstance(given.get(member, kind()), kind):
             raise ValueError(f"its {member} must be a JSON {_JSON[kind]}")  # noqa: TRY004 - as above
+    _check_project(given.get("project", {}))
     replies = tuple(Rule.parse(each) for each in given.get("replies", []))
     answers = tuple(str(each) for each in given.get("answers", []))
     return Case(name, **{**given, "replies": replies, "answers": answers})
+
+
+def _check_project(files: dict[str, object]) -> None:
+    """Return when these can be files below a folder; ValueError when they cannot."""
+    for path, content in files.items():
+        parts = path.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
+            raise ValueError(
+                f"its project has a file {path!r}; give a path below the folder of the launch, such as 'src/app.py'"
+            )
+        if not isinstance(content, str):
+            raise ValueError(f"its project has the file {path!r} as {content!r}; give its content, a text")  # noqa: TRY004 - as above
+        above = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        if both := [each for each in above if each in files]:
+            raise ValueError(f"its project has {both[0]!r} as a file and as the folder of {path!r}; give one of them")
 
 
 _JSON: dict[type, str] = {dict: "object", list: "array", str: "string"}

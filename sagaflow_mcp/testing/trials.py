@@ -13,10 +13,10 @@ import anyio
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import artifacts, following, ids, keys, launch, questions, temporal, temporal_server
+from sagaflow_mcp import artifacts, following, ids, keys, launch, questions, records, temporal, temporal_server
 from sagaflow_mcp.crash_points import CrashPoints
 from sagaflow_mcp.durable.answers import ANSWER
-from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.errors import Refusal, SagaflowError
 from sagaflow_mcp.testing import _skipping
 from sagaflow_mcp.testing.local import LocalSagaflow
 
@@ -87,12 +87,12 @@ class Trials:
                 none.
 
         Raises:
-            Refusal: it is not accepted.
+            Refusal: it is not accepted, or a file of its project cannot be written.
         """
         self._count += 1
         run_id = f"run-{self._count}"
         project = self._local.folder / "projects" / run_id
-        project.mkdir(parents=True)
+        _lay_out(project, case.project)
         if crash_at is not None:
             self.points.begin(run_id, crash_at)
         self._local.model.replace(*case.replies)
@@ -152,6 +152,19 @@ class Trials:
         except (SagaflowError, RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
             return False
         return True
+
+
+def _lay_out(project: Path, files: dict[str, str]) -> None:
+    """Make the folder that a run is launched from, with these files. Refusal when one cannot be written."""
+    project.mkdir(parents=True)
+    for name, content in files.items():
+        path = project / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8", newline="")
+        except (OSError, UnicodeEncodeError) as error:
+            why = records.one_line(getattr(error, "strerror", None) or str(error))
+            raise Refusal(f"the file {name[:60]!r} of the case's project cannot be written: {why}") from None
 
 
 def _outcome(run: Run, project: Path, bodies: list[Any], neutral: Callable[[str], str]) -> Outcome:

@@ -44,7 +44,10 @@ LAUNCHES = {
     'sagaflow launch reminder --text "water the plants" --days 0.000001 --await': r".+: water the plants \(.+\)",
     "sagaflow launch checksum --file /dev/null --await": hashlib.sha256().hexdigest(),
 }
-"""The guide's other commands, and a pattern of the last line that each prints."""
+"""The commands that launch something, and a pattern of the last line that each prints."""
+
+TESTING = {"sagaflow skills test count-words": "ok    three: DONE, 3"}
+"""The command that tries a test case, and its last line."""
 
 SECONDS = 90
 
@@ -69,8 +72,8 @@ def sagaflow() -> Iterator[LocalSagaflow]:
 
 def test_all_code_of_the_guide_is_in_a_file_or_run() -> None:
     """What has no name before it and no place above would not be tried."""
-    assert documents.commands(GUIDE) == [*MAKING, *LAUNCHES]
-    assert GUIDE.count("```") == 2 * (len(documents.files(GUIDE)) + 1 + len(LAUNCHES))
+    assert sorted(documents.commands(GUIDE)) == sorted([*MAKING, *LAUNCHES, *TESTING])
+    assert GUIDE.count("```") == 2 * (len(documents.files(GUIDE)) + 1 + len(LAUNCHES) + len(TESTING))
     skills = {name.partition("/")[0] for name in documents.files(GUIDE)} - {"test_skills.py"}
     assert skills == {command.split()[2] for command in LAUNCHES}
 
@@ -83,7 +86,7 @@ def test_a_skill_is_made_tried_and_launched_as_the_guide_says(sagaflow: LocalSag
         assert re.fullmatch(said, shown.splitlines()[-1])
 
 
-@pytest.mark.parametrize(("command", "said"), LAUNCHES.items())
+@pytest.mark.parametrize(("command", "said"), {**LAUNCHES, **TESTING}.items())
 def test_each_skill_does_what_the_guide_says(sagaflow: LocalSagaflow, command: str, said: str) -> None:
     """As its reader would launch it."""
     environment = {**sagaflow.environment(), "PATH": tools.path()}
