@@ -16,6 +16,7 @@ from tests.acceptance import tools
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+BUNDLED = [each.parent.name for each in tools.ROOT.glob("skills/*/SKILL.md")]
 HOSTILE = "\x1b[31mred\n$(touch owned) `touch owned`"
 
 
@@ -62,7 +63,7 @@ def completed(local: LocalSagaflow, line: str) -> list[str]:
         ("sagaflow show ", ["greeting-1"]),
         ("sagaflow show no", []),
         ("sagaflow dismiss ", ["greeting-1", "noted-1"]),
-        ("sagaflow launch ", ["approval", "fan-out", "greet", "hello-world", "share", "task"]),
+        ("sagaflow launch ", sorted([*BUNDLED, "greet", "share"])),
         ("sagaflow launch --t", ["--task"]),
         ("sagaflow launch --task it", []),
         ("sagaflow launch --task it ", ["--await", "--execution-timeout", "--help", "--id", "--json"]),

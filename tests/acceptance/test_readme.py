@@ -69,7 +69,7 @@ LOOKING = {
 }
 """With the server's address and a run's id in variables."""
 
-BUNDLED = ("approval", "fan-out", "hello-world", "task")
+BUNDLED = sorted(each.parent.name for each in tools.ROOT.glob("skills/*/SKILL.md"))
 """The skills that come with the package."""
 
 INSTALL_SECONDS = 400

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sagaflow_mcp import catalog, records, wording
 from sagaflow_mcp.errors import Refusal
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[2]
 
 REGISTERS = "def register(registry):\n    raise SystemExit('discovery must not run this')\n"
 
@@ -46,7 +45,9 @@ def test_claude_codes_own_folder_can_be_elsewhere(tmp_path: Path) -> None:
 def test_the_bundled_skills_are_always_there() -> None:
     """A fresh installation has something to launch."""
     listed = catalog.listing(catalog.roots({"HOME": "/nowhere"}))
-    assert [each.name for each in listed if each.launchable] == ["approval", "fan-out", "hello-world", "task"]
+    folders = sorted(each.parent.name for each in ROOT.glob("skills/*/SKILL.md"))
+    assert [each.name for each in listed if each.launchable] == folders
+    assert {"approval", "fan-out", "flaky-test", "hello-world", "task", "until-done"} <= set(folders)
     assert {(each.root_kind, bool(each.description)) for each in listed} == {("bundled", True)}
 
 

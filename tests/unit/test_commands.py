@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def ran(folder: Path, command: str, *given: object) -> commands.Result:
+def ran(folder: Path, command: str, *given: Any) -> commands.Result:
     """What comes of it there."""
     return anyio.run(commands.run, command, str(folder), *given)
 

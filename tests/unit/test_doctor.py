@@ -12,6 +12,8 @@ import pytest
 from sagaflow_mcp import doctor, faces, processes
 from sagaflow_mcp.paths import Home
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
@@ -80,8 +82,9 @@ def test_the_skills_that_can_be_launched_are_counted(environ: dict[str, str], tm
     for name in ("pdf", "xlsx", "Meeting notes"):
         (skills / name).mkdir(parents=True)
         (skills / name / "SKILL.md").write_text("---\ndescription: Helps.\n---\n", encoding="utf-8")
+    bundled = len(list(ROOT.glob("skills/*/SKILL.md")))
     assert named(environ, "skills") == [
-        doctor.Check("skills", "ok", "6 can be launched"),
+        doctor.Check("skills", "ok", f"{bundled + 2} can be launched"),
     ]
     assert [check for check in doctor.examine(environ, faces.CLI) if check.name.startswith("skill ")] == []
     (skills / "pdf" / "__init__.py").write_text("not Python", encoding="utf-8")
