@@ -8,17 +8,26 @@ from dataclasses import dataclass
 
 from sagaflow_mcp import commands
 
-SHOWN_BYTES = 3_000
-"""How much of the beginning of a failed run's output, and of its end, is kept."""
+LOOKED_AT_BYTES = 50_000
+"""How much of the beginning of a run's output, and of its end, is looked at."""
+
+SHOWN = 3_000
+"""How much of the beginning of a failure's output, and of its end, is kept, in characters."""
+
+KEPT_RUNS = 50
+"""Of the failures among so many runs of a series the output is kept: a run carries all that its steps return."""
 
 SIGNATURE = 160
 """The longest sign by which failures are told apart, in characters."""
+
+LINE = 500
+"""How much of a line is looked at for it."""
 
 Z = 1.96
 """Of a 95 % interval."""
 
 _TEST = re.compile(
-    r"^\s*(?:FAILED|FAIL:|--- FAIL:|not ok(?: \d+)?(?: -)?|[✗✕✘\u00d7])\s+(?P<name>[^\s(].*?)(?: [-(].*)?$",
+    r"^[ \t]*(?:FAILED|FAIL:|--- FAIL:|not ok(?: \d+)?(?: -)?|[✗✕✘\u00d7])[ \t]+(?P<name>[^\s(].*?)(?: [-(].*)?$",
     re.MULTILINE,
 )
 """A line in which a test runner names a test that failed."""
@@ -38,25 +47,42 @@ class Attempt:
     outcome: str
     """Its exit status in words, or why it has none."""
     seconds: float
-    output: str
-    """Of a failure, its beginning and its end."""
-
-    @property
-    def signature(self) -> str:
-        """What a failure is told apart by: the first test that it names, and the last line that speaks of an error."""
-        found = _TEST.search(self.output)
-        said = _ERROR.findall(self.output)
-        if not (found or said):
-            said = [line for line in self.output.splitlines() if line.strip()]
-        parts = [found["name"]] if found else []
-        parts += [_CHANGING.sub("N", " ".join(said[-1].split()))] if said else []
-        return ": ".join([self.outcome, *parts])[:SIGNATURE]
+    signature: str = ""
+    """What a failure is told apart by."""
+    output: str = ""
+    """Of a failure, its beginning and its end; of one of many failures nothing."""
 
 
-async def attempt(command: str, folder: str, seconds: float, environment: dict[str, str]) -> Attempt:
-    """One run of a command; the output of one that passes is dropped."""
-    result = await commands.run(command, folder, seconds, environment, SHOWN_BYTES)
-    return Attempt(result.passed, result.outcome, round(result.seconds, 1), "" if result.passed else result.output)
+async def attempt(command: str, folder: str, seconds: float, environment: dict[str, str], kept: bool) -> Attempt:
+    """One run of a command, with the output of a failure if that is to be kept."""
+    result = await commands.run(command, folder, seconds, environment, LOOKED_AT_BYTES)
+    took = round(result.seconds, 1)
+    if result.passed:
+        return Attempt(passed=True, outcome=result.outcome, seconds=took)
+    return Attempt(
+        passed=False,
+        outcome=result.outcome,
+        seconds=took,
+        signature=signature(result.outcome, result.output),
+        output=_shortened(result.output) if kept else "",
+    )
+
+
+def signature(outcome: str, output: str) -> str:
+    """What tells a failure apart: its exit status, the first test that it names, and the last line about an error."""
+    found = _TEST.search(output)
+    said = _ERROR.findall(output)
+    if not (found or said):
+        said = [line for line in output.splitlines() if line.strip()]
+    parts = [found["name"]] if found else []
+    parts += [_CHANGING.sub("N", " ".join(said[-1][:LINE].split()))] if said else []
+    return ": ".join([outcome, *parts])[:SIGNATURE]
+
+
+def _shortened(output: str) -> str:
+    if len(output) <= 2 * SHOWN:
+        return output
+    return f"{output[:SHOWN]}\n({len(output) - 2 * SHOWN:,} characters left out)\n{output[-SHOWN:]}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +95,11 @@ class Series:
     def failed(self) -> list[int]:
         """The numbers of those that failed, from 1."""
         return [number for number, each in enumerate(self.attempts, start=1) if not each.passed]
+
+    @property
+    def kept(self) -> list[int]:
+        """The numbers of those failures whose output was kept, or that had none."""
+        return [number for number in self.failed if number <= KEPT_RUNS]
 
     @property
     def signatures(self) -> dict[str, list[int]]:

@@ -43,7 +43,8 @@ def samples(series: Series) -> str:
 
 
 def _sample(number: int, failure: Attempt) -> str:
-    return f"Run {number}, {failure.outcome}:\n\n{block(failure.output) if failure.output.strip() else '(no output)'}"
+    printed = block(failure.output) if failure.output.strip() else "(no output is kept)"
+    return f"Run {number}, {failure.outcome}:\n\n{printed}"
 
 
 def hypothesis(given: Hypothesis) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from sagaflow_mcp import Context, StepFailedError, agent_tools, changes, skill
 from sagaflow_mcp.prompts import load_prompt
 
-from .counts import Attempt, Series, attempt
+from .counts import KEPT_RUNS, Attempt, Series, attempt
 from .findings import MOST_EXPERIMENTS, Conclusion, Experiment, Hypotheses, Reading, Tested, held
 from .texts import all_of, experiments, hypothesis, numbers, plain, report, samples, verdicts
 
@@ -15,7 +15,7 @@ MARGIN_SECONDS = 60
 """How much longer than its command a step may take."""
 
 KEPT_FAILURES = 10
-"""Of how many failures of one series the output is a file of the run."""
+"""Of how many failures of a series the output is a file of the run."""
 
 UNREADABLE = frozenset({"Misfit", "TooManyTurns"})
 """Failures of an agent without which the numbers are still worth a report."""
@@ -78,15 +78,16 @@ async def _series(ctx: Context, given: Experiment, runs: int, seconds: float, na
         """One run, which knows its number."""
         nonlocal done
         environment = {**given.environment, "FLAKY_RUN": str(number)}
+        kept = number <= KEPT_RUNS
         found = await ctx.step(
-            attempt, given.command, ctx.project_dir, seconds, environment, timeout=seconds + MARGIN_SECONDS
+            attempt, given.command, ctx.project_dir, seconds, environment, kept, timeout=seconds + MARGIN_SECONDS
         )
         done += 1
         ctx.progress(done, runs, name)
         return found
 
     series = Series(list(await ctx.map(one, range(1, runs + 1), limit=given.parallel)))
-    for number in series.failed[:KEPT_FAILURES]:
+    for number in series.kept[:KEPT_FAILURES]:
         failure = series.attempts[number - 1]
         await ctx.artifact(f"{name}/run-{number}.txt", f"{given.command}\n{failure.outcome}\n\n{failure.output}")
     return series

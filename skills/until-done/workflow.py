@@ -84,12 +84,15 @@ async def _run(ctx: Context, given: list[str], seconds: float, name: str) -> lis
     """What comes of each command, one after another; the outputs are files of the run."""
     results = []
     for number, command in enumerate(given, start=1):
-        result = await ctx.step(
-            commands.run, command, ctx.project_dir, seconds, {}, SHOWN_BYTES, timeout=seconds + MARGIN_SECONDS
-        )
+        result = await ctx.step(check, command, ctx.project_dir, seconds, timeout=seconds + MARGIN_SECONDS)
         results.append(result)
         await ctx.artifact(f"{name}-{number}.txt", f"{command}\n{result.outcome}\n\n{result.output}")
     return results
+
+
+async def check(command: str, folder: str, seconds: float) -> commands.Result:
+    """What comes of one of the user's commands."""
+    return await commands.run(command, folder, seconds, shown_bytes=SHOWN_BYTES)
 
 
 async def _judged(ctx: Context, goal: str, last: Round, found: changes.Changes) -> Verdict:

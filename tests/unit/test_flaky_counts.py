@@ -24,7 +24,7 @@ def counts() -> Any:
 
 def failure(counts: Any, output: str, outcome: str = "exit status 1") -> Any:
     """A run that failed."""
-    return counts.Attempt(passed=False, outcome=outcome, seconds=0.1, output=output)
+    return counts.Attempt(False, outcome, 0.1, counts.signature(outcome, output), output)
 
 
 PYTEST = """\
@@ -72,7 +72,7 @@ def test_failures_that_differ_only_in_numbers_are_of_one_kind(counts: Any, outpu
 def test_failures_with_other_errors_are_of_other_kinds(counts: Any) -> None:
     """The most frequent kind first, each with the numbers of its runs."""
     late, wrong = "TimeoutError: too late\n", "AssertionError: wrong\n"
-    passed = counts.Attempt(passed=True, outcome="exit status 0", seconds=2.0, output="")
+    passed = counts.Attempt(True, "exit status 0", 2.0)
     series = counts.Series([failure(counts, late), passed, *(failure(counts, wrong) for _ in range(2))])
     assert list(series.signatures.items()) == [
         ("exit status 1: AssertionError: wrong", [3, 4]),
