@@ -38,6 +38,7 @@ LAUNCHES = {
     ),
     'sagaflow launch triage --report "the page is blank" --await': "high: nobody can work",
     "sagaflow launch count-words --file notes.txt --await": "3",
+    'sagaflow launch lint --command "wc -w notes.txt" --await': "exit status 0",
     """sagaflow launch debate --questions '["tabs", "daylight saving", "unanswerable"]' --await""": "2 of 3 debated",
     "sagaflow launch changelog --since 1.2 --await": "nothing has changed",
     "sagaflow launch proofread --arguments notes.txt --await": "no mistakes",

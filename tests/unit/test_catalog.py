@@ -47,7 +47,8 @@ def test_the_bundled_skills_are_always_there() -> None:
     listed = catalog.listing(catalog.roots({"HOME": "/nowhere"}))
     folders = sorted(each.parent.name for each in ROOT.glob("skills/*/SKILL.md"))
     assert [each.name for each in listed if each.launchable] == folders
-    assert {"approval", "deep-research", "fan-out", "hello-world", "review", "task"} <= set(folders)
+    expected = {"approval", "deep-research", "fan-out", "flaky-test", "hello-world", "review", "task", "until-done"}
+    assert expected <= set(folders)
     assert {(each.root_kind, bool(each.description)) for each in listed} == {("bundled", True)}
 
 

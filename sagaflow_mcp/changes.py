@@ -1,0 +1,170 @@
+"""What has changed in a folder since a moment that a step has noted, for steps of skills.
+
+from sagaflow_mcp import changes
+
+before = await ctx.step(changes.note, ctx.project_dir)
+...
+found = await ctx.step(changes.since, ctx.project_dir, before)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import commands
+from sagaflow_mcp.agent_tools import _workspace
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_FILES = 5_000
+"""Of a folder that has more, the others are not looked at."""
+
+MOST_BYTES = 5_000_000
+"""Of a file that is larger, size and time are looked at instead of the content."""
+
+LISTED_BYTES = 10_000_000
+"""How long git's list of files may be."""
+
+DIFF_BYTES = 30_000
+"""How much of the beginning of a long diff, and of its end, is returned."""
+
+GIT_SECONDS = 60.0
+
+PASSED_OVER = frozenset({"__pycache__", "node_modules", "venv"})
+"""Folders that hold what programs have made; those with a dot before their names are passed over as well."""
+
+GIT = (
+    "unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE; GIT_OPTIONAL_LOCKS=0 "
+    "git --no-pager -c core.fsmonitor=false -c core.hooksPath=/dev/null"
+)
+"""Git as it starts no other program and writes nothing."""
+
+DIFF = "diff --no-ext-diff --no-textconv --no-color --no-renames --ignore-submodules=all --relative"
+
+_COMMIT = re.compile(r"[0-9a-f]{40,64}\Z")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A folder at a moment."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    """The files that git knows or would, by their paths, each with what tells whether it is still the same; where there
+    is no git, all but hidden ones and what programs have made."""
+    commit: str = ""
+    """Git's commit; empty where there is no git."""
+    is_whole: bool = True
+    """Whether these are all."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is different in a folder."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    diff: str = ""
+    """Git's, from the commit that was noted; of a long one the beginning and the end. It has neither files that git
+    does not know yet nor those that hold credentials. Empty where there is no git."""
+    is_whole: bool = True
+    """Whether all files of the folder were looked at."""
+
+    @property
+    def paths(self) -> list[str]:
+        """Those of all that is different."""
+        return sorted([*self.added, *self.changed, *self.removed])
+
+
+async def note(folder: str) -> Noted:
+    """The folder as it is now. Refusal when there is none."""
+    if not await asyncio.to_thread(os.path.isdir, folder):
+        raise Refusal(f"there is no folder {folder!r}; launch the run from one")
+    listed = await _git("ls-files -z --cached --others --exclude-standard", folder, LISTED_BYTES)
+    names = _walked(folder) if listed is None else (each for each in listed.kept.split(b"\0") if each)
+    files, is_whole = await asyncio.to_thread(_files, os.fsencode(folder), names)
+    commit = "" if listed is None else await _commit(folder)
+    return Noted(files, commit, is_whole)
+
+
+async def since(folder: str, before: Noted) -> Changes:
+    """What is different in the folder from what was noted. Refusal when there is none."""
+    now = await note(folder)
+    added = sorted(now.files.keys() - before.files.keys())
+    removed = sorted(before.files.keys() - now.files.keys())
+    changed = sorted(name for name in now.files.keys() & before.files.keys() if now.files[name] != before.files[name])
+    return Changes(added, changed, removed, await _diff(folder, before.commit), now.is_whole and before.is_whole)
+
+
+async def _diff(folder: str, commit: str) -> str:
+    if not _COMMIT.match(commit):
+        return ""
+    secrets = [f"**/{each}" for each in _workspace.SECRET_FILES]
+    secrets += [f"**/{each}/**" for each in sorted(_workspace.SECRET_FOLDERS)]
+    left_out = " ".join(shlex.quote(f":(exclude,icase,glob){each}") for each in secrets)
+    found = await _git(f"{DIFF} {commit} -- . {left_out}", folder, 2 * DIFF_BYTES)
+    return "" if found is None else found.shown()
+
+
+async def _commit(folder: str) -> str:
+    """The commit that the folder is at, or the empty tree where there is none yet."""
+    for asked in ("rev-parse -q --verify HEAD", "hash-object -t tree /dev/null"):
+        if found := await _git(asked, folder, 100):
+            return found.kept.decode().strip()
+    return ""
+
+
+async def _git(words: str, folder: str, kept_bytes: int) -> commands.Output | None:
+    """What git prints; None where it fails, as where there is none or the folder belongs to no repository."""
+    output = commands.Output(kept_bytes, DIFF_BYTES)
+    try:
+        status = await commands.carry_out(f"{GIT} {words} 2>/dev/null", Path(folder), GIT_SECONDS, output)
+    except TimeoutError:
+        return None
+    return output if status == 0 else None
+
+
+def _walked(folder: str) -> Iterator[bytes]:
+    """The paths of the folder's files, in the order of their names."""
+    root = os.fsencode(folder)
+    for where, folders, names in os.walk(root):
+        folders[:] = sorted(each for each in folders if not _is_passed_over(each))
+        for name in sorted(names):
+            if not name.startswith(b"."):
+                yield os.path.relpath(os.path.join(where, name), root)  # noqa: PTH118 - names that are no text
+
+
+def _is_passed_over(name: bytes) -> bool:
+    return name.startswith(b".") or name.decode(errors="replace") in PASSED_OVER
+
+
+def _files(folder: bytes, names: Iterator[bytes]) -> tuple[dict[str, str], bool]:
+    """What tells whether each of these files is still the same, and whether that is all of them."""
+    found: dict[str, str] = {}
+    for name in names:
+        if len(found) >= MOST_FILES:
+            return found, False
+        with contextlib.suppress(OSError):  # Such as one that git knows and that is gone.
+            found[name.decode(errors="replace")] = _state(os.path.join(folder, name))  # noqa: PTH118 - as above
+    return found, True
+
+
+def _state(path: bytes) -> str:
+    """What is another one where the file is; OSError when there is none."""
+    about = os.lstat(path)
+    if os.path.islink(path):  # noqa: PTH114 - as above
+        return hashlib.sha256(os.readlink(path)).hexdigest()[:16]  # noqa: PTH115 - as above
+    if not os.path.isfile(path) or about.st_size > MOST_BYTES:  # noqa: PTH113 - as above
+        return f"{about.st_size} {about.st_mtime_ns}"
+    with open(path, "rb") as file:  # noqa: PTH123 - as above
+        return f"{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}{'x' if about.st_mode & 0o100 else ''}"
