@@ -92,11 +92,11 @@ def test_a_very_long_conversation_loses_old_turns() -> None:
 
 def test_what_people_said_stays() -> None:
     """Also where the turn in which they did is gone, and however often."""
-    messages = turns(5_000, 50)
+    messages = turns(2_500, 50)
     told = {"type": "text", "text": f"{conversation.TOLD}never touch main"}
     messages[2]["content"].append(told)
     for _ in range(2):
-        messages = conversation.shortened([*messages, *turns(5_000, 50)[1:]])
+        messages = conversation.shortened([*messages, *turns(2_500, 50)[1:]])
     blocks = conversation.sent(messages)[0]["content"]
     assert [each["text"] for each in blocks[:2]] == ["the task", told["text"]]
     assert len(blocks) == 3

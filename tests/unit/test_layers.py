@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import sagaflow_mcp
@@ -63,6 +64,7 @@ HOOK_REACHABLE = {"hook", "engine", "engine_client", "launcher", "builder"}
 """What starts with the system's python3 or must stay small: all that these import is standard library, Python 3.9."""
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module of the package by its name below `sagaflow_mcp`, without the skills in it."""
     found = {}

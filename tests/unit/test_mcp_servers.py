@@ -183,7 +183,7 @@ def test_what_a_model_is_told_of_tools_is_bounded() -> None:
     ]
     found, lacking = mcp_tools.offered("s", listed, ["mcp__s"])
     assert [(each["name"], each["reads"]) for each in found] == [("mcp__s__a", True), ("mcp__s__b", False)]
-    first, second = mcp_tools.definitions(found)
+    first, second = mcp_tools.definitions(found, ["mcp__s"])
     assert len(first["description"]) == mcp_tools.DESCRIPTION_LIMIT
     assert second["input_schema"] == {"type": "object", "properties": {}}
     assert len(lacking) == 3

@@ -146,7 +146,7 @@ def test_broken_html_holds_nothing_up(server: Server, html: str) -> None:
     """The parser, which would take hours for some of it, is stopped with the rest."""
     url = server.has("/", html.encode() * 200_000, "text/html")
     try:
-        assert fetched(url, replace(LOCAL, seconds=3))
+        assert fetched(url, replace(LOCAL, seconds=1))
     except Refusal as refused:
         assert "too large or too broken" in str(refused)  # noqa: PT017 - either will do, as the parser gets better
 
