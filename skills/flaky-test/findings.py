@@ -103,7 +103,8 @@ class Trial:
         """What it shows, in words."""
         if self.spoiled:
             return f"void, since it changed {', '.join(f'`{each}`' for each in self.spoiled[:5])}"
-        told = f"{self.experiment.expected}, as expected" if self.is_as_expected else "no clear difference as expected"
+        expected = self.experiment.expected
+        told = f"{expected}, as expected" if self.is_as_expected else f"no clear sign that it {expected}"
         return f"{told} (p {'< 0.0001' if self.chance < 1e-4 else f'= {self.chance:.2g}'})"  # noqa: PLR2004 - as shown
 
 

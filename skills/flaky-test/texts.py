@@ -27,13 +27,15 @@ def numbers(series: Series) -> str:
     ]
     lines.append(f"- {'; '.join(took)}")
     kinds = list(series.signatures.items())
-    lines += [f"- {len(these)} times {fenced(kind)} (runs {_listed(these)})" for kind, these in kinds[:KINDS]]
+    lines += [f"- {_listed(these)}: {fenced(kind)}" for kind, these in kinds[:KINDS]]
     lines += [f"- and {len(kinds) - KINDS} more kinds of failure"] if len(kinds) > KINDS else []
     return "\n".join(lines)
 
 
 def _listed(these: list[int]) -> str:
-    return ", ".join(map(str, these[:NUMBERS])) + (", …" if len(these) > NUMBERS else "")
+    if len(these) == 1:
+        return f"once, in run {these[0]}"
+    return f"{len(these)} times, in runs {', '.join(map(str, these[:NUMBERS]))}{', …' if len(these) > NUMBERS else ''}"
 
 
 def samples(series: Series) -> str:

@@ -89,7 +89,7 @@ async def _series(ctx: Context, given: Experiment, runs: int, seconds: float, na
     series = Series(list(await ctx.map(one, range(1, runs + 1), limit=given.parallel)))
     for number in series.kept[:KEPT_FAILURES]:
         failure = series.attempts[number - 1]
-        await ctx.artifact(f"{name}/run-{number}.txt", f"{given.command}\n{failure.outcome}\n\n{failure.output}")
+        await ctx.artifact(f"{name}/failure-{number}.txt", f"{given.command}\n{failure.outcome}\n\n{failure.output}")
     return series
 
 

@@ -148,13 +148,13 @@ def history(done: list[Round]) -> str:
         return "This is the first round: nothing has been tried yet."
     last = done[-1]
     earlier = [
-        f"Round {each.number} ended so: {each.missing}. Its worker said:\n\n"
+        f"Round {each.number}: {each.missing}\n\nIts worker said:\n\n"
         f"{fenced(each.work.summary if each is last else each.work.summary[:SUMMARY])}"
         for each in done
     ]
     return "\n\n".join(
         [
-            "What the rounds before this one came to, oldest first:",
+            "What came of the rounds before this one, oldest first:",
             *earlier,
             "What the commands say now, as they were run after the last round:",
             told(last.again or last.results),

@@ -71,15 +71,18 @@ def test_a_cause_is_confirmed_by_counts_and_by_nothing_else(project: Project, tm
     command = f"STATE={tmp_path} sh test.sh"
     state = 'd=$(mktemp -d); trap "rm -r $d" EXIT; {}STATE=$d sh test.sh'
     fresh, full = state.format(""), state.format("echo 3 >$d/count; ")
-    left = hypothesis("A count is left by earlier runs.", experiment(fresh, "fails less often"))
+    left = hypothesis("A count is left by earlier runs.", experiment(fresh, "fails less often", parallel=6))
     clock = hypothesis("The clock is read.", experiment(f"{command} -x", environment={"TZ": "UTC"}))
-    spoiling = hypothesis("A file is missing.", experiment("touch missing; exit 3"))
+    spoiling = hypothesis("A file is missing.", experiment("touch missing; exit 3", parallel=6))
     never = hypothesis("The moon is full.", experiment("touch never-run"))
     project.local.model.add(
         says(INVESTIGATOR, {"hypotheses": [hypothesis("Bad.", experiment("true", environment={"A-B": "1"}))]}),
         says("does not fit the schema", {"hypotheses": [left, clock, spoiling, never]}),
         says(EXAMINER, ""),
-        says("does not fit the schema", {"meaning": "2 of 8 can be none by chance.", "next": experiment(full)}),
+        says(
+            "does not fit the schema",
+            {"meaning": "1 of 6 can be none by chance.", "next": experiment(full, parallel=6)},
+        ),
         says(EXAMINER, {"meaning": "With a count of 3 it fails each time.", "next": None}),
         says(EXAMINER, {"meaning": "It makes no difference.", "next": None}),
         says(EXAMINER, {"meaning": "It fails each time!", "next": experiment("rm -rf *")}),
@@ -88,21 +91,21 @@ def test_a_cause_is_confirmed_by_counts_and_by_nothing_else(project: Project, tm
             {
                 "headline": "It fails because of what earlier runs leave.",
                 "ranking": [
-                    {"hypothesis": 3, "verdict": "confirmed", "reason": "8 of 8."},
-                    {"hypothesis": 1, "verdict": "confirmed", "reason": "8 of 8 against 2 of 8."},
-                    {"hypothesis": 2, "verdict": "refuted", "reason": "2 of 8 against 2 of 8."},
+                    {"hypothesis": 3, "verdict": "confirmed", "reason": "6 of 6."},
+                    {"hypothesis": 1, "verdict": "confirmed", "reason": "6 of 6 against 1 of 6."},
+                    {"hypothesis": 2, "verdict": "refuted", "reason": "2 of 6 against 1 of 6."},
                 ],
                 "fix": "Make the folder anew in test.sh line 1.",
                 "open": "",
             },
         ),
     )
-    status, line = project.launch("flaky-test", "--command", command, "--runs", "8", "--id", "left")
-    assert (status, line) == (0, f"`{command}` fails in 2 of 8 runs; confirmed: A count is left by earlier runs.")
+    status, line = project.launch("flaky-test", "--command", command, "--runs", "6", "--id", "left")
+    assert (status, line) == (0, f"`{command}` fails in 1 of 6 runs; confirmed: A count is left by earlier runs.")
     told = report(project, "left")
-    assert "- 2 of 8 runs failed: 25% (95 % interval 7% to 59%)" in told
+    assert "- 1 of 6 runs failed: 17% (95 % interval 3% to 56%)" in told
     kind = "exit status 1: test.sh::fourth: FAILED test.sh::fourth - AssertionError: count is N"
-    assert f"- 2 times `{kind}` (runs 4, 8)" in told
+    assert f"- once, in run 4: `{kind}`" in told
     titles = [each for each in told.splitlines() if each.startswith("## ")]
     assert titles == [
         "## Confirmed: A count is left by earlier runs.",
@@ -110,16 +113,16 @@ def test_a_cause_is_confirmed_by_counts_and_by_nothing_else(project: Project, tm
         "## Inconclusive: The moon is full.",
         "## Refuted: The clock is read.",
     ]
-    assert f"- `{fresh}`: 0 of 8 failed; no clear difference as expected (p = 0.23)." in told
-    assert f"- `{full}`: 8 of 8 failed; fails more often, as expected (p = 0.0035)." in told
+    assert f"- `{fresh}`, 6 at a time: 0 of 6 failed; no clear sign that it fails less often (p = 0.5)." in told
+    assert f"- `{full}`, 6 at a time: 6 of 6 failed; fails more often, as expected (p = 0.0076)." in told
     assert "void, since it changed `missing`" in told
-    assert "8 of 8. (Taken for confirmed; the numbers do not show it.)" in told
+    assert "6 of 6. (Taken for confirmed; the numbers do not show it.)" in told
     assert "# Proposed fix\n\nMake the folder anew in test.sh line 1." in told
     # What spoils the folder ends the experiments, and nothing else there is touched.
     assert sorted(each.name for each in project.folder.iterdir()) == [".git", "missing", "test.sh"]
     failed = Path(project.local.settings.home.root, "runs", "left", "baseline")
-    assert sorted(each.name for each in failed.iterdir()) == ["run-4.txt", "run-8.txt"]
-    assert "AssertionError: count is 3" in (failed / "run-4.txt").read_text(encoding="utf-8")
+    assert sorted(each.name for each in failed.iterdir()) == ["failure-4.txt"]
+    assert "AssertionError: count is 3" in (failed / "failure-4.txt").read_text(encoding="utf-8")
     assert {name["name"] for body in project.asked() for name in body["tools"]} == {"read_file", "glob", "grep"}
 
 
@@ -142,4 +145,4 @@ def test_the_numbers_are_reported_also_where_no_agent_can_say_why(project: Proje
     words = ("--command", command, "--runs", "2", "--timeout", "2", "--parallel", "2", "--id", "unread")
     status, line = project.launch("flaky-test", *words)
     assert (status, line) == (0, f"`{command}` fails in 1 of 2 runs; no hypothesis was found")
-    assert "- 1 times `ended after 2 s, its time limit` (runs 2)" in report(project, "unread")
+    assert "- once, in run 2: `ended after 2 s, its time limit`" in report(project, "unread")

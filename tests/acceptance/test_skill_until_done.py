@@ -152,10 +152,10 @@ def test_each_round_knows_what_came_of_those_before_and_the_judge_what_was_chang
     )
     assert launched(repository, "told", GOAL, UNITTEST)[0] == 0
     _, second, third = first_of(repository.asked(WORKER))
-    assert "Round 1 ended so: `" in second
+    assert "Round 1: `" in second
     assert "AssertionError: -1 != 5" in second
     assert "I have looked around." in second
-    assert "Round 2 ended so: the judge did not agree: calc.py:2 has the answer of the test written down" in third
+    assert "Round 2: the judge did not agree: calc.py:2 has the answer of the test written down" in third
     (judged, _) = repository.asked(JUDGE)
     assert [each["name"] for each in judged["tools"]] == ["read_file", "glob", "grep"]
     task = judged["messages"][0]["content"]
