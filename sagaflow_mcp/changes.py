@@ -14,17 +14,16 @@ import contextlib
 import hashlib
 import os
 import re
-import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp import commands
-from sagaflow_mcp.agent_tools import _workspace
+from sagaflow_mcp.agent_tools import Workspace
 from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.git import DIFF, Git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MOST_FILES = 5_000
 """Of a folder that has more, the others are not looked at."""
@@ -38,18 +37,11 @@ LISTED_BYTES = 10_000_000
 DIFF_BYTES = 30_000
 """How much of the beginning of a long diff, and of its end, is returned."""
 
-GIT_SECONDS = 60.0
+MOST_LEFT_OUT = 500
+"""Where more files that no agent may read have changed, there is no diff: git would be told of each."""
 
 PASSED_OVER = frozenset({"__pycache__", "node_modules", "venv"})
 """Folders that hold what programs have made; those with a dot before their names are passed over as well."""
-
-GIT = (
-    "unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE; GIT_OPTIONAL_LOCKS=0 "
-    "git --no-pager -c core.fsmonitor=false -c core.hooksPath=/dev/null"
-)
-"""Git as it starts no other program and writes nothing."""
-
-DIFF = "diff --no-ext-diff --no-textconv --no-color --no-renames --ignore-submodules=all --relative"
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}\Z")
 
@@ -76,7 +68,8 @@ class Changes:
     removed: list[str]
     diff: str = ""
     """Git's, from the commit that was noted; of a long one the beginning and the end. It has neither files that git
-    does not know yet nor those that hold credentials. Empty where there is no git."""
+    does not know yet nor those that no agent may read, as they hold credentials. Empty where there is no git, or where
+    git has no answer."""
     is_whole: bool = True
     """Whether all files of the folder were looked at."""
 
@@ -90,10 +83,9 @@ async def note(folder: str) -> Noted:
     """The folder as it is now. Refusal when there is none."""
     if not await asyncio.to_thread(os.path.isdir, folder):
         raise Refusal(f"there is no folder {folder!r}; launch the run from one")
-    listed = await _git("ls-files -z --cached --others --exclude-standard", folder, LISTED_BYTES)
-    names = _walked(folder) if listed is None else (each for each in listed.kept.split(b"\0") if each)
+    listed, commit = await _known(folder)
+    names = _walked(folder) if listed is None else listed
     files, is_whole = await asyncio.to_thread(_files, os.fsencode(folder), names)
-    commit = "" if listed is None else await _commit(folder)
     return Noted(files, commit, is_whole)
 
 
@@ -107,31 +99,42 @@ async def since(folder: str, before: Noted) -> Changes:
 
 
 async def _diff(folder: str, commit: str) -> str:
+    """Git's diff from that commit; empty where it has none, as where the commit is gone."""
     if not _COMMIT.match(commit):
         return ""
-    secrets = [f"**/{each}" for each in _workspace.SECRET_FILES]
-    secrets += [f"**/{each}/**" for each in sorted(_workspace.SECRET_FOLDERS)]
-    left_out = " ".join(shlex.quote(f":(exclude,icase,glob){each}") for each in secrets)
-    found = await _git(f"{DIFF} {commit} -- . {left_out}", folder, 2 * DIFF_BYTES)
-    return "" if found is None else found.shown()
-
-
-async def _commit(folder: str) -> str:
-    """The commit that the folder is at, or the empty tree where there is none yet."""
-    for asked in ("rev-parse -q --verify HEAD", "hash-object -t tree /dev/null"):
-        if found := await _git(asked, folder, 100):
-            return found.kept.decode().strip()
+    output = commands.Output(2 * DIFF_BYTES, DIFF_BYTES)
+    with contextlib.suppress(Refusal):
+        git = await Git.of(folder)
+        compare = (*DIFF, "--no-renames")
+        names = await git.names(*compare, "--name-only", "-z", commit, "--", ".", most_bytes=LISTED_BYTES)
+        left_out = await asyncio.to_thread(_unreadable, folder, names)
+        if len(left_out) > MOST_LEFT_OUT:
+            return f"(no diff: {len(left_out):,} files that no agent may read have changed)"
+        await git.tell(output, *compare, commit, "--", ".", *(f":(exclude,literal){each}" for each in left_out))
+        return output.shown()
     return ""
 
 
-async def _git(words: str, folder: str, kept_bytes: int) -> commands.Output | None:
-    """What git prints; None where it fails, as where there is none or the folder belongs to no repository."""
-    output = commands.Output(kept_bytes, DIFF_BYTES)
+def _unreadable(folder: str, names: Iterable[str]) -> list[str]:
+    workspace = Workspace(project=folder, files="")
+    return [each for each in names if not workspace.is_readable(each)]
+
+
+async def _known(folder: str) -> tuple[list[bytes] | None, str]:
+    """The files that git knows or would, and the commit; None where the folder belongs to no repository, or no git."""
+    listed = commands.Output(LISTED_BYTES, 0)
     try:
-        status = await commands.carry_out(f"{GIT} {words} 2>/dev/null", Path(folder), GIT_SECONDS, output)
-    except TimeoutError:
-        return None
-    return output if status == 0 else None
+        git = await Git.of(folder)
+        await git.tell(listed, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        return listed.kept.split(b"\0")[:-1], await _commit(git)  # What is last is empty, or a part of a name.
+    except Refusal:
+        return None, ""
+
+
+async def _commit(git: Git) -> str:
+    """The commit that the folder is at, or the empty tree where there is none yet."""
+    head = await git.said("rev-parse", "-q", "--verify", "HEAD", fine=(0, 1))
+    return (head or await git.said("hash-object", "-t", "tree", os.devnull)).strip()
 
 
 def _walked(folder: str) -> Iterator[bytes]:
@@ -148,7 +151,7 @@ def _is_passed_over(name: bytes) -> bool:
     return name.startswith(b".") or name.decode(errors="replace") in PASSED_OVER
 
 
-def _files(folder: bytes, names: Iterator[bytes]) -> tuple[dict[str, str], bool]:
+def _files(folder: bytes, names: Iterable[bytes]) -> tuple[dict[str, str], bool]:
     """What tells whether each of these files is still the same, and whether that is all of them."""
     found: dict[str, str] = {}
     for name in names:

@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping  # noqa: TC003 - the step's arguments are made of these types
+from collections.abc import Mapping, Sequence  # noqa: TC003 - the step's arguments are made of these types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +112,9 @@ async def carry_out(
         raise Refusal(f"the working folder {str(folder)!r} is gone; without it no command can be run")
     if "\0" in command:
         raise Refusal("the command holds a NUL character, which no command can")
-    async with asyncio.timeout(timeout_seconds), _leashed(command, folder, environment or {}) as process:
+    words = [shutil.which("bash") or "/bin/sh", "-c", command]
+    environ = {**child_environ.of_child(os.environ), **(environment or {})}
+    async with asyncio.timeout(timeout_seconds), leashed(words, folder, environ) as process:
         assert process.stdout is not None
         while piece := await process.stdout.read(PIECE_BYTES):
             output.add(piece)
@@ -121,19 +123,31 @@ async def carry_out(
 
 
 @contextlib.asynccontextmanager
-async def _leashed(
-    command: str, folder: Path, environment: Mapping[str, str]
+async def leashed(
+    words: Sequence[str], folder: str | Path, environ: Mapping[str, str], errors: int = asyncio.subprocess.STDOUT
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command under way; nothing of it is left afterwards, not even if we are killed."""
-    shell = shutil.which("bash") or "/bin/sh"
+    """The program that `words` call, under way; nothing of it is left afterwards, not even if we are killed.
+
+    It ends as well when its standard input is closed, of which it sees nothing.
+
+    Args:
+        words: its path and its arguments.
+        folder: where it runs.
+        environ: all that it has of an environment.
+        errors: the descriptor that its errors go to; where there is none, they are part of the output.
+
+    Raises:
+        OSError: it cannot be run there.
+        ValueError: a word holds a NUL character.
+    """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", leash.__file__, shell, "-c", command),
+        *(sys.executable, "-I", "-S", leash.__file__, *words),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=errors,
         start_new_session=True,
         cwd=folder,
-        env={**child_environ.of_child(os.environ), **environment},
+        env=environ,
     )
     assert process.stdin is not None
     try:
@@ -165,6 +179,11 @@ class Output:
     def kept(self) -> bytes:
         """As much of the beginning as is kept."""
         return bytes(self._kept)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it had to say."""
+        return self._size
 
     @property
     def is_long(self) -> bool:

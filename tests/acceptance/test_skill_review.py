@@ -225,7 +225,7 @@ def test_where_there_is_nothing_to_review_the_run_says_so(repository: Repository
     repository.write("long.py", "# long\n" * 80_000)
     repository.git("add", "long.py")
     cases: list[tuple[dict[str, Any], str, str]] = [
-        ({}, "", "the changes are over 400,000 bytes long; name `paths`"),
+        ({}, "", "is over 400,000 bytes long; name `paths` to review a part, or"),
         ({"base": "gone"}, "", "base is 'gone', which is no commit of '"),
         ({"base": "HEAD", "paths": ["pages.py"]}, "", "nothing has changed in pages.py since 'HEAD', so"),
         ({"base": "HEAD", "paths": ["../.."]}, "", "git diff failed in '"),

@@ -121,6 +121,40 @@ def test_git_starts_no_program_that_the_repository_names(repository: Path) -> No
     assert not (repository / ".git" / "was-here").exists()
 
 
+def test_a_clean_filter_that_the_repository_names_is_not_run(repository: Path) -> None:
+    """Where nothing else would tell: with the same settings, git itself runs it."""
+    git(repository, "config", "filter.cleaned.clean", "touch .git/was-here; cat")
+    git(repository, "config", "filter.cleaned.required", "true")
+    write(repository, **{".gitattributes": "* filter=cleaned\n"})
+    before = noted(repository)
+    write(repository, two="two\n")
+    found = since(repository, before)
+    assert (found.changed, "+two\n" in found.diff) == (["two"], True)
+    assert not (repository / ".git" / "was-here").exists()
+    git(repository, "diff")
+    assert (repository / ".git" / "was-here").exists()
+
+
+def test_of_a_long_diff_the_beginning_and_the_end_are_shown(repository: Path) -> None:
+    """And how much is between them."""
+    before = noted(repository)
+    write(repository, two="line\n" * changes.DIFF_BYTES + "the end\n")
+    found = since(repository, before)
+    assert found.diff.startswith("diff --git a/one b/one\n")
+    assert " bytes left out)\n" in found.diff
+    assert found.diff.endswith("+the end\n")
+
+
+def test_where_git_would_be_told_of_too_many_files_there_is_no_diff(repository: Path) -> None:
+    """Instead of one that holds credentials."""
+    before = noted(repository)
+    write(repository, **{f"{number}.pem": "secret\n" for number in range(changes.MOST_LEFT_OUT + 1)})
+    git(repository, "add", ".")
+    found = since(repository, before)
+    assert len(found.added) == changes.MOST_LEFT_OUT + 1
+    assert found.diff == "(no diff: 501 files that no agent may read have changed)"
+
+
 def test_git_looks_at_the_folder_and_not_at_what_the_environment_names(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
