@@ -39,7 +39,11 @@ def main() -> None:
         local = own_server(server.address, HERE / "skills")
         with local:
             looking = Rule(match="Look around", tools=(ToolUse(name="glob", input={"pattern": "*"}),), times=1)
-            local.model.add(Rule(match="say something", reply="something"), looking)
+            sharing = Rule(
+                match="Share it out", tools=(ToolUse(name="spawn_subagent", input={"task": "One part"}),), times=1
+            )
+            sharer = Rule(match="One part", tools=(ToolUse(name="bash", input={"command": "echo done"}),), times=1)
+            local.model.add(Rule(match="say something", reply="something"), looking, sharing, sharer)
             for part in PARTS:
                 local.launch("recorded", run_id=f"recorded-{part}", part=part)
             _functions(local)
@@ -54,7 +58,10 @@ def _functions(local: LocalSagaflow) -> None:
     anyio.run(answering.answer, local.settings, whole, "yes")
     many = local.launch("recorded-function", run_id="function-many", part="many", count=60)
     batches = local.launch("recorded-function", run_id="function-batches", part="batches", count=60)
-    for run_id in (whole, many, batches):
+    agents = local.launch("recorded-function", run_id="function-agents", part="agents")
+    (asked,) = eventually(lambda: runs.get(local.settings.home, agents).questions, "the subagent asks")
+    anyio.run(answering.decide, local.settings, asked, "allow for this run")
+    for run_id in (whole, many, batches, agents):
         print(run_id, local.wait(run_id).result)  # noqa: T201 - shown to the recorder
 
 

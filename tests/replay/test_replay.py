@@ -38,6 +38,7 @@ def test_this_version_is_recorded() -> None:
     children = {name for name in names if name.startswith("function-all-recorded-function-")}
     assert len(children) == 1
     assert sorted(set(names) - children) == [
+        "function-agents",
         "function-all",
         "function-batches",
         "function-many",

@@ -14,6 +14,8 @@ async def function(ctx: Context, part: str = "all", count: int = 4) -> str:
     if part in {"many", "batches"}:
         lanes = 5 if part == "many" else 10
         return str(len(await ctx.map(lambda item: ctx.prompt("one", item=item), range(count), limit=lanes)))
+    if part == "agents":
+        return await ctx.agent("Share it out", tools=["bash", "spawn_subagent"])
     ctx.phase("asking")
     answer = await ctx.ask("Go on?", options=["yes", "no"], timeout=3600)
     late = await ctx.ask("Anybody there?", timeout=0.1, default="nobody")
