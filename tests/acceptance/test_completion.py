@@ -66,7 +66,7 @@ def completed(local: LocalSagaflow, line: str) -> list[str]:
         ("sagaflow launch ", sorted([*BUNDLED, "greet", "share"])),
         ("sagaflow launch --t", ["--task"]),
         ("sagaflow launch --task it", []),
-        ("sagaflow launch --task it ", ["--await", "--execution-timeout", "--help", "--id", "--json"]),
+        ("sagaflow launch --task it ", ["--allow", "--await", "--execution-timeout", "--help", "--id", "--json"]),
         ("sagaflow launch approval --t", ["--task"]),
         ("sagaflow launch hello-world --t", []),
         ("sagaflow skills ", ["check", "list", "new", "test", "trust"]),

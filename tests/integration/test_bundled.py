@@ -129,7 +129,7 @@ def test_the_task_of_an_agent_is_the_first_message_and_its_rules_are_the_system_
     (asked,) = local.model.requests[since:]
     assert [each["content"] for each in asked.body["messages"]] == ["Count the notes in $folder."]
     names = [each["name"] for each in asked.body["tools"]]
-    assert names == ["read_file", "glob", "grep", "write_file", "edit_file"]
+    assert names == ["read_file", "glob", "grep", "write_file", "edit_file", "bash", "web_fetch"]
     assert f"The working folder is {tmp_path}." in asked.body["system"]
     assert all(f"`{name}`" in asked.body["system"] for name in names)
     assert "$" not in asked.body["system"].replace(str(tmp_path), "")

@@ -58,6 +58,7 @@ def test_help_shows_what_a_skill_takes(local: LocalSagaflow) -> None:
     ).stdout
     assert shown.splitlines()[1:] == [
         "usage: sagaflow launch one-function [--parameter VALUE ...] [--await] [--id ID]",
+        "its agents read files, and use write_file, bash, without asking",
         "  --what TEXT      which of them. (required)",
         "  --count INTEGER  how many, or how long. (default: 10)",
         '  --wish JSON      (default: {"color": "red", "tags": []})',
