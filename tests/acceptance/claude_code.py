@@ -76,7 +76,7 @@ class ClaudeCode:
     def run(self, *arguments: str, environ: Mapping[str, str] = NOWHERE) -> str:
         """What a `claude` command that succeeds prints."""
         environment = {**self._environment, **environ}
-        return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=60).stdout
+        return tools.run(["claude", *arguments], env=environment, cwd=self.project, seconds=self._seconds).stdout
 
     def ours(self, *arguments: str) -> str:
         """What a `sagaflow` command of the same user prints, where it succeeds."""
