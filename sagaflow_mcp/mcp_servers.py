@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import records
+from sagaflow_mcp import mcp_names, records
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -95,11 +95,6 @@ class Server:
         return {word for word in words if len(word) >= len("secret")}
 
 
-def in_tool_names(name: str) -> str:
-    """How a server or a tool of that name is called in the names of tools: as in Claude Code."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)
-
-
 def of_skill(folder: Path) -> dict[str, Server]:
     """The servers that the skill in `folder` names, by name; none without a `.mcp.json`. Refusal when it is wrong."""
     path = folder / FILE
@@ -116,7 +111,7 @@ def of_skill(folder: Path) -> dict[str, Server]:
     for name, members in _entries(data, str(path)).items():
         server = _of_claude_code(name, members, str(path))
         if server.name in found:
-            raise Refusal(f"{str(path)!r} names two MCP servers that are both {server.name!r} in the names of tools")
+            raise Refusal(f"{str(path)!r} names two MCP servers that are both {server.name!r} in the names of tools; rename one")
         found[server.name] = server
     return found
 
@@ -166,7 +161,7 @@ def _entries(data: bytes, path: str) -> dict[str, Any]:
 
 def _of_claude_code(name: str, members: object, path: str) -> Server:
     """A server of a `.mcp.json`. Members that are not known here are left alone: Claude Code has more of them."""
-    called = in_tool_names(name)
+    called = mcp_names.part(name)
     if not NAME.fullmatch(called):
         raise Refusal(f"{path!r} names the MCP server {records.one_line(repr(name), 100)}; 1 to 64 characters will do")
     if not isinstance(members, dict):
