@@ -111,7 +111,9 @@ def of_skill(folder: Path) -> dict[str, Server]:
     for name, members in _entries(data, str(path)).items():
         server = _of_claude_code(name, members, str(path))
         if server.name in found:
-            raise Refusal(f"{str(path)!r} names two MCP servers that are both {server.name!r} in the names of tools; rename one")
+            raise Refusal(
+                f"{str(path)!r} names two MCP servers that are both {server.name!r} in the names of tools; rename one"
+            )
         found[server.name] = server
     return found
 
