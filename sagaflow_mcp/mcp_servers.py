@@ -57,12 +57,14 @@ class Server:
     """As it stands in the names of its tools."""
     command: str = ""
     """The program that it is; empty for one at an address."""
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = field(default=(), repr=False)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     url: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     seconds: float = CALL_SECONDS
     """How long a call may take."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What stands in it, wherever, for variables that are called as secrets are; empty as long as none is replaced."""
 
     def expanded(self, environ: Mapping[str, str]) -> Server:
         """The server with each `${VAR}` and `${VAR:-default}` in it replaced; Refusal when a variable is not set."""
@@ -78,7 +80,13 @@ class Server:
             new(self.url),
             {name: new(value) for name, value in self.headers.items()},
             self.seconds,
+            tuple(environ[name] for name in self._variables() if name in environ and _SECRET.search(name)),
         )
+
+    def _variables(self) -> list[str]:
+        """The names of the variables that stand in it, sorted."""
+        texts = [self.command, *self.args, *self.env.values(), self.url, *self.headers.values()]
+        return sorted({found.partition(":-")[0] for text in texts for found in _VARIABLE.findall(text)})
 
     def hidden(self, text: str) -> str:
         """`text` without what is secret of the server: long headers, and what is called as secrets are."""
@@ -92,6 +100,7 @@ class Server:
         address = re.fullmatch(r"\w+://(?:([^/?#]*)@)?[^?]*(?:\?(.*))?", self.url)
         words |= {each for each in address.groups() if each} if address else set()
         words |= {value for value in self.headers.values() if len(value) >= LONG_HEADER}
+        words |= set(self.secrets)
         return {word for word in words if len(word) >= len("secret")}
 
 
