@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 import sagaflow_mcp
 from sagaflow_mcp import records
+from sagaflow_mcp.mcp_clients._errors import ServerError, SessionGoneError
 from sagaflow_mcp.mcp_clients._http import Address
-from sagaflow_mcp.mcp_clients._place import ServerError, SessionGoneError
 from sagaflow_mcp.mcp_clients._stdio import Process
 
 if TYPE_CHECKING:

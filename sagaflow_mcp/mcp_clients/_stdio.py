@@ -20,7 +20,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
 from sagaflow_mcp import leash
-from sagaflow_mcp.mcp_clients._place import ServerError
+from sagaflow_mcp.mcp_clients._errors import ServerError
 from sagaflow_mcp.mcp_clients._said import Said
 
 if TYPE_CHECKING:
