@@ -40,6 +40,7 @@ LONG_HEADER = 16
 """From how many characters on a header is taken for a secret, whatever it is called."""
 
 TYPES = ("stdio", "http", "streamable-http")
+"""What a server's `type` may be; the last two mean the same."""
 
 _COMMAND, _ADDRESS = ("command", "args", "env"), ("url", "headers")
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")

@@ -36,6 +36,7 @@ LARGEST_MESSAGE = 10_000_000
 """The longest message that is read, in bytes."""
 
 PIECE_BYTES = 65_536
+"""How much is read at once."""
 
 MOST_GARBAGE = 1_000
 """After how many lines in a row that are no messages a server is given up."""
