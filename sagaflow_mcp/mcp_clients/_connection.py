@@ -66,6 +66,11 @@ class Connection:
         self._was_used = True
         return not (self._task.done() or self._closing.is_set())
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._task.done()
+
     async def opened(self, seconds: float) -> None:
         """Return when the server has answered. ServerError when it does not, or not within `seconds`."""
         waiting: list[asyncio.Future[Any]] = [self._task, self._ready]
