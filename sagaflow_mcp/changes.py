@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MOST_FILES = 5_000
-"""Of a folder that has more, the others are not looked at."""
+"""Of a folder that has more, the others are not looked at, nor told as added or removed."""
 
 MOST_BYTES = 5_000_000
 """Of a file that is larger, size and time are looked at instead of the content."""
@@ -92,10 +92,28 @@ async def note(folder: str) -> Noted:
 async def since(folder: str, before: Noted) -> Changes:
     """What is different in the folder from what was noted. Refusal when there is none."""
     now = await note(folder)
-    added = sorted(now.files.keys() - before.files.keys())
-    removed = sorted(before.files.keys() - now.files.keys())
-    changed = sorted(name for name in now.files.keys() & before.files.keys() if now.files[name] != before.files[name])
+    old, new = _comparable(before, now)
+    added, removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
+    changed = sorted(name for name in new.keys() & old.keys() if new[name] != old[name])
     return Changes(added, changed, removed, await _diff(folder, before.commit), now.is_whole and before.is_whole)
+
+
+def _comparable(before: Noted, now: Noted) -> tuple[dict[str, str], dict[str, str]]:
+    """The files of both moments, up to the last place that was looked at in either.
+
+    Where there are too many, one file more would else push another one out, which is still there.
+    """
+    ends = [max(map(_order, each.files)) for each in (before, now) if not each.is_whole and each.files]
+    if not ends:
+        return before.files, now.files
+    old, new = ({name: each.files[name] for name in each.files if _order(name) <= min(ends)} for each in (before, now))
+    return old, new
+
+
+def _order(name: str) -> list[tuple[bool, str]]:
+    """By which files are looked at: those of a folder before those of the folders in it."""
+    *folders, file = name.split("/")
+    return [*((True, each) for each in folders), (False, file)]
 
 
 async def _diff(folder: str, commit: str) -> str:
@@ -126,7 +144,8 @@ async def _known(folder: str) -> tuple[list[bytes] | None, str]:
     try:
         git = await Git.of(folder)
         await git.tell(listed, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        return listed.kept.split(b"\0")[:-1], await _commit(git)  # What is last is empty, or a part of a name.
+        names = listed.kept.split(b"\0")[:-1]  # What is last is empty, or a part of a name.
+        return sorted(names, key=lambda name: _order(name.decode(errors="replace"))), await _commit(git)
     except Refusal:
         return None, ""
 
@@ -138,7 +157,7 @@ async def _commit(git: Git) -> str:
 
 
 def _walked(folder: str) -> Iterator[bytes]:
-    """The paths of the folder's files, in the order of their names."""
+    """The paths of the folder's files, in the `_order` of their names."""
     root = os.fsencode(folder)
     for where, folders, names in os.walk(root):
         folders[:] = sorted(each for each in folders if not _is_passed_over(each))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.questions import Question
 
 OF_PROGRAMS = ("CLAUDECODE", "SAGAFLOW_IN_RUN")
-"""Variables in the environment of commands that a model runs."""
+"""Variables of commands that a model runs: Claude Code sets the first, `child_environ` the second."""
 
 
 def answer(options: argparse.Namespace) -> int:

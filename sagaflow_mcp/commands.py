@@ -31,6 +31,7 @@ SHOWN_BYTES = 10_000
 """How much of the beginning of a long output, and of its end, `run` returns unless its caller says otherwise."""
 
 PIECE_BYTES = 65_536
+"""How much of an output is read at once."""
 
 END_SECONDS = leash.SECONDS + 5.0
 """How long what is left of a command may take to end."""

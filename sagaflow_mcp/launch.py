@@ -176,7 +176,7 @@ def inspect(settings: Settings, name: str, face: faces.Face) -> tuple[Listed, Ve
 
 
 def _refuse_allowance(request: Request, verdict: Verdict) -> None:
-    """Return when the tools that the launch allows are some, and there are agents to use them; Refusal otherwise."""
+    """Refusal where the launch allows what is no tool, or the skill has no agent that could use one."""
     # Imported here: it takes a moment that launches without it need not take.
     from sagaflow_mcp import agent_tools  # noqa: PLC0415
 

@@ -41,9 +41,14 @@ def is_all(name: str, server: str) -> bool:
     return name.removesuffix(ALL) == f"{PREFIX}{server}"
 
 
+def part(name: str) -> str:
+    """How a server or a tool whose own `name` may hold any characters is called in such a name."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)
+
+
 def of_tool(server: str, tool: str) -> str:
     """The name of a tool, whose own name may hold any characters."""
-    return PREFIX + server + "__" + re.sub(r"[^a-zA-Z0-9_-]", "_", tool)
+    return f"{PREFIX}{server}__{part(tool)}"
 
 
 def covers(pattern: str, name: str) -> bool:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import records
+from sagaflow_mcp import mcp_names, records
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ LONG_HEADER = 16
 """From how many characters on a header is taken for a secret, whatever it is called."""
 
 TYPES = ("stdio", "http", "streamable-http")
+"""What a server's `type` may be; the last two mean the same."""
 
 _COMMAND, _ADDRESS = ("command", "args", "env"), ("url", "headers")
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
@@ -57,12 +58,14 @@ class Server:
     """As it stands in the names of its tools."""
     command: str = ""
     """The program that it is; empty for one at an address."""
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = field(default=(), repr=False)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     url: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     seconds: float = CALL_SECONDS
     """How long a call may take."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What stands in it, wherever, for variables that are called as secrets are; empty as long as none is replaced."""
 
     def expanded(self, environ: Mapping[str, str]) -> Server:
         """The server with each `${VAR}` and `${VAR:-default}` in it replaced; Refusal when a variable is not set."""
@@ -78,7 +81,13 @@ class Server:
             new(self.url),
             {name: new(value) for name, value in self.headers.items()},
             self.seconds,
+            tuple(environ[name] for name in self._variables() if name in environ and _SECRET.search(name)),
         )
+
+    def _variables(self) -> list[str]:
+        """The names of the variables that stand in it, sorted."""
+        texts = [self.command, *self.args, *self.env.values(), self.url, *self.headers.values()]
+        return sorted({found.partition(":-")[0] for text in texts for found in _VARIABLE.findall(text)})
 
     def hidden(self, text: str) -> str:
         """`text` without what is secret of the server: long headers, and what is called as secrets are."""
@@ -92,12 +101,8 @@ class Server:
         address = re.fullmatch(r"\w+://(?:([^/?#]*)@)?[^?]*(?:\?(.*))?", self.url)
         words |= {each for each in address.groups() if each} if address else set()
         words |= {value for value in self.headers.values() if len(value) >= LONG_HEADER}
+        words |= set(self.secrets)
         return {word for word in words if len(word) >= len("secret")}
-
-
-def in_tool_names(name: str) -> str:
-    """How a server or a tool of that name is called in the names of tools: as in Claude Code."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)
 
 
 def of_skill(folder: Path) -> dict[str, Server]:
@@ -116,7 +121,9 @@ def of_skill(folder: Path) -> dict[str, Server]:
     for name, members in _entries(data, str(path)).items():
         server = _of_claude_code(name, members, str(path))
         if server.name in found:
-            raise Refusal(f"{str(path)!r} names two MCP servers that are both {server.name!r} in the names of tools")
+            raise Refusal(
+                f"{str(path)!r} names two MCP servers that are both {server.name!r} in the names of tools; rename one"
+            )
         found[server.name] = server
     return found
 
@@ -166,7 +173,7 @@ def _entries(data: bytes, path: str) -> dict[str, Any]:
 
 def _of_claude_code(name: str, members: object, path: str) -> Server:
     """A server of a `.mcp.json`. Members that are not known here are left alone: Claude Code has more of them."""
-    called = in_tool_names(name)
+    called = mcp_names.part(name)
     if not NAME.fullmatch(called):
         raise Refusal(f"{path!r} names the MCP server {records.one_line(repr(name), 100)}; 1 to 64 characters will do")
     if not isinstance(members, dict):

@@ -39,6 +39,7 @@ UNAVAILABLE = "McpServerUnavailable"
 """The failure type of a step that needs a server which cannot be used."""
 
 UNKNOWN = "whether the call has taken effect is unknown; look before you make it again"
+"""Goes after why a call failed that changes something and may have been made all the same."""
 
 
 @dataclass(frozen=True)

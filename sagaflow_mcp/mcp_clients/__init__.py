@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sagaflow_mcp.mcp_clients._connections import START_SECONDS, Connections
-from sagaflow_mcp.mcp_clients._place import Place, ServerError, SessionGoneError
+from sagaflow_mcp.mcp_clients._errors import ServerError, SessionGoneError
+from sagaflow_mcp.mcp_clients._place import Place
 
 __all__ = ["START_SECONDS", "Connections", "Place", "ServerError", "SessionGoneError"]

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 import sagaflow_mcp
 from sagaflow_mcp import records
+from sagaflow_mcp.mcp_clients._errors import ServerError, SessionGoneError
 from sagaflow_mcp.mcp_clients._http import Address
-from sagaflow_mcp.mcp_clients._place import ServerError, SessionGoneError
 from sagaflow_mcp.mcp_clients._stdio import Process
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class Connection:
         """Whether it can be used; it does not count as idle then."""
         self._was_used = True
         return not (self._task.done() or self._closing.is_set())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._task.done()
 
     async def opened(self, seconds: float) -> None:
         """Return when the server has answered. ServerError when it does not, or not within `seconds`."""

@@ -55,6 +55,7 @@ class Connections:
             if found is None or not found.is_taken():
                 if found is not None:
                     await found.close()
+                self._forget_ended()
                 # Imported here, in a thread: the client takes a second to load, which most workers never need.
                 module = await asyncio.to_thread(importlib.import_module, "sagaflow_mcp.mcp_clients._connection")
                 found = module.Connection(server, place, self._idle_seconds, self._ping_seconds)
@@ -69,6 +70,11 @@ class Connections:
             self._turns.pop(key, None)
             self._ending.add(found)
             found.end(self._ending.discard)
+
+    def _forget_ended(self) -> None:
+        """Let go of those that were not used for long: a worker that has joined hears of no run's end."""
+        for key in [key for key, each in self._open.items() if each.has_ended]:
+            del self._open[key]
 
     async def close(self) -> None:
         """Close them all. Never raises."""

@@ -20,7 +20,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
 from sagaflow_mcp import leash
-from sagaflow_mcp.mcp_clients._place import ServerError
+from sagaflow_mcp.mcp_clients._errors import ServerError
 from sagaflow_mcp.mcp_clients._said import Said
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ LARGEST_MESSAGE = 10_000_000
 """The longest message that is read, in bytes."""
 
 PIECE_BYTES = 65_536
+"""How much is read at once."""
 
 MOST_GARBAGE = 1_000
 """After how many lines in a row that are no messages a server is given up."""

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections import deque
 from typing import TYPE_CHECKING
 
 from sagaflow_mcp import records
@@ -16,12 +15,19 @@ from sagaflow_mcp.models._types import CommandError, IncompleteReply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from typing import IO
 
 SILENCE_SECONDS = 300.0
 """How long the command may say nothing. It passes on each piece of a reply, but not the pings between them."""
 
+LAST_WORDS_BYTES = 8_000
+"""How much of the end of standard error is read, for the reason of a failure."""
+
 LINE_LIMIT = 64 * 1024 * 1024
 """The longest line read, in bytes: one line holds a whole reply."""
+
+END_SECONDS = 5.0
+"""How long a command that was killed may take to be gone."""
 
 LEASH = """\
 prompt=$1
@@ -50,50 +56,47 @@ async def run(command: Sequence[str], said: str, folder: str, environ: dict[str,
         IncompleteReply: it fell silent.
     """
     outcome = Outcome()
-    with tempfile.TemporaryFile() as prompt:
+    # Not a pipe for the errors: what the command has left running may hold that open, and would be waited for.
+    with tempfile.TemporaryFile() as prompt, tempfile.TemporaryFile() as errors:
         prompt.write(said.encode(errors="replace"))
         prompt.seek(0)
-        async with _leashed(command, prompt.fileno(), folder, environ) as process:
+        async with _leashed(command, prompt.fileno(), errors.fileno(), folder, environ) as process:
             assert process.stdout is not None
-            assert process.stderr is not None
-            last_words: deque[bytes] = deque(maxlen=20)
-            listening = asyncio.create_task(_collect(process.stderr, last_words))
             try:
                 while line := await asyncio.wait_for(process.stdout.readline(), SILENCE_SECONDS):
                     outcome.hear(line)
                 await asyncio.wait_for(process.wait(), SILENCE_SECONDS)
-                await listening
             except (TimeoutError, ValueError) as error:
                 raise IncompleteReply(
                     f"the claude command said nothing for {SILENCE_SECONDS:g} s"
                     if isinstance(error, TimeoutError)
                     else "the claude command said more in one line than any reply holds"
                 ) from error
-            finally:
-                listening.cancel()
-    outcome.complaint = b"".join(last_words).decode("utf-8", "replace").strip()
+        outcome.complaint = _last_words(errors)
     if process.returncode in CANNOT_RUN:
         raise CommandError(400, "cannot_run", f"it cannot be run: {records.one_line(outcome.complaint, 300)}")
     return outcome
 
 
-async def _collect(stream: asyncio.StreamReader, lines: deque[bytes]) -> None:
-    with contextlib.suppress(ValueError):  # A line beyond the limit.
-        async for line in stream:
-            lines.append(line)
+def _last_words(errors: IO[bytes]) -> str:
+    errors.seek(max(0, errors.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+    return errors.read().decode(errors="replace").strip()
 
 
 @contextlib.asynccontextmanager
 async def _leashed(
-    command: Sequence[str], prompt: int, folder: str, environ: dict[str, str]
+    command: Sequence[str], prompt: int, errors: int, folder: str, environ: dict[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`command` with the descriptor `prompt` to read; nothing of it is left afterwards, not even if we are killed."""
+    """`command` with the descriptors `prompt` to read and `errors` to complain to.
+
+    Nothing of it is left afterwards, not even if we are killed.
+    """
     try:
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", LEASH, "sagaflow-claude", f"/dev/fd/{prompt}", *command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=errors,
             pass_fds=(prompt,),
             start_new_session=True,
             cwd=folder,
@@ -107,4 +110,5 @@ async def _leashed(
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        with contextlib.suppress(TimeoutError):  # A descendant that has left the group may hold the output open.
+            await asyncio.wait_for(process.wait(), END_SECONDS)

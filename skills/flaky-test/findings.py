@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 from .counts import Series, chance_of_more
 
 MOST_HYPOTHESES = 5
+"""On one test."""
+
 MOST_EXPERIMENTS = 3
 """On one hypothesis."""
 

@@ -139,6 +139,15 @@ def test_a_command_that_ends_early_is_tried_again(tmp_path: Path, script: str, w
     assert verdict(raised.value).retryable
 
 
+def test_what_a_command_leaves_running_holds_up_nothing(tmp_path: Path) -> None:
+    """Although it still has the command's standard error."""
+    result = json.dumps({"type": "result", "stop_reason": "end_turn", "session_id": SESSION})
+    claude = tmp_path / "claude"
+    claude.write_text(f"#!/bin/sh\nsleep 600 >/dev/null &\necho '{result}'\n", encoding="utf-8")
+    claude.chmod(0o755)
+    assert complete({"SAGAFLOW_CLAUDE": str(claude)}, tmp_path, "Greet alice").stop_reason == "end_turn"
+
+
 def test_a_command_that_cannot_run_ends_the_step(tmp_path: Path) -> None:
     """It would not run the next time either."""
     with pytest.raises(Exception, match="it cannot be run") as raised:

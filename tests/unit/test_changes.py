@@ -164,10 +164,17 @@ def test_git_looks_at_the_folder_and_not_at_what_the_environment_names(
 
 
 def test_a_folder_with_very_many_files_is_looked_at_in_part(tmp_path: Path) -> None:
-    """And says so."""
+    """And says so; a file that now has its place among the others is the only one that is told of."""
+    (tmp_path / "last").mkdir()
     for number in range(changes.MOST_FILES + 1):
-        (tmp_path / f"{number}").touch()
-    assert not noted(tmp_path).is_whole
+        (tmp_path / "last" / f"{number}").touch()
+    before = noted(tmp_path)
+    assert not before.is_whole
+    write(tmp_path, comes="1")
+    found = since(tmp_path, before)
+    assert (found.added, found.changed, found.removed, found.is_whole) == (["comes"], [], [], False)
+    (tmp_path / "comes").unlink()
+    assert not since(tmp_path, before).paths
 
 
 def test_a_run_without_a_folder_is_refused() -> None:

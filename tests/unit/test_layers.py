@@ -20,8 +20,8 @@ LAYERS = {
         testing.cases mcp_names mcp_servers
     """,
     "adapters": """
-        mcp_clients mcp_clients._connection mcp_clients._connections mcp_clients._http mcp_clients._place
-        mcp_clients._said mcp_clients._stdio mcp_tools
+        mcp_clients mcp_clients._connection mcp_clients._connections mcp_clients._errors mcp_clients._http
+        mcp_clients._place mcp_clients._said mcp_clients._stdio mcp_tools
         agent_tools agent_tools._asking agent_tools._delegation agent_tools._files agent_tools._search
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation

@@ -110,6 +110,13 @@ def test_what_is_secret_of_a_server_is_hidden() -> None:
     assert "my-token" not in repr(server)
 
 
+def test_the_value_of_a_secret_variable_is_hidden_wherever_it_stands() -> None:
+    """Such as among the arguments of a command."""
+    environ = {"FILES_KEY": "abc-123-def", "FOLDER": "/srv/files"}
+    server = Server("x", "files", ("--key=${FILES_KEY}", "${FOLDER}")).expanded(environ)
+    assert server.hidden("no access to /srv/files with abc-123-def") == "no access to /srv/files with …"
+
+
 def test_a_users_servers_stand_in_the_settings(tmp_path: Path) -> None:
     """Each as one, without what may be a secret; they are changed in the file."""
     environ = {"HOME": str(tmp_path), "SAGAFLOW_HOME": str(tmp_path / "home")}
