@@ -204,7 +204,10 @@ def _again(settings: Settings, request: Request) -> Launched | None:
     marker = markers.find(settings.home, run_id)
     if marker is not None:
         if marker.arguments_hash != _arguments_hash(request):
-            raise Refusal(f"run {run_id!r} is open with another skill or other arguments; launch under another id")
+            raise Refusal(
+                f"run {run_id!r} is open with another skill, other arguments or other allowed tools; "
+                "launch under another id"
+            )
         return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
     ending = artifacts.read_json(run_dir / "ending.json")
     if ending is None:
@@ -217,7 +220,7 @@ def _again(settings: Settings, request: Request) -> Launched | None:
 
 
 def _arguments_hash(request: Request) -> str:
-    allowed = [sorted(request.allow)] if request.allow else []
+    allowed = [sorted(set(request.allow))] if request.allow else []
     text = json.dumps([request.skill, request.arguments, *allowed], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -48,9 +48,9 @@ async def asked(ctx: Context[Any, Any], run_id: str, action: str, question: str 
     return found
 
 
-def decision(about: Annotated[Question | None, Resolve(asked)]) -> Elicit[Decision] | None:
+def decision(run_id: str, about: Annotated[Question | None, Resolve(asked)]) -> Elicit[Decision] | None:
     """What the user is asked about that question."""
-    return Elicit(_message(about), Decision) if about else None
+    return Elicit(_message(about, run_id), Decision) if about else None
 
 
 async def brought(settings: Settings, run_id: str, about: Question, decided: ElicitationResult[Decision]) -> str:
@@ -71,8 +71,7 @@ def _has_dialogs(ctx: Context[Any, Any]) -> bool:
     return has is not None and (has.form is not None or has.url is None)
 
 
-def _message(about: Question) -> str:
-    left_out = len(about.details) - SHOWN
-    more = f"\n({left_out:,} more characters are not shown)" if left_out > 0 else ""
-    details = records.for_terminal(about.details[:SHOWN])
-    return f"{records.one_line(about.question)} (question {about.id})\n\n{details}{more}"
+def _message(about: Question, run_id: str) -> str:
+    shown = records.middle_left_out(about.details, SHOWN)
+    more = "" if shown == about.details else f"\n\nMore of it is shown in a terminal: sagaflow answer {run_id}"
+    return f"{records.one_line(about.question)} (question {about.id})\n\n{records.for_terminal(shown)}{more}"

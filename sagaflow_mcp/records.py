@@ -184,6 +184,14 @@ def for_terminal(text: str) -> str:
     return "\n".join([_plain_spaces(line).rstrip() for line in _visible(text, _UNSEEN).split("\n")])
 
 
+def middle_left_out(text: str, limit: int) -> str:
+    """`text`, or its beginning and its end where it has more than `limit` characters, and how many are not shown."""
+    left_out = len(text) - limit
+    if left_out <= 0:
+        return text
+    return f"{text[: limit // 2]}\n({left_out:,} characters are not shown here)\n{text[-limit // 2 :]}"
+
+
 def _clean(text: str, limit: int) -> str:
     """The beginning of `text` with only spaces, line ends and visible characters."""
     return _visible(text[: limit * _RAW_PER_SHOWN], _HARMLESS)

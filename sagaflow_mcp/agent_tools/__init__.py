@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import BaseModel, ValidationError
 
 from sagaflow_mcp import mcp_names, mcp_servers, records
-from sagaflow_mcp.agent_tools import _delegation, _files, _search, _shell, _web
-from sagaflow_mcp.agent_tools._asking import Asked, about, covers
+from sagaflow_mcp.agent_tools import _asking, _delegation, _files, _search, _shell, _web
+from sagaflow_mcp.agent_tools._asking import Asked, covers
 from sagaflow_mcp.agent_tools._workspace import Workspace
 from sagaflow_mcp.errors import Refusal
 
@@ -196,6 +196,21 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     schema.pop("description", None)
     return schema
+
+
+def about(name: str, given: Mapping[str, Any], workspace: Workspace) -> Asked | None:
+    """What a person is asked about the call of the tool `name`; None where it needs nobody's leave.
+
+    That is where it writes a file of the run's own, and where the tool will refuse it anyway.
+    """
+    if name in TOOLS:
+        try:
+            parsed = TOOLS[name].input.model_validate(given)
+        except ValidationError:
+            return None
+        # Only what the tool takes, in its own order: a value that it ignores could pass for what it does.
+        given = parsed.model_dump(include=parsed.model_fields_set)
+    return _asking.about(name, given, workspace)
 
 
 async def use(name: str, given: object, workspace: Workspace) -> str:

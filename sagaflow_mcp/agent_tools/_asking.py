@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagaflow_mcp import mcp_names, records
@@ -9,6 +10,7 @@ from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from sagaflow_mcp.agent_tools._workspace import Workspace
 
@@ -35,24 +37,33 @@ def about(name: str, given: Mapping[str, Any], workspace: Workspace) -> Asked | 
 
     That is where it writes a file of the run's own, and where the tool will refuse it anyway.
     """
-    path = given.get("path")
-    if name in {"write_file", "edit_file"} and not _is_anothers(path, workspace):
-        return None
-    first = next((str(value) for value in given.values()), "")
-    details = "\n".join(f"{key}: {value}" for key, value in given.items())
-    left_out = len(details) - DETAILS_LIMIT
-    if left_out > 0:
-        details = f"{details[:DETAILS_LIMIT]}\n({left_out:,} more characters are not shown)"
+    if name in {"write_file", "edit_file"}:
+        target = _anothers(given["path"], workspace)
+        if target is None:
+            return None
+        given = {**given, "path": _with_target(given["path"], target, workspace)}
+    values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+    # Each by itself: what is padded would push the other values out of sight.
+    share = DETAILS_LIMIT // max(len(values), 1)
+    lines = [f"{key}: {records.middle_left_out(value, share)}" for key, value in values.items()]
+    details = records.middle_left_out("\n".join(lines), DETAILS_LIMIT)
+    first = next(iter(values.values()), "")
     return Asked(records.one_line(f"May an agent of this run use {name}? {first}"), _seen(details))
 
 
-def _is_anothers(path: object, workspace: Workspace) -> bool:
-    """Whether `path` is a file that can be written, and not one of the run's own."""
+def _anothers(path: str, workspace: Workspace) -> Path | None:
+    """The file `path` with every link followed; None where it cannot be written, or is one of the run's own."""
     try:
-        target = workspace.writable(path) if isinstance(path, str) else None
+        target = workspace.writable(path)
     except Refusal:
-        return False
-    return target is not None and workspace.run_files not in target.parents
+        return None
+    return None if workspace.run_files in target.parents else target
+
+
+def _with_target(path: str, target: Path, workspace: Workspace) -> str:
+    """`path`, and the file that it comes to where a link or `..` hides that."""
+    shown = workspace.shown(target)
+    return path if path in {shown, str(target)} else f"{path} (which is {shown})"
 
 
 def _seen(text: str) -> str:

@@ -14,7 +14,19 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError, TerminatedError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import artifacts, authorship, ids, inbox, markers, notify, pinning, records, temporal, unreachable
+from sagaflow_mcp import (
+    artifacts,
+    authorship,
+    ids,
+    inbox,
+    markers,
+    notify,
+    pinning,
+    questions,
+    records,
+    temporal,
+    unreachable,
+)
 from sagaflow_mcp.durable import notices, reasons
 from sagaflow_mcp.durable.open_runs import STUCK, OpenRuns, ours
 from sagaflow_mcp.reports import plain, result_text
@@ -245,10 +257,17 @@ class Reconciler:
                 "temporal_run_id": ending.temporal_run_id,
             },
         )
+        self._close_questions(ending.run_id, run_dir)
         if inbox.deliver(self._home, entry):
             notify.show(self._services.settings, entry)
         markers.remove(self._home, ending.run_id)
         logger.info("%s ended: %s", ending.run_id, ending.status)
+
+    def _close_questions(self, run_id: str, run_dir: Path) -> None:
+        """Ask no more what the run had no time to take back, such as where it was terminated."""
+        for asked in questions.listing(run_dir):
+            inbox.close(self._home, f"{run_id}~{asked.id}")
+            questions.remove(run_dir, asked.id)
 
 
 async def _apart(work: Coroutine[Any, Any, None]) -> None:

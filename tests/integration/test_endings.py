@@ -165,7 +165,7 @@ def test_await_exits_1_with_the_sentence_of_the_entry(local: LocalSagaflow) -> N
 def test_launching_a_chosen_id_again_attaches_or_refuses(local: LocalSagaflow) -> None:
     """The same id with the same arguments is the same run; with others, or after a failure, it is refused."""
     assert local.launch("endings", run_id="twice", how="wait") == local.launch("endings", run_id="twice", how="wait")
-    with pytest.raises(Exception, match="open with another skill or other arguments"):
+    with pytest.raises(Exception, match="open with another skill, other arguments or other allowed tools"):
         local.launch("endings", run_id="twice", how="raise")
     with_client(local, lambda client: client.get_workflow_handle("twice").signal("say", "enough"))
     assert only_entry(local, "twice") == ("DONE", "heard ['enough']")

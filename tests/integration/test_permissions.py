@@ -20,6 +20,7 @@ from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
 from tests import waiting
 from tests.acceptance import tools
 from tests.acceptance.terminals import Terminal
+from tests.integration import clients
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +105,18 @@ def test_a_call_that_is_denied_is_not_made(local: LocalSagaflow, tmp_path: Path)
     assert not (tmp_path / "made.txt").exists()
     assert said(local)[0].startswith(DENIED)
     assert not [each for each in inbox.unread(local.settings.home) if each.status == "NEEDS_INPUT"]
+
+
+def test_a_run_that_is_ended_asks_no_more(local: LocalSagaflow, tmp_path: Path) -> None:
+    """Also where it had no time to take its question back."""
+    run_id = launched(local, tmp_path, Rule(tools=(bash("touch made.txt"),), times=1), Rule(reply="done"))
+    (question,) = asked(local, run_id)
+    clients.with_client(local, lambda client: client.get_workflow_handle(run_id).terminate())
+    assert local.wait(run_id).state == "TERMINATED"
+    assert [each.status for each in inbox.unread(local.settings.home) if each.run_id == run_id] == ["TERMINATED"]
+    with pytest.raises(Refusal, match="it has ended meanwhile"):
+        decide(local, question, "allow")
+    assert not (tmp_path / "made.txt").exists()
 
 
 def test_what_is_allowed_for_the_run_is_asked_once(local: LocalSagaflow, tmp_path: Path) -> None:

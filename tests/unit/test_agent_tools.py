@@ -307,3 +307,36 @@ def test_an_edit_does_not_fill_the_memory(workspace: Workspace) -> None:
     with pytest.raises(Refusal, match="would have over 10,485,760 bytes"):
         use(workspace, "edit_file", path="many.txt", old="x", new="y" * 100, all=True)
     assert many.read_text(encoding="utf-8") == "x" * 1_000_000
+
+
+def test_a_person_is_shown_what_a_call_does(workspace: Workspace) -> None:
+    """Nothing that the tool ignores, nor a long value, hides what it does; a link is followed."""
+    given = {"note": "ls\n" * 20_000, "timeout_seconds": 5, "command": "rm -r src"}
+    found = agent_tools.about("bash", given, workspace)
+    assert found == ("May an agent of this run use bash? rm -r src", "command: rm -r src\ntimeout_seconds: 5.0")
+    padded = {"old": "two" + " " * 50_000, "new": "evil", "path": "src/b.py"}
+    for name in ("edit_file", "mcp__any__tool"):
+        edit = agent_tools.about(name, padded, workspace)
+        assert edit is not None
+        assert "new: evil" in edit.details
+        assert "characters are not shown here)" in edit.details
+    command = agent_tools.about("bash", {"command": f"ls;{' ' * 50_000};rm -r src"}, workspace)
+    assert command is not None
+    assert command.details.endswith(";rm -r src")
+    Path(workspace.project, "docs").symlink_to("src")
+    link = agent_tools.about("write_file", {"path": "docs/b.py", "content": ""}, workspace)
+    assert link is not None
+    assert link.details == "path: docs/b.py (which is src/b.py)\ncontent: "
+
+
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [("bash", {}), ("bash", {"command": ["ls"]}), ("web_fetch", {"url": 5}), ("edit_file", {"path": "a.py"})],
+)
+def test_a_person_is_not_asked_about_a_call_that_the_tool_refuses(
+    workspace: Workspace, tool: str, given: dict[str, Any]
+) -> None:
+    """The model is told at once what is wrong with it."""
+    assert agent_tools.about(tool, given, workspace) is None
+    with pytest.raises(Refusal, match=f"{tool} was given a wrong "):
+        use(workspace, tool, **given)
