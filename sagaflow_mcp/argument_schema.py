@@ -13,6 +13,9 @@ from sagaflow_mcp.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NOT_BLANK = r"\S"
+"""The pattern of a text in which something can be read; the only one that a message puts in words."""
+
 VALUE_LIMIT = 80
 """How much of a refused value a message repeats, in characters."""
 
@@ -155,6 +158,8 @@ def _mismatch(schema: Mapping[str, Any], wanted: Mapping[str, Any], value: objec
 
     checker = jsonschema.Draft202012Validator({**wanted, "$defs": schema.get("$defs", {})})
     trouble = next(iter(checker.iter_errors(value)), None)
+    if trouble and trouble.validator == "pattern" and trouble.validator_value == NOT_BLANK:
+        return records.one_line(f"{shown(trouble.instance)} is blank")
     return records.one_line(trouble.message) if trouble else None
 
 

@@ -36,7 +36,8 @@ def answer(options: argparse.Namespace) -> int:
 def _permit(settings: Settings, run_id: str, question_id: str) -> str:
     """The id of the question that the person at the terminal has decided."""
     run = runs.get(settings.home, run_id)
-    if any(not each.asks_permission for each in run.questions if question_id in {"", each.id}):
+    named = [each for each in run.questions if question_id in {"", each.id}]
+    if named and not any(each.asks_permission for each in named):
         raise UsageRefusal(f"the answer is missing: sagaflow answer {run_id} ANSWER")
     asked = anyio.run(answering.permission, settings, run_id, question_id)
     if any(os.environ.get(name) for name in OF_PROGRAMS):

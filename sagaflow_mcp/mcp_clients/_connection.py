@@ -57,6 +57,7 @@ class Connection:
         self._transport = Process(server, place, self._closing.set) if server.command else Address(server)
         self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._trouble = ""
+        self._is_late = False
         self._in_use = 0
         self._was_used = True
         self._task = asyncio.create_task(self._own(), name=f"MCP server {server.name}")
@@ -79,6 +80,7 @@ class Connection:
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
             await self._ended()
+            self._is_late = True
             self._trouble = f"it did not answer within {seconds:g} s{self._aside()}"
         except asyncio.CancelledError:
             self._task.cancel()
@@ -207,7 +209,9 @@ class Connection:
             self._task.cancel()
 
     def _why(self) -> str:
-        return _short(self._transport.reason()) or self._trouble or "it ended without a word"
+        # What it said last is no reason where it says things for ever, and is told with the trouble then.
+        said = "" if self._is_late else _short(self._transport.reason())
+        return said or self._trouble or "it ended without a word"
 
     def _aside(self) -> str:
         said = self._transport.reason()

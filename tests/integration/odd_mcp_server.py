@@ -1,7 +1,7 @@
 """An MCP server over stdio that behaves as it is told: `odd_mcp_server.py [MANNER …]`. With the standard library alone.
 
-Manners: `mute` never answers, `noise` says what is no MCP, `crash` ends at once, `many` lists 10,000 tools, `endless`
-never comes to the end of its list.
+Manners: `mute` never answers, `noise` says what is no MCP, `crash` ends at once, `chatter` says something, but
+never answers, `many` lists 10,000 tools, `endless` never comes to the end of its list.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def main() -> None:
         sys.exit("something before\nValueError: it cannot work\nSome.js v1")
     for line in sys.stdin:
         asked = json.loads(line)
-        if "mute" in manner or "id" not in asked:
+        if manner & {"mute", "chatter"} or "id" not in asked:
+            sys.stdout.write("ready soon\n" * ("chatter" in manner))
+            sys.stdout.flush()
             continue
         if "noise" in manner:
             say("noise\n" * 2_000)

@@ -34,13 +34,29 @@ SAGAFLOW = str(tools.COMMANDS / "sagaflow")
 SERVER = str(tools.COMMANDS / "sagaflow-mcp")
 DENIED = "a person has not allowed this call"
 
+BOTH = '''\
+"""Asks a question while its agent asks for a permission."""
+
+import asyncio
+
+from sagaflow_mcp import Context, skill
+
+
+@skill("both")
+async def both(ctx: Context) -> list[str]:
+    """Work."""
+    return await asyncio.gather(ctx.ask("Which colour?"), ctx.agent("Work.", tools=["bash"]))
+'''
+
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSagaflow]:
-    """A Sagaflow with a skill that is a SKILL.md alone."""
+    """A Sagaflow with a skill that is a SKILL.md alone, and one that asks in two ways."""
     skills = tmp_path_factory.mktemp("skills")
     (skills / "writer").mkdir()
     (skills / "writer" / "SKILL.md").write_text("Write.", encoding="utf-8")
+    (skills / "both").mkdir()
+    (skills / "both" / "__init__.py").write_text(BOTH, encoding="utf-8")
     with LocalSagaflow(skills=[skills]) as started:
         yield started
 
@@ -210,6 +226,20 @@ def test_a_person_decides_in_a_terminal(local: LocalSagaflow, tmp_path: Path) ->
         assert ("the run goes on waiting" in seen.output) == bool(status)
     assert local.wait(run_id).result == "done"
     assert (tmp_path / "made.txt\x07").exists()
+
+
+def test_a_question_beside_it_is_no_hindrance(local: LocalSagaflow, tmp_path: Path) -> None:
+    """Without an answer the permission is meant, and with one the question."""
+    turns = (Rule(tools=(bash("touch made.txt"),), times=1), Rule(reply="done"))
+    run_id = launched(local, tmp_path, *turns, skill="both")
+    asked(local, run_id, 2)
+    with Terminal([SAGAFLOW, "answer", run_id], local.environment(), tmp_path, columns=100) as seen:
+        seen.until("leaves it open:")
+        seen.type("deny\n")
+        assert seen.ended() == 0, seen.output
+    tools.run([SAGAFLOW, "answer", run_id, "blue"], env=local.environment())
+    assert local.wait(run_id).result == ["blue", "done"]
+    assert not (tmp_path / "made.txt").exists()
 
 
 @pytest.mark.anyio

@@ -129,6 +129,17 @@ def test_a_schema_alone_is_enough_to_refuse(arguments: dict[str, Any], sentence:
     assert sentence in str(refused.value)
 
 
+def test_a_blank_text_is_refused_in_words() -> None:
+    """Nobody has to read a regular expression."""
+    blank = {
+        "type": "object",
+        "properties": {"goals": {"type": "array", "items": {"type": "string", "pattern": r"\S"}}},
+    }
+    with pytest.raises(Refusal) as refused:
+        argument_schema.check(blank, {"goals": ["tea", " "]}, skill="x")
+    assert str(refused.value) == "argument 'goals' of skill 'x' is ['tea', ' ']: ' ' is blank"
+
+
 def test_a_long_value_is_cut_in_the_sentence() -> None:
     """A refused prompt does not fill the screen."""
     with pytest.raises(Refusal) as refused:
