@@ -101,7 +101,7 @@ def said(local: LocalSagaflow) -> list[str]:
 def test_a_call_that_is_denied_is_not_made(local: LocalSagaflow, tmp_path: Path) -> None:
     """The question shows all of it, waits in the inbox, and is answered by nothing but a decision."""
     command = f"echo x | tee made.txt # {'y' * 500}"
-    run_id = launched(local, tmp_path, Rule(tools=(bash(command),), times=1), Rule(reply="done"))
+    run_id = launched(local, tmp_path, Rule(tools=(bash(command),), times=1), Rule(reply="done", hold="end"))
     (question,) = asked(local, run_id)
     assert (question.asks_permission, question.options) == (True, ("allow", "allow for this run", "deny"))
     assert question.question.startswith("May an agent of this run use bash? echo x | tee made.txt")
@@ -117,6 +117,7 @@ def test_a_call_that_is_denied_is_not_made(local: LocalSagaflow, tmp_path: Path)
     decide(local, question, "deny")
     with pytest.raises(Refusal, match="already been answered: 'deny'"):
         decide(local, question, "allow")
+    local.model.release("end")
     assert local.wait(run_id).result == "done"
     assert not (tmp_path / "made.txt").exists()
     assert said(local)[0].startswith(DENIED)
