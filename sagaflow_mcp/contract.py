@@ -166,8 +166,10 @@ def _first_trouble(
     if not name:
         return f"skill {skill!r} refused its arguments: {records.one_line(first['msg'])}"
     inside = "".join(f"[{each!r}]" for each in first["loc"][1:])
-    value, what = argument_schema.shown(first["input"]), records.one_line(first["msg"])
-    return f"argument {name!r}{inside} of skill {skill!r} is {value}: {what}"
+    value = argument_schema.shown(first["input"])
+    if first.get("ctx", {}).get("pattern") == argument_schema.NOT_BLANK:
+        return f"argument {name!r}{inside} of skill {skill!r} is {value}: it must not be blank"
+    return f"argument {name!r}{inside} of skill {skill!r} is {value}: {records.one_line(first['msg'])}"
 
 
 def _asked(given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What the acceptance tests share: the real Claude Code and the real MCP Inspector."""
+"""What the acceptance tests share: a Sagaflow, the real Claude Code and the real MCP Inspector."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sagaflow_mcp.testing import LocalSagaflow
 from tests.acceptance import tools
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -28,3 +30,10 @@ def each_claude(request: pytest.FixtureRequest) -> Path:
 def inspector() -> Path:
     """The folder in which npm has installed the MCP Inspector."""
     return tools.npm_package(tools.INSPECTOR)
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalSagaflow]:
+    """One Sagaflow for all tests of a file."""
+    with LocalSagaflow() as started:
+        yield started

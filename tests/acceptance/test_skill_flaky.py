@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import tools
 from tests.acceptance.bundled import Project
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 INVESTIGATOR, EXAMINER, REPORTER = "You find out why a test", "You test one hypothesis", "You conclude why"
 
@@ -25,13 +22,6 @@ if [ $((count % 4)) -eq 3 ]; then
 fi
 """
 """A test that fails each fourth time, by what earlier runs have left in a folder outside of the project."""
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalSagaflow]:
-    """One Sagaflow for all tests here."""
-    with LocalSagaflow() as started:
-        yield started
 
 
 @pytest.fixture

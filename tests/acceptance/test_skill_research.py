@@ -10,7 +10,6 @@ from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests.acceptance.bundled import Project, section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 QUESTION = "How many rows does an export have at most?"
@@ -43,13 +42,6 @@ def reading(*claims: dict[str, str], not_found: tuple[str, ...] = ()) -> dict[st
 def judged(*verdicts: tuple[int, str, str]) -> dict[str, Any]:
     """What a check says."""
     return {"claims": [dict(zip(("number", "verdict", "evidence"), each, strict=True)) for each in verdicts]}
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalSagaflow]:
-    """One Sagaflow for all tests here."""
-    with LocalSagaflow() as started:
-        yield started
 
 
 @pytest.fixture

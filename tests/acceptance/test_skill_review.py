@@ -17,7 +17,7 @@ from tests.acceptance import tools
 from tests.acceptance.bundled import Project, section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 COMMITTED = "def pages(total, size):\n    return -(-total // size)\n"
 CHANGED = "def pages(total, size):\n    return total // size + 1\n"
@@ -85,13 +85,6 @@ class Repository(Project):
         """The id of a review that is launched from that folder, without the command."""
         request = launch.Request("review", arguments, project_dir=str(self.folder / below))
         return anyio.run(launch.launch, self.local.settings, request).run_id
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalSagaflow]:
-    """One Sagaflow for all tests here."""
-    with LocalSagaflow() as started:
-        yield started
 
 
 @pytest.fixture

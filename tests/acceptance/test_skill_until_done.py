@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
@@ -19,9 +19,6 @@ from tests.acceptance import tools
 from tests.acceptance.bundled import Project
 from tests.integration.clients import with_client
 from tests.waiting import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 WORKER, JUDGE = "You bring a project to a goal", "You decide whether a goal"
 
@@ -41,13 +38,6 @@ WEAKENED = TEST.replace("assertEqual(add(2, 3), 5)", "assertTrue(add(2, 3))")
 
 UNITTEST = f"{shlex.quote(sys.executable)} -B -m unittest -q"
 GOAL = "add() in calc.py must add."
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalSagaflow]:
-    """One Sagaflow for all tests here."""
-    with LocalSagaflow() as started:
-        yield started
 
 
 @pytest.fixture

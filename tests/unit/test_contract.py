@@ -129,6 +129,19 @@ def test_a_schema_alone_is_enough_to_refuse(arguments: dict[str, Any], sentence:
     assert sentence in str(refused.value)
 
 
+class Named(BaseModel):
+    """What takes no blank text."""
+
+    name: str = Field(pattern=r"\S")
+
+
+def test_a_declared_text_that_is_blank_is_refused_in_words() -> None:
+    """By the model, where nothing was started yet."""
+    with pytest.raises(Refusal) as refused:
+        build(echo, {"name": " "}, Named)
+    assert str(refused.value) == "argument 'name' of skill 'x' is ' ': it must not be blank"
+
+
 def test_a_blank_text_is_refused_in_words() -> None:
     """Nobody has to read a regular expression."""
     blank = {
