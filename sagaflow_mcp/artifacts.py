@@ -26,6 +26,9 @@ TRANSCRIPT = "transcript.jsonl"
 PROGRESS = "progress.json"
 """The file of how far a run said that it has come."""
 
+PAUSED = "paused.json"
+"""The file that a run has while a person has paused it."""
+
 CHILDREN = "child-runs"
 """The folder with the files of a run's children, a folder each."""
 
@@ -37,7 +40,7 @@ SERVERS = "mcp-servers"
 
 RESERVED = frozenset(
     {
-        *("run.json", "ending.json", "finding.json", TRANSCRIPT, PROGRESS),
+        *("run.json", "ending.json", "finding.json", PAUSED, TRANSCRIPT, PROGRESS),
         *(CHILDREN, AGENTS, SERVERS, "journal", "questions"),
     }
 )

@@ -96,7 +96,7 @@ def show(options: argparse.Namespace) -> int:
     screen.show(f"{screen.paint(run.run_id, 'strong')}: {wording.state(run.state, screen.paint)}")
     screen.show(f"skill    {run.skill}")
     screen.show(f"launched {run.created_at} in {records.one_line(run.project_dir, 500)}")
-    screen.show(f"{'now' if run.state == 'RUNNING' else 'ended':<8} {wording.detail(run)}")
+    screen.show(f"{'now' if run.is_open else 'ended':<8} {wording.detail(run)}")
     screen.show(f"folder   {run.run_dir}")
     for line in wording.steps(run, screen.paint):
         screen.show(f"  {line}")

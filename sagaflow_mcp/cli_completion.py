@@ -121,7 +121,7 @@ def _checkable() -> dict[str, str]:
 
 
 def _states() -> dict[str, str]:
-    return dict.fromkeys(["RUNNING", *sorted(records.ENDINGS)], "")
+    return dict.fromkeys([*runs.OPEN, *sorted(records.ENDINGS)], "")
 
 
 _BY_METAVAR: dict[str, Words] = {"SKILL": _skills, "STATUS": _states}

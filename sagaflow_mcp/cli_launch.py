@@ -79,7 +79,7 @@ def show_parameters(name: str) -> None:
 def _begun(found: Run, begun: list[str], *, as_json: bool) -> int:
     if as_json:
         _print_json(found)
-    elif found.state == "RUNNING":
+    elif found.is_open:
         print(*begun, sep="\n")
         print(f"its ending will be in the inbox: sagaflow inbox, or: sagaflow show {found.run_id}")
     else:
@@ -146,7 +146,7 @@ class _Progress:
             self._screen.change("")
 
     def __call__(self, found: Run) -> None:
-        if self._quiet or found.state != "RUNNING":
+        if self._quiet or not found.is_open:
             return
         if self._changes:
             waited = wording.duration(time.monotonic() - self._began)

@@ -248,7 +248,9 @@ def _reading(commands: Any) -> None:
     dismiss.add_argument("run_ids", nargs="*", metavar="RUN")
     dismiss.add_argument("--all", action="store_true", dest="everything", help="all of them")
     runs = _command(commands, "runs", "list runs, newest first")
-    runs.add_argument("--status", metavar="STATUS", help="RUNNING, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
+    runs.add_argument(
+        "--status", metavar="STATUS", help="RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED"
+    )
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")

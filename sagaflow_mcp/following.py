@@ -36,7 +36,7 @@ async def follow(settings: Settings, run_id: str, seconds: float | None = None) 
     while True:
         run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
         yield run
-        if run.state != "RUNNING" or time.monotonic() >= deadline:
+        if not run.is_open or time.monotonic() >= deadline:
             return
         if time.monotonic() >= next_engine_look:
             await anyio.to_thread.run_sync(_keep_engine_up, settings)

@@ -24,7 +24,7 @@ SECONDS = 60
 async def running(settings: Settings, run_id: str, does: str) -> Run:
     """The run `run_id`. Refusal when there is none, or it has ended and `does` nothing any more, such as "asks"."""
     run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
-    if run.state != "RUNNING":
+    if not run.is_open:
         raise Refusal(f"run {run_id!r} {does} nothing any more: it has ended ({run.state})")
     return run
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import artifacts, inbox, markers, questions, records
+from sagaflow_mcp import artifacts, inbox, markers, pauses, questions, records
 from sagaflow_mcp.errors import Refusal, UsageRefusal
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.paths import Home
     from sagaflow_mcp.questions import Question
+
+OPEN = ("RUNNING", "PAUSED")
+"""The states of a run that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Run:
     run_id: str
     skill: str
     state: str
-    """`RUNNING`, or the status of its ending."""
+    """`RUNNING`, `PAUSED`, or the status of its ending."""
     created_at: str
     closed_at: str = ""
     project_dir: str = ""
@@ -62,6 +65,11 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     questions: tuple[Question, ...] = ()
     """What it asks a person now, oldest first."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in OPEN
 
 
 def get(home: Home, run_id: str) -> Run:
@@ -75,8 +83,8 @@ def get(home: Home, run_id: str) -> Run:
 
 def parse_state(text: str) -> str:
     """The state of runs that `text` names, in any case; UsageRefusal when there is none."""
-    if text.upper() not in {"RUNNING", *records.ENDINGS}:
-        known = ", ".join(["RUNNING", *sorted(records.ENDINGS)])
+    if text.upper() not in {*OPEN, *records.ENDINGS}:
+        known = ", ".join([*OPEN, *sorted(records.ENDINGS)])
         raise UsageRefusal(f"status {records.one_line(text, 40)!r} is not one of {known}")
     return text.upper()
 
@@ -118,7 +126,7 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
     return Run(
         run_id=run_dir.name,
         skill=str(about.get("skill", "?")),
-        state=str(ending.get("status", "?")) if ending else "RUNNING",
+        state=str(ending.get("status", "?")) if ending else _open_state(run_dir),
         created_at=str(about.get("created_at", "")),
         closed_at=str(ending.get("closed_at", "")) if ending else "",
         project_dir=str(about.get("project_dir", "")),
@@ -129,6 +137,10 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
         progress=_progress(run_dir) if with_progress else Progress(),
         questions=() if ending else tuple(questions.listing(run_dir)),
     )
+
+
+def _open_state(run_dir: Path) -> str:
+    return "PAUSED" if pauses.since(run_dir) else "RUNNING"
 
 
 def _progress(run_dir: Path) -> Progress:

@@ -144,7 +144,7 @@ async def launch_workflow(
             told = wording.progress(run)
             if run.questions:
                 break  # Whoever waits may be the one who can have it answered.
-            if told != shown and run.state == "RUNNING" and wait_seconds:
+            if told != shown and run.is_open and wait_seconds:
                 await ctx.report_progress(run.progress.steps_finished, None, told)
                 shown = told
         return server_views.of_run(run, launched.allowed_tools)
@@ -202,7 +202,7 @@ async def list_skills(name: str | None = None) -> str:
 @server.tool(structured_output=False, annotations=READ_ONLY)
 async def list_runs(
     status: Annotated[
-        str | None, Field(description="RUNNING, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
+        str | None, Field(description="RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
     ] = None,
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
 ) -> str:

@@ -53,7 +53,7 @@ class Inbox(BaseModel):
 def of_run(run: Run, allowed_tools: Sequence[str] | None = None) -> RunView:
     """`run` as an agent reads it, with what its agents use without asking where that is given."""
     detail = wording.detail(run)
-    if allowed_tools is not None and run.state == "RUNNING":
+    if allowed_tools is not None and run.is_open:
         detail = f"{wording.rights(allowed_tools)}; {detail}"
     return RunView(run_id=run.run_id, state=run.state, detail=detail, report=run.report_path)
 

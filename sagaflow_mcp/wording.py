@@ -125,7 +125,7 @@ def progress(run: Run) -> str:
 
 def detail(run: Run) -> str:
     """What matters about a run: its progress while it is open, its summary afterwards."""
-    if run.state != "RUNNING":
+    if not run.is_open:
         return records.one_line(run.summary)
     return f"{progress(run)}; its ending will be in the inbox"
 

@@ -109,7 +109,7 @@ class LocalSagaflow:
             return last
 
         run = anyio.run(ended)
-        if run.state == "RUNNING":
+        if run.is_open:
             raise TimeoutError(f"{run_id} did not end within {seconds:g} s")
         return run
 

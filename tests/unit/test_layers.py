@@ -25,7 +25,7 @@ LAYERS = {
         agent_tools agent_tools._asking agent_tools._delegation agent_tools._files agent_tools._search
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation
-        artifacts config_file markers inbox questions notify refused sealing payloads sandbox connection unreachable
+        artifacts config_file markers pauses inbox questions notify refused sealing payloads sandbox connection unreachable
         commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
         worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
