@@ -22,6 +22,7 @@ from sagaflow_mcp import (
     __version__,
     answering,
     catalog,
+    claude_process,
     doctor,
     faces,
     following,
@@ -278,6 +279,7 @@ def _request(skill: str | None, task: str | None, args: dict[str, Any], run_id: 
         project_dir=faces.MCP.folder(os.environ),
         face=faces.MCP,
         bundled=not skill,
+        launcher=claude_process.of_server(os.environ),
     )
 
 
