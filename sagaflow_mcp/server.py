@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 INSTRUCTIONS = """\
 Sagaflow runs durable workflows in the background. A run survives the end of this session, crashes and reboots, and \
 goes on from its last finished step; its ending (done, failed, cancelled, timed out) is put into an inbox that the \
-next session sees.
+next session sees. Claude Code tells the session that launched it by itself when a run ends, pauses or asks.
 
 Use launch_workflow for work that is longer than this conversation should wait for, or must not be lost: research, \
 reviews, batch jobs, anything of many model calls. list_skills shows what can be launched and with which arguments. \

@@ -130,7 +130,7 @@ def test_a_session_is_woken_by_what_its_run_has_come_to(claude: Claude) -> None:
     hook = claude.waits("launched")
     claude.ends("run-1", summary="hello <b>alice</b>")
     report = f"{claude.home.root}/runs/run-1/report.md"
-    assert told(hook) == (2, [f"- DONE hello, run run-1: hello ‹b›alice‹/b› (report: {report})"])
+    assert told(hook) == (2, [f"- DONE hello, run run-1: hello \u2039b\u203aalice\u2039/b\u203a (report: {report})"])
     assert inbox.claimed(claude.home, SESSION) == {"run-1~1"}
     assert told(claude.begins()) == (0, [])
 

@@ -25,7 +25,8 @@ LAYERS = {
         agent_tools agent_tools._asking agent_tools._delegation agent_tools._files agent_tools._search
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation
-        artifacts config_file markers pauses claude_process claude_sessions wakeups messenger inbox questions notify refused sealing payloads sandbox connection unreachable
+        claude_process claude_sessions wakeups messenger
+        artifacts config_file markers pauses inbox questions notify refused sealing payloads sandbox connection unreachable
         commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
         worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
@@ -50,10 +51,10 @@ LAYERS = {
         following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """
-        __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help waiter
+        __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_trust permission_dialog
-        testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new
+        testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new waiter
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
