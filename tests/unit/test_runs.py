@@ -83,5 +83,5 @@ def test_a_state_can_be_asked_for_in_any_case(text: str) -> None:
 @pytest.mark.parametrize("text", ["ready", "", "NOTE", "\x1b[31m</x>" * 10_000])
 def test_a_state_that_no_run_has_is_refused(text: str) -> None:
     """The sentence says which there are."""
-    with pytest.raises(UsageRefusal, match=r"is not one of RUNNING, CANCELLED, DONE, FAILED, TERMINATED, TIMED_OUT$"):
+    with pytest.raises(UsageRefusal, match=r"is not one of RUNNING, PAUSED, CANCELLED, DONE, FAILED, TERMINATED, TIMED_OUT$"):
         runs.parse_state(text)
