@@ -23,6 +23,9 @@ PATH_LIMIT = 1_000
 TRANSCRIPT = "transcript.jsonl"
 """The file of what happened in a run, an event a line; it is begun with the first step."""
 
+REPORT = "report.md"
+"""The report of a run: the skill's own, or one made of its ending."""
+
 PROGRESS = "progress.json"
 """The file of how far a run said that it has come."""
 

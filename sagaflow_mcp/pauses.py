@@ -31,3 +31,9 @@ def remove(run_dir: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def entry_id(run_id: str, since: str) -> str:
+    """The id of the inbox entry about the pause of a run that began at `since`."""
+    digits = "".join(c for c in since if c.isdigit())
+    return f"{run_id}~pause{digits[2:17]}"

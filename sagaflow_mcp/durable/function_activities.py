@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 
 from sagaflow_mcp import artifacts, inbox, questions, records
-from sagaflow_mcp.durable import context, model_calls, notices
+from sagaflow_mcp.durable import context, notices
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.typed import as_json, as_type, hints
 
@@ -101,8 +101,7 @@ async def run_function(given: RunFunctionInput) -> Any:
     with context.refusals_end_the_step():
         function, args = _resolved(given)
         if inspect.iscoroutinefunction(function):
-            with model_calls.heartbeats():  # So that it hears of a cancellation.
-                result = await function(*args)
+            result = await function(*args)
         else:
             result = await asyncio.to_thread(function, *args)
         return as_json(f"step {given.role!r} returned", result)

@@ -25,6 +25,8 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
+from sagaflow_mcp.durable import places, run_state
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -47,6 +49,8 @@ class Memory:
         self._seed: str = carried.get("seed") or workflow.uuid4().hex
         self._done: dict[str, Any] = carried.get("done") or {}
         self._deadlines: dict[str, str] = carried.get("deadlines") or {}
+        self._own: set[str] = set()
+        """What has failed in this execution, and not in one before."""
         self._counts: Counter[str] = Counter()
         self._in_flight = 0
         self._is_full = False
@@ -82,7 +86,7 @@ class Memory:
         Raises:
             StepFailedError: it has failed, now or when it was done.
         """
-        if key not in self._done:
+        if key not in self._done or self._is_to_be_retried(key):
             if not is_waiting:
                 await self._may_start()
             self._in_flight += not is_waiting
@@ -91,16 +95,23 @@ class Memory:
             except (ActivityError, ApplicationError, ChildWorkflowError) as error:
                 if is_cancelled_exception(error):
                     raise
-                self._done[key] = {"failed": _told(error)}
+                self._done[key] = {"failed": [*_told(error), places.of(error)]}
+                self._own.add(key)
             finally:
                 self._in_flight -= not is_waiting
         else:
             await self._breathe()
         found = self._done[key]
         if "failed" in found:
-            message, kind = found["failed"]
-            raise StepFailedError(message, type=kind, non_retryable=True)
+            # Of an older version's there is no place.
+            message, kind, *where = found["failed"]
+            at = [places.Place(*each) for each in (where[0] if where else ())]
+            raise StepFailedError(message, *places.details(at), type=kind, non_retryable=True)
         return found["value"]
+
+    def _is_to_be_retried(self, key: str) -> bool:
+        """Whether it has failed in an execution before, and a person has had the run retried since."""
+        return run_state.current().is_retried and "failed" in self._done[key] and key not in self._own
 
     def recall(self, key: str, make: Callable[[], Any]) -> Any:
         """What `make` has returned the first time."""
