@@ -32,6 +32,9 @@ PROGRESS = "progress.json"
 PAUSED = "paused.json"
 """The file that a run has while a person has paused it."""
 
+RETRIED = "retried.json"
+"""The file that says from the beginning of which of its executions a run was retried."""
+
 CHILDREN = "child-runs"
 """The folder with the files of a run's children, a folder each."""
 
@@ -43,7 +46,7 @@ SERVERS = "mcp-servers"
 
 RESERVED = frozenset(
     {
-        *("run.json", "ending.json", "finding.json", PAUSED, TRANSCRIPT, PROGRESS),
+        *("run.json", "ending.json", "finding.json", PAUSED, RETRIED, TRANSCRIPT, PROGRESS),
         *(CHILDREN, AGENTS, SERVERS, "journal", "questions"),
     }
 )

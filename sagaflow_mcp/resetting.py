@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from temporalio.api.common.v1 import Header, Payloads, WorkflowExecution
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
-from temporalio.api.workflow.v1 import PostResetOperation
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError
 
-from sagaflow_mcp import records, temporal
+from sagaflow_mcp import artifacts, records, temporal
 from sagaflow_mcp.durable import holding, places
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.client import Client
@@ -49,8 +50,8 @@ class Point(NamedTuple):
     """Whether that is its first one, since what failed did so in executions before it, and is to be tried again."""
 
 
-async def again(client: Client, run_id: str) -> Point:
-    """Have the run `run_id` go on from where it failed.
+async def again(client: Client, run_id: str, run_dir: Path) -> Point:
+    """Have the run `run_id`, whose folder is `run_dir`, go on from where it failed.
 
     Raises:
         Refusal: Temporal no longer has its history, or it ended before it did anything.
@@ -65,10 +66,11 @@ async def again(client: Client, run_id: str) -> Point:
         )
         link = await _link(converter, run_id, events[0])
         chosen = point(events, await _places(converter, events[-1], link), link)
-        await client.workflow_service.reset_workflow_execution(
-            await _request(client, converter, WorkflowExecution(workflow_id=run_id, run_id=found.run_id), chosen),
-            timeout=temporal.RPC_LIMIT,
-        )
+        if chosen.is_whole:
+            await asyncio.to_thread(artifacts.write_json, run_dir / artifacts.RETRIED, {"link": link})
+        execution = WorkflowExecution(workflow_id=run_id, run_id=found.run_id)
+        request = _request(client, execution, chosen)
+        await client.workflow_service.reset_workflow_execution(request, timeout=temporal.RPC_LIMIT)
     except RPCError as error:
         if error.status.name == "NOT_FOUND":
             raise Refusal(f"Temporal no longer has the history of run {run_id!r}") from None
@@ -146,10 +148,8 @@ def _was_paused(events: Sequence[HistoryEvent], before: int) -> bool:
     )
 
 
-async def _request(
-    client: Client, converter: DataConverter, execution: WorkflowExecution, chosen: Point
-) -> ResetWorkflowExecutionRequest:
-    request = ResetWorkflowExecutionRequest(
+def _request(client: Client, execution: WorkflowExecution, chosen: Point) -> ResetWorkflowExecutionRequest:
+    return ResetWorkflowExecutionRequest(
         namespace=client.namespace,
         workflow_execution=execution,
         reason="retried by a person",
@@ -157,21 +157,4 @@ async def _request(
         request_id=str(uuid.uuid4()),
         reset_reapply_exclude_types=[ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_CANCEL_REQUEST],
         identity=client.identity,
-    )
-    if chosen.is_whole:
-        request.post_reset_operations.append(await _told(converter, execution.workflow_id))
-    return request
-
-
-async def _told(converter: DataConverter, run_id: str) -> PostResetOperation:
-    """Tells the execution, before all else that it does, to try again what has failed in those before."""
-    assert converter.payload_codec is not None
-    stamp = temporal.header(f"signal:{temporal.RETRIED}", run_id, {"nonce": uuid.uuid4().hex})
-    (sealed,) = await converter.payload_codec.encode([stamp])
-    return PostResetOperation(
-        signal_workflow=PostResetOperation.SignalWorkflow(
-            signal_name=temporal.RETRIED,
-            input=Payloads(payloads=await converter.encode([True])),
-            header=Header(fields={temporal.HEADER: sealed}),
-        )
     )

@@ -42,7 +42,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face) -> None:
     if not await anyio.to_thread.run_sync(markers.claim, settings.home, marker):
         raise Refusal(f"run {run_id!r} is being retried already")
     try:
-        was_paused = await _reset(settings, run_id)
+        was_paused = await _reset(settings, run)
     except Refusal as error:
         await anyio.to_thread.run_sync(markers.remove, settings.home, run_id)
         raise Refusal(f"run {run_id!r} cannot go on: {error}; {WITH_CURRENT}") from None
@@ -119,9 +119,9 @@ def _make_ready(settings: Settings, marker: records.OpenRun) -> None:
     )
 
 
-async def _reset(settings: Settings, run_id: str) -> bool:
+async def _reset(settings: Settings, run: runs.Run) -> bool:
     """Whether the run had been paused where it now goes on."""
     # Imported here: it takes half a second, and a retry that is refused should not.
     from sagaflow_mcp import resetting  # noqa: PLC0415
 
-    return (await resetting.again(await run_updates.connected(settings), run_id)).was_paused
+    return (await resetting.again(await run_updates.connected(settings), run.run_id, Path(run.run_dir))).was_paused

@@ -42,9 +42,6 @@ MEMO = "sagaflow"
 ACCEPT = "sagaflow_accept"
 """The update that is part of every start: answered when the run is accepted, or refused with the reason."""
 
-RETRIED = "sagaflow_retried"
-"""The signal by which an execution learns that a person has had the run retried from its beginning."""
-
 REFUSED = "SagaflowRefused"
 """The failure type of a start that never became a run, and of messages that were not sealed by this home."""
 

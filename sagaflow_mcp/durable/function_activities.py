@@ -59,6 +59,14 @@ class CloseQuestionInput:
 
 
 @dataclass(frozen=True)
+class IsRetriedInput:
+    """One of a run's executions."""
+
+    link: int
+    """Which, from 0."""
+
+
+@dataclass(frozen=True)
 class PrepareChildInput:
     """A skill to start as a child, and its arguments."""
 
@@ -166,3 +174,10 @@ async def close_question(given: CloseQuestionInput) -> None:
     await asyncio.to_thread(questions.remove, Path(step.run_dir), given.id)
     if not step.services.joined:
         await asyncio.to_thread(inbox.close, step.services.home, f"{step.run_id}~{given.id}")
+
+
+@activity.defn
+async def is_retried(given: IsRetriedInput) -> bool:
+    """Whether a person has had the run go on from the beginning of that execution."""
+    about = await asyncio.to_thread(artifacts.read_json, Path(context.current().run_dir) / artifacts.RETRIED)
+    return about is not None and about.get("link") == given.link

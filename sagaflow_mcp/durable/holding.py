@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 HOLD = "sagaflow_hold"
 """The update by which a run is paused and resumed, and the signal that tells its children."""
 
-BOOKKEEPING = frozenset({"close_question"})
-"""What a paused run does all the same: it only takes back what it asked."""
+BOOKKEEPING = frozenset({"close_question", "is_retried"})
+"""What a paused run does all the same: it takes back what it asked, and looks where it is."""
 
 
 class Gate:

@@ -123,8 +123,6 @@ class RunInbound(WorkflowInboundInterceptor):
         workflow.set_update_handler(told.TELL, self._tell)
         workflow.set_update_handler(holding.HOLD, self._hold)
         workflow.set_signal_handler(holding.HOLD, self._hold)
-        self._retried: list[bool] = []
-        workflow.set_signal_handler(temporal.RETRIED, self._retry)
 
     async def _accept(self) -> str:
         self._unanswered += 1
@@ -162,9 +160,6 @@ class RunInbound(WorkflowInboundInterceptor):
         await self._outbound.tell_children(holding.HOLD, shut)
         return changed
 
-    def _retry(self, told: bool) -> None:
-        self._retried.append(told)
-
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
         """The skill's own result, known to be serialisable."""
         if self._envelope is None:
@@ -173,7 +168,7 @@ class RunInbound(WorkflowInboundInterceptor):
         envelope = self._envelope
         built = await self._built_input(input, envelope) if "arguments" in envelope else input.args
         self._verdict = ""
-        run_state.enter(run_state.RunState(envelope, self._questions, self._told, self._permits, self._retried))
+        run_state.enter(run_state.RunState(envelope, self._questions, self._told, self._permits))
         result = await _contained(super().execute_workflow(dataclasses.replace(input, args=built)))
         try:
             workflow.payload_converter().to_payloads([result])

@@ -49,8 +49,6 @@ class Memory:
         self._seed: str = carried.get("seed") or workflow.uuid4().hex
         self._done: dict[str, Any] = carried.get("done") or {}
         self._deadlines: dict[str, str] = carried.get("deadlines") or {}
-        self._own: set[str] = set()
-        """What has failed in this execution, and not in one before."""
         self._counts: Counter[str] = Counter()
         self._in_flight = 0
         self._is_full = False
@@ -60,9 +58,19 @@ class Memory:
         """What the next execution needs."""
         return {"seed": self._seed, "done": self._done, "deadlines": self._deadlines}
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether something has failed."""
+        return any("failed" in each for each in self._done.values())
+
+    def forget_failures(self) -> None:
+        """Do again, when it is asked for, what has failed."""
+        self._done = {key: each for key, each in self._done.items() if "failed" not in each}
+
     async def full(self) -> None:
         """Return once this execution should end and nothing is in flight: then another can go on."""
-        await workflow.wait_condition(lambda: self._is_full and not self._in_flight)
+        questions = run_state.current().questions
+        await workflow.wait_condition(lambda: self._is_full and not self._in_flight and questions.is_settled)
 
     def key(self, kind: str, content: object) -> str:
         """The key of the next call of that kind and content from the current place."""
@@ -86,7 +94,7 @@ class Memory:
         Raises:
             StepFailedError: it has failed, now or when it was done.
         """
-        if key not in self._done or self._is_to_be_retried(key):
+        if key not in self._done:
             if not is_waiting:
                 await self._may_start()
             self._in_flight += not is_waiting
@@ -96,7 +104,6 @@ class Memory:
                 if is_cancelled_exception(error):
                     raise
                 self._done[key] = {"failed": [*_told(error), places.of(error)]}
-                self._own.add(key)
             finally:
                 self._in_flight -= not is_waiting
         else:
@@ -108,10 +115,6 @@ class Memory:
             at = [places.Place(*each) for each in (where[0] if where else ())]
             raise StepFailedError(message, *places.details(at), type=kind, non_retryable=True)
         return found["value"]
-
-    def _is_to_be_retried(self, key: str) -> bool:
-        """Whether it has failed in an execution before, and a person has had the run retried since."""
-        return run_state.current().is_retried and "failed" in self._done[key] and key not in self._own
 
     def recall(self, key: str, make: Callable[[], Any]) -> Any:
         """What `make` has returned the first time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ class RunState:
     """What people tell its agents."""
     permits: Permits
     """What its agents may do without asking."""
-    retried: list[bool] = field(default_factory=list)
-    """Not empty once a person has had the run retried from the beginning of this execution."""
-
-    @property
-    def is_retried(self) -> bool:
-        """Whether what has failed in executions before is to be tried again."""
-        return bool(self.retried)
 
 
 _CHILD: ContextVar[Mapping[str, Any] | None] = ContextVar("sagaflow_child", default=None)
