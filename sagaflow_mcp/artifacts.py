@@ -23,11 +23,17 @@ PATH_LIMIT = 1_000
 TRANSCRIPT = "transcript.jsonl"
 """The file of what happened in a run, an event a line; it is begun with the first step."""
 
+REPORT = "report.md"
+"""The report of a run: the skill's own, or one made of its ending."""
+
 PROGRESS = "progress.json"
 """The file of how far a run said that it has come."""
 
 PAUSED = "paused.json"
 """The file that a run has while a person has paused it."""
+
+RETRIED = "retried.json"
+"""The file that says from the beginning of which of its executions a run was retried."""
 
 CHILDREN = "child-runs"
 """The folder with the files of a run's children, a folder each."""
@@ -40,7 +46,7 @@ SERVERS = "mcp-servers"
 
 RESERVED = frozenset(
     {
-        *("run.json", "ending.json", "finding.json", PAUSED, TRANSCRIPT, PROGRESS),
+        *("run.json", "ending.json", "finding.json", PAUSED, RETRIED, TRANSCRIPT, PROGRESS),
         *(CHILDREN, AGENTS, SERVERS, "journal", "questions"),
     }
 )

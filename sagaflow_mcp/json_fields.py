@@ -100,6 +100,13 @@ FIELDS: dict[str, dict[str, str]] = {
     },
     "answer": {".run_id": "the run", ".question": "the question that was answered"},
     "tell": {".run_id": "the run"},
+    "pause": {".run_id": "the run", ".state": "PAUSED"},
+    "resume": {".run_id": "the run", ".state": "RUNNING"},
+    "cancel": {".run_id": "the run", ".state": "how it has ended; RUNNING or PAUSED while it is still cleaning up"},
+    "retry": {
+        ".run_id": "the run that goes on: with --with-current, the new one",
+        ".parent": "the run that the new one goes on from; empty without --with-current",
+    },
     "skills list": _under(
         "[]",
         {

@@ -117,12 +117,11 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
     about = artifacts.read_json(run_dir / "run.json") or {}
     ending = artifacts.read_json(run_dir / "ending.json")
     is_open = markers.exists(home, run_dir.name)
-    # A marker beside an ending is a run that was retried, or an ending in delivery: the inbox decides.
-    if ending is not None and is_open and not inbox.has(home, str(ending.get("entry_id", ""))):
+    if ending is not None and is_open and _goes_on(home, run_dir.name, ending):
         ending = None
     if ending is None and not is_open:
         return None
-    report = run_dir / "report.md"
+    report = run_dir / artifacts.REPORT
     return Run(
         run_id=run_dir.name,
         skill=str(about.get("skill", "?")),
@@ -137,6 +136,12 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
         progress=_progress(run_dir) if with_progress else Progress(),
         questions=() if ending else tuple(questions.listing(run_dir)),
     )
+
+
+def _goes_on(home: Home, run_id: str, ending: dict[str, Any]) -> bool:
+    """Whether the run, which has an ending and is marked as open, was retried, or its ending is not delivered yet."""
+    is_retried = markers.is_since(home, run_id, str(ending.get("closed_at", "")))
+    return is_retried or not inbox.has(home, str(ending.get("entry_id", "")))
 
 
 def _open_state(run_dir: Path) -> str:

@@ -100,7 +100,10 @@ async def asked(step: context.StepContext, request: models.ModelRequest) -> mode
         raise ApplicationError(WITHOUT_CREDENTIALS, type=context.NO_CREDENTIALS, next_retry_delay=NO_CREDENTIALS_DELAY)
     try:
         async with step.services.calls.slots:
+            step.refuse_if_paused()  # It may have been for as long as the call had to wait.
             return await step.services.transport.complete(request, credentials=credentials)
+    except ApplicationError:
+        raise
     except Exception as error:  # noqa: BLE001 - the verdict is the one place that knows what it may be
         verdict = models.verdict(error)
         raise ApplicationError(

@@ -83,5 +83,6 @@ def test_a_state_can_be_asked_for_in_any_case(text: str) -> None:
 @pytest.mark.parametrize("text", ["ready", "", "NOTE", "\x1b[31m</x>" * 10_000])
 def test_a_state_that_no_run_has_is_refused(text: str) -> None:
     """The sentence says which there are."""
-    with pytest.raises(UsageRefusal, match=r"is not one of RUNNING, CANCELLED, DONE, FAILED, TERMINATED, TIMED_OUT$"):
+    states = "RUNNING, PAUSED, CANCELLED, DONE, FAILED, TERMINATED, TIMED_OUT"
+    with pytest.raises(UsageRefusal, match=rf"is not one of {states}$"):
         runs.parse_state(text)
