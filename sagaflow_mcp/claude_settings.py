@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     IsOurs = Callable[[Any], bool]
 
-EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse")
+EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop")
 """The events that Sagaflow has hooks for."""
 
 MARK = "\ufeff"

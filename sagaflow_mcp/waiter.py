@@ -1,7 +1,8 @@
 """The hook that waits beside an idle session in a terminal, and wakes it with what its runs have come to.
 
-Claude Code takes the words of a hook that ends with status 2, and starts a turn with them. It starts the next one
-where that turn begins.
+Claude Code takes the words of a hook that ends with status 2, and starts a turn with them, or adds them to the one that
+goes on. It starts the next hook with the next prompt, which those words can be, and at the end of the turn, since older
+versions (2.1.197) take words that come in a turn for no prompt.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def test_the_hook_runs_at_each_start_but_not_after_compaction() -> None:
     group, waits = found["hooks"]["SessionStart"]
     assert group["matcher"] == "startup|resume|clear"
     assert waits["matcher"] == "resume|clear"
-    assert found["hooks"].keys() == {"SessionStart", "UserPromptSubmit", "PostToolUse"}
+    assert found["hooks"].keys() == {"SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"}
 
 
 def test_a_session_is_told_what_ended(session: Session) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +19,6 @@ from tests.acceptance.claude_code import PLUGIN, PREFIX, ClaudeCode
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sagaflow_mcp.testing import LocalSagaflow
     from tests.acceptance.terminals import Terminal
 
@@ -84,6 +83,12 @@ def ends(seen: Terminal) -> None:
     seen.ended()
 
 
+def a_minute_later(local: LocalSagaflow) -> None:
+    """Have it as if the last wake-up were longer ago."""
+    for file in Path(local.settings.home.sessions).glob("*.woken"):
+        file.write_text("0", encoding="utf-8")
+
+
 def others(local: LocalSagaflow, run_id: str, project: Path) -> None:
     """Deliver the ending of a run of the project that nobody here has launched."""
     entry = Entry(f"{run_id}~1", run_id, "hello-world", "DONE", "hello, you", records.now(), "", str(project))
@@ -91,7 +96,9 @@ def others(local: LocalSagaflow, run_id: str, project: Path) -> None:
 
 
 SCRIPT = (
-    *(rule for run_id in ("greet-1", "greet-2", "greet-3") for rule in (greeting(run_id), launch(run_id))),
+    *(rule for number in range(1, 5) for rule in (greeting(f"greet-{number}"), launch(f"greet-{number}"))),
+    Rule(match="Look at it", tools=(ToolUse(name=f"{PREFIX}list_inbox"),), hold="the turn", times=1),
+    Rule(match='"entries"', reply="It has looked."),
     Rule(match=r"run (greet-\d): hello", reply="Heard of ${1}."),
     Rule(match=r"Say (\w+)", reply="It says ${1}."),
     Rule(match=r"(greet-\d)", reply="It is launched: ${1}."),
@@ -138,7 +145,19 @@ def test_an_idle_terminal_is_woken_once(claude_code: ClaudeCode, sagaflow: Local
         seen.wait_for("Heard of greet-2.")
         assert told(sagaflow, "Say plum") == {"greet-1": 1, "theirs-1": 1, "greet-2": 1}
         says(seen, "Begin greet-3", "It is launched: greet-3.")
+        says(seen, "Begin greet-4", "It is launched: greet-4.")
+
+        # What comes while it works comes with that turn; afterwards it is waited for what comes next.
+        a_minute_later(sagaflow)
+        seen.type("Look at it")
+        seen.wait_for("Look at it")
+        seen.press_away(ENTER, "❯\xa0Look at it")
+        sagaflow.model.release("greet-3")
+        eventually(lambda: not waits(claude_code), "the end of the hook that waited")
+        sagaflow.model.release("the turn")
+        seen.wait_for("It has looked.")
         eventually(lambda: waits(claude_code), "a hook that waits")
+        assert told(sagaflow, "Look at it")["greet-3"] == 1
         ends(seen)
         ends(other)
         # It was never woken.
