@@ -165,7 +165,7 @@ def claim(home: Home, session_id: str, entry_id: str) -> bool:
 def claimed(home: Home, session_id: str) -> set[str]:
     """The ids of the entries that this session was shown."""
     try:
-        return set(os.listdir(os.path.join(home.seen, session_id)))
+        return {name for name in os.listdir(os.path.join(home.seen, session_id)) if records.is_entry_id(name)}
     except OSError:
         return set()
 

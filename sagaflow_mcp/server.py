@@ -36,6 +36,7 @@ from sagaflow_mcp import (
     retrying,
     runs,
     server_views,
+    shown,
     steering,
     telling,
     waking,
@@ -155,14 +156,15 @@ async def launch_workflow(
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
         launched = await launch.launch(settings, request)
-        shown = ""
+        said = ""
         async for run in following.follow(settings, launched.run_id, wait_seconds):
             told = wording.progress(run)
             if run.questions:
                 break  # Whoever waits may be the one who can have it answered.
-            if told != shown and run.is_open and wait_seconds:
+            if told != said and run.is_open and wait_seconds:
                 await ctx.report_progress(run.progress.steps_finished, None, told)
-                shown = told
+                said = told
+        await anyio.to_thread.run_sync(shown.note, settings.home, run, dict(os.environ))
         return server_views.of_run(run, launched.allowed_tools)
 
 
@@ -235,7 +237,9 @@ async def get_run(run_id: str) -> server_views.RunView:
     """State, current step, tokens and report of one run."""
     with server_views.told():
         settings = await _settings()
-        return server_views.of_run(await anyio.to_thread.run_sync(runs.get, settings.home, run_id))
+        run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
+        await anyio.to_thread.run_sync(shown.note, settings.home, run, dict(os.environ))
+        return server_views.of_run(run)
 
 
 @server.tool(structured_output=False, annotations=ToolAnnotations(destructive_hint=True, open_world_hint=True))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sagaflow_mcp import claude_process, hook, inbox, records
+from sagaflow_mcp import claude_process, hook, inbox, records, wakeups
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.records import Entry
 
@@ -123,6 +123,17 @@ def test_the_hook_runs_at_each_start_but_not_after_compaction() -> None:
     assert group["matcher"] == "startup|resume|clear"
     assert waits["matcher"] == "resume|clear"
     assert found["hooks"].keys() == {"SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"}
+
+
+def test_every_hook_that_waits_says_the_same() -> None:
+    """What a message says before its lines, too."""
+    hooks = json.loads(ROOT.joinpath("hooks", "hooks.json").read_text(encoding="utf-8"))["hooks"]
+    handlers = [handler for groups in hooks.values() for group in groups for handler in group["hooks"]]
+    waiting = [each for each in handlers if each["args"][1] in {"wait", "launched"}]
+    assert len(waiting) == 4
+    for handler in waiting:
+        assert (handler["asyncRewake"], handler["rewakeMessage"]) == (True, wakeups.HEAD)
+        assert handler["timeout"] == 24 * 3600
 
 
 def test_a_session_is_told_what_ended(session: Session) -> None:

@@ -151,7 +151,7 @@ def test_an_idle_terminal_is_woken_once(claude_code: ClaudeCode, sagaflow: Local
         a_minute_later(sagaflow)
         seen.type("Look at it")
         seen.wait_for("Look at it")
-        seen.press_away(ENTER, "❯\xa0Look at it")
+        seen.press_away(ENTER, "\u276f\xa0Look at it")
         sagaflow.model.release("greet-3")
         eventually(lambda: not waits(claude_code), "the end of the hook that waited")
         sagaflow.model.release("the turn")

@@ -48,7 +48,7 @@ LAYERS = {
         durable.step_record durable.steps durable.told durable.typed_output skill_workers durable.crashing
     """,
     "use cases": """
-        answering run_updates telling steering held_steps retrying resetting trusting catalog checking child_runs
+        answering run_updates shown telling steering held_steps retrying resetting trusting catalog checking child_runs
         overview probe inspection launch runs following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """

@@ -120,7 +120,7 @@ def test_what_was_made_is_gone_again_after_uninstalling(tmp_path: Path) -> None:
         DOTFILE.replace("\n", "\r\n"),
         "\ufeff" + DOTFILE,
         '{"a":1}',
-        '{"a": 1, "hooks": {"Stop": []}}',
+        '{"a": 1, "hooks": {"Notification": []}}',
         '\n\t{\n\t"a": [1]\n\t}',
         '{"hooks": {"SessionStart": [{"hooks": []}, 7, {"hooks": null}, {"matcher": "x"}]}}',
         json.dumps(group(THEIRS), indent=1),
