@@ -344,7 +344,10 @@ def _skills(commands: Any) -> None:
 
 
 def _machinery(commands: Any) -> None:
-    _command(commands, "doctor", "check every part, with the cure for what is wrong")
+    doctor = _command(commands, "doctor", "check every part, with the cure for what is wrong")
+    doctor.add_argument(
+        "--fix", action="store_true", help="first carry out the cures that lose nothing, and say which those were"
+    )
     _config(commands)
     engine = _group(commands, "engine", "look at the engine or stop it")
     _command(engine, "engine status", "show the engine and its parts")

@@ -94,6 +94,7 @@ FIELDS: dict[str, dict[str, str]] = {
         ".progress.done": "how much of it is done, as the run says",
         ".progress.total": "of how much; 0 where the run does not say",
         ".progress.note": "what else it says",
+        ".progress.failed_in_a_row": "which attempt at its step that was; 0 where none has failed",
         ".progress.last_error": "why the latest attempt failed, while it is tried again; empty otherwise",
     },
     "answer": {".run_id": "the run", ".question": "the question that was answered"},

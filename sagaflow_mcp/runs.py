@@ -35,6 +35,8 @@ class Progress:
     output_tokens: int = 0
     last_error: str = ""
     """Why the latest attempt failed, while it is being retried."""
+    failed_in_a_row: int = 0
+    """Which attempt at its step that was."""
     phase: str = ""
     """What the run says that it is at; empty where it says nothing."""
     done: int = 0
@@ -162,7 +164,7 @@ def progress(events: Iterable[dict[str, Any]]) -> Progress:
     finished: set[str] = set()
     tokens: Counter[str] = Counter()
     cost = 0.0
-    last_error = ""
+    last_error, failed_in_a_row = "", 0
     for event in events:
         key, kind, label = str(event.get("step", "")), event.get("event"), str(event.get("label", ""))
         if kind == "step_started":
@@ -170,6 +172,8 @@ def progress(events: Iterable[dict[str, Any]]) -> Progress:
             continue
         open_steps.pop(key, None)
         last_error = str(event.get("error", "")) if kind == "step_failed" else ""
+        attempt = event.get("attempt") if last_error else 0
+        failed_in_a_row = attempt if isinstance(attempt, int) else 0
         if kind in {"step_finished", "step_served"}:
             finished.add(key)
         for reply in event.get("tokens") or ():
@@ -183,6 +187,7 @@ def progress(events: Iterable[dict[str, Any]]) -> Progress:
         output_tokens=tokens["output"],
         cost_usd=round(cost, 6),
         last_error=last_error,
+        failed_in_a_row=failed_in_a_row,
     )
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.catalog import Listed, Withheld
     from sagaflow_mcp.checking import Checked
-    from sagaflow_mcp.doctor import Check
     from sagaflow_mcp.faces import Face
+    from sagaflow_mcp.health import Check
     from sagaflow_mcp.probe import Verdict
     from sagaflow_mcp.questions import Question
     from sagaflow_mcp.records import Entry

@@ -48,6 +48,7 @@ LAYERS = {
     """,
     "use cases": """
         answering run_updates telling steering held_steps retrying resetting trusting catalog checking child_runs
+        health health._check health.claude health.disk health.fixes health.models health.processes health.runs
         overview probe inspection launch runs following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """
