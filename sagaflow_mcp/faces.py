@@ -38,6 +38,8 @@ class Face:
     end_run: str
     """Ends the run `{run_id}`."""
     resume_run: str
+    retry_run: str
+    """Has the run `{run_id}`, which has failed, go on."""
     end_process: str
     """Ends the process `{pid}`, which nobody looks after."""
     make_room: str
@@ -82,6 +84,7 @@ CLI = Face(
     see_logs="`sagaflow engine logs` says why; the engine starts another if it stays silent",
     end_run="`sagaflow cancel {run_id}`",
     resume_run="`sagaflow resume RUN` lets one go on",
+    retry_run="`sagaflow retry {run_id}` lets it go on",
     end_process="`sagaflow doctor --fix` ends it",
     make_room="`sagaflow gc` removes what is old and read",
     hook="`sagaflow hook install`",
@@ -101,6 +104,7 @@ MCP = Face(
     see_logs="the engine starts another if it stays silent",
     end_run="control_run with cancel ends it: {run_id}",
     resume_run="control_run with resume lets one go on",
+    retry_run="control_run with retry lets it go on",
     end_process="end process {pid}",
     make_room="remove the folders of old runs, once nothing of them is needed",
     hook="",
