@@ -70,9 +70,11 @@ def runs(options: argparse.Namespace) -> int:
     """List runs."""
     from sagaflow_mcp import runs as run_files
     from sagaflow_mcp import wording
+    from sagaflow_mcp.run_filter import RunFilter
 
-    status = None if options.status is None else run_files.parse_state(options.status)
-    found = run_files.listing(_home(), status=status, limit=options.limit)
+    here = os.path.curdir
+    chosen = RunFilter.parse(options.status, options.skill, options.project, options.since, here)
+    found = run_files.listing(_home(), chosen, limit=options.limit)
     if options.as_json:
         # How far they have come is not looked at in a list.
         return cli_output.print_json([{k: v for k, v in _fields(run).items() if k != "progress"} for run in found])

@@ -248,9 +248,14 @@ def _reading(commands: Any) -> None:
     dismiss.add_argument("run_ids", nargs="*", metavar="RUN")
     dismiss.add_argument("--all", action="store_true", dest="everything", help="all of them")
     runs = _command(commands, "runs", "list runs, newest first")
+    runs.add_argument("--skill", metavar="SKILL", help="only those of this skill")
     runs.add_argument(
-        "--status", metavar="STATUS", help="RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED"
+        "--status",
+        metavar="STATUS",
+        help="only those in this state: OPEN, RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED",
     )
+    runs.add_argument("--project", metavar="DIR", help="only those launched from this folder or one in it, such as .")
+    runs.add_argument("--since", metavar="AGE", help="only those launched since then: 90s, 30m, 12h, 2d or 1w ago")
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import artifacts, inbox, markers, pauses, questions, records
-from sagaflow_mcp.errors import Refusal, UsageRefusal
+from sagaflow_mcp import artifacts, inbox, markers, pauses, questions, records, run_filter, run_index
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.run_filter import RunFilter
+from sagaflow_mcp.run_index import Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sagaflow_mcp.paths import Home
     from sagaflow_mcp.questions import Question
+    from sagaflow_mcp.run_index import RunFolder
 
-OPEN = ("RUNNING", "PAUSED")
-"""The states of a run that has not ended."""
+OPEN = run_filter.OPEN
+
+ALL = RunFilter()
 
 
 @dataclass(frozen=True)
@@ -81,38 +85,52 @@ def get(home: Home, run_id: str) -> Run:
     return run
 
 
-def parse_state(text: str) -> str:
-    """The state of runs that `text` names, in any case; UsageRefusal when there is none."""
-    if text.upper() not in {*OPEN, *records.ENDINGS}:
-        known = ", ".join([*OPEN, *sorted(records.ENDINGS)])
-        raise UsageRefusal(f"status {records.one_line(text, 40)!r} is not one of {known}")
-    return text.upper()
+def listing(home: Home, chosen: RunFilter = ALL, *, limit: int = 20) -> list[Run]:
+    """The runs of `home` that pass the filter `chosen`, newest first, at most `limit`; without their progress."""
+    if chosen.is_of_open_runs:
+        found = [run for run_id in markers.run_ids(home) if (run := _read(home, Path(home.run(run_id)))) is not None]
+        return sorted(filter(chosen.takes, found), key=lambda run: run.created_at, reverse=True)[:limit]
+    return _newest(home, limit) if chosen.has_none else _filtered(home, chosen, limit)
 
 
-def listing(home: Home, *, status: str | None = None, limit: int = 20) -> list[Run]:
-    """The runs of `home`, newest first, at most `limit`; only those in the state `status` where one is given."""
-    found = []
-    for run_dir in _newest_first(home):
-        run = _read(home, run_dir, with_progress=False)
-        if run is not None and status in (None, run.state):
+def _newest(home: Home, limit: int) -> list[Run]:
+    ordered = sorted(run_index.folders(home), key=run_index.launched, reverse=True)
+    found = (_read(home, Path(folder.path)) for folder in ordered)
+    return list(itertools.islice((run for run in found if run is not None), limit))
+
+
+def _filtered(home: Home, chosen: RunFilter, limit: int) -> list[Run]:
+    """As `listing`, by way of the index: the files of a run that has ended are read once, and where it is shown."""
+    index = run_index.RunIndex(home)
+    folders = list(run_index.folders(home))
+    opened = markers.run_ids(home)
+    known = {each.name: about for each in folders if (about := index.find(each)) and each.name not in opened}
+
+    def launched(folder: RunFolder) -> float:
+        return known[folder.name].launched if folder.name in known else run_index.launched(folder)
+
+    found: list[Run] = []
+    for folder in sorted(folders, key=launched, reverse=True):
+        if len(found) >= limit:
+            break
+        if folder.name in known and not (known[folder.name].state and chosen.takes(known[folder.name])):
+            continue
+        run = _read(home, Path(folder.path))
+        if folder.name not in known and folder.name not in opened:
+            index.add(folder, _known(folder, run))
+        if run is not None and chosen.takes(run):
             found.append(run)
-            if len(found) >= limit:
-                break
+    index.keep(folders)
     return found
 
 
-def _newest_first(home: Home) -> list[Path]:
-    def launched(path: Path) -> float:
-        try:
-            return (path / "run.json").stat().st_mtime
-        except OSError:
-            return 0.0
-
-    # run.json is written once, at launch: its time is the run's, and no file need be read to sort them.
-    return sorted((Path(entry.path) for entry in os.scandir(home.runs)), key=launched, reverse=True)
+def _known(folder: RunFolder, run: Run | None) -> Known:
+    if run is None or run.is_open:
+        return Known(run_index.launched(folder), "", "", "", "")
+    return Known(run_index.launched(folder), run.state, run.skill, run.project_dir, run.created_at)
 
 
-def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
+def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | None:
     """The run in `run_dir`; None where a launch was cut off before there was one."""
     about = artifacts.read_json(run_dir / "run.json") or {}
     ending = artifacts.read_json(run_dir / "ending.json")

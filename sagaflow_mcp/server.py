@@ -40,6 +40,7 @@ from sagaflow_mcp import (
 )
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.questions import Question  # noqa: TC001 - the SDK looks it up when it reads annotations
+from sagaflow_mcp.run_filter import RunFilter
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -202,15 +203,18 @@ async def list_skills(name: str | None = None) -> str:
 @server.tool(structured_output=False, annotations=READ_ONLY)
 async def list_runs(
     status: Annotated[
-        str | None, Field(description="RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
+        str | None, Field(description="OPEN, RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
     ] = None,
+    skill: str = "",
+    project: Annotated[str, Field(description="A folder; . is this one")] = "",
+    since: Annotated[str, Field(description="Age, as 2d")] = "",
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
 ) -> str:
     """Runs of this home, newest first."""
     with server_views.told():
         home = (await _settings()).home
-        wanted = runs.parse_state(status) if status else None
-        found = await anyio.to_thread.run_sync(lambda: runs.listing(home, status=wanted, limit=limit))
+        chosen = RunFilter.parse(status, skill, project, since, faces.MCP.folder(os.environ))
+        found = await anyio.to_thread.run_sync(lambda: runs.listing(home, chosen, limit=limit))
         return "\n".join(wording.run_line(each) for each in found) or "no runs"
 
 

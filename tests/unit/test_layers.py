@@ -25,8 +25,8 @@ LAYERS = {
         agent_tools agent_tools._asking agent_tools._delegation agent_tools._files agent_tools._search
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation
-        artifacts config_file markers pauses inbox questions notify refused sealing payloads sandbox connection unreachable
-        commands changes git lineage temporal
+        artifacts config_file markers pauses run_index inbox questions notify refused sealing payloads sandbox
+        connection unreachable commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
         worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
         models._claude_outcome models._claude_process models._tools_in_text
@@ -47,7 +47,7 @@ LAYERS = {
     """,
     "use cases": """
         answering run_updates telling trusting catalog checking child_runs overview probe inspection launch runs
-        following doctor preferences waking wording session_hook scaffolding
+        run_filter following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
