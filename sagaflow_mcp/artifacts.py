@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -26,6 +27,9 @@ TRANSCRIPT = "transcript.jsonl"
 PROGRESS = "progress.json"
 """The file of how far a run said that it has come."""
 
+LOG = "log.txt"
+"""The file of what a run's code logs."""
+
 PAUSED = "paused.json"
 """The file that a run has while a person has paused it."""
 
@@ -40,7 +44,7 @@ SERVERS = "mcp-servers"
 
 RESERVED = frozenset(
     {
-        *("run.json", "ending.json", "finding.json", PAUSED, TRANSCRIPT, PROGRESS),
+        *("run.json", "ending.json", "finding.json", PAUSED, TRANSCRIPT, PROGRESS, LOG),
         *(CHILDREN, AGENTS, SERVERS, "journal", "questions"),
     }
 )
@@ -143,6 +147,12 @@ def append_event(run_dir: Path, event: str, **fields: object) -> None:
         os.write(descriptor, (b"\n" if torn else b"") + line.encode())
     finally:
         os.close(descriptor)
+
+
+def note_event(run_dir: Path, event: str, **fields: object) -> None:
+    """As `append_event`, but a line that cannot be written is left out: nothing must fail for it."""
+    with contextlib.suppress(OSError):  # The disk is full, say, or the folder is gone.
+        append_event(run_dir, event, **fields)
 
 
 def events(run_dir: Path) -> Iterator[dict[str, Any]]:

@@ -259,6 +259,17 @@ def _reading(commands: Any) -> None:
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")
+    show.add_argument(
+        "--lines", type=_count, default=20, metavar="N", help="of the ends of transcript and log (default 20)"
+    )
+    show.add_argument(
+        "--html",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="write a page with the timeline of its steps instead: RUN.html in this folder, or FILE, or - to print it",
+    )
+    show.add_argument("--force", action="store_true", help="replace the file if it is there")
     answer = _command(commands, "answer", "answer a question that a run asks", module="cli_answer")
     answer.add_argument("run_id", metavar="RUN")
     answer.add_argument(

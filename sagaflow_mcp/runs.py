@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import artifacts, inbox, markers, pauses, questions, records, run_filter, run_index
 from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.history import History, seconds_between
 from sagaflow_mcp.run_filter import RunFilter
 from sagaflow_mcp.run_index import Known
 
@@ -24,6 +23,17 @@ if TYPE_CHECKING:
 OPEN = run_filter.OPEN
 
 ALL = RunFilter()
+
+
+@dataclass(frozen=True)
+class RunningStep:
+    """A step in flight."""
+
+    label: str
+    since: str
+    """When its present attempt began."""
+    attempt: int
+    """From 1."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,10 @@ class Progress:
     """What else it says."""
     cost_usd: float = 0.0
     """What its model calls have cost in US dollars, as far as the `claude` command was asked, which says so."""
+    running: tuple[RunningStep, ...] = ()
+    """The steps in flight, the oldest first."""
+    phase_since: str = ""
+    """Since when it has been at that; empty where it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -163,45 +177,39 @@ def _open_state(run_dir: Path) -> str:
 
 def _progress(run_dir: Path) -> Progress:
     """What the run's steps come to, and what it says itself."""
+    return told(progress(artifacts.events(run_dir)), run_dir)
+
+
+def told(found: Progress, run_dir: Path) -> Progress:
+    """`found` with what the run says itself."""
     said = artifacts.read_json(run_dir / artifacts.PROGRESS) or {}
     done, total = (value if isinstance(value := said.get(name), int) else 0 for name in ("done", "total"))
-    found = progress(artifacts.events(run_dir))
-    return replace(found, phase=str(said.get("phase", "")), done=done, total=total, note=str(said.get("note", "")))
+    phase, since, note = (str(said.get(name, "")) for name in ("phase", "since", "note"))
+    return replace(found, phase=phase, phase_since=since, done=done, total=total, note=note)
 
 
 def progress(events: Iterable[dict[str, Any]]) -> Progress:
     """What the transcript's events come to."""
-    open_steps: dict[str, tuple[str, str]] = {}
-    finished: set[str] = set()
-    tokens: Counter[str] = Counter()
-    cost = 0.0
-    last_error = ""
-    for event in events:
-        key, kind, label = str(event.get("step", "")), event.get("event"), str(event.get("label", ""))
-        if kind == "step_started":
-            open_steps[key] = (label, str(event.get("at", "")))
-            continue
-        open_steps.pop(key, None)
-        last_error = str(event.get("error", "")) if kind == "step_failed" else ""
-        if kind in {"step_finished", "step_served"}:
-            finished.add(key)
-        for reply in event.get("tokens") or ():
-            tokens.update({name: reply.get(name, 0) for name in ("input", "output", "cache_read", "cache_creation")})
-            cost += reply.get("cost_usd") or 0
+    return summed_up(History(events))
+
+
+def summed_up(history: History) -> Progress:
+    """What a run's history comes to."""
+    running = tuple(
+        RunningStep(step.label, step.attempts[-1].began, step.attempts[-1].number) for step in history.running
+    )
     return Progress(
-        steps_finished=len(finished),
-        current=tuple(label for label, _ in open_steps.values()),
-        current_since=min((since for _, since in open_steps.values()), default=""),
-        input_tokens=tokens["input"] + tokens["cache_read"] + tokens["cache_creation"],
-        output_tokens=tokens["output"],
-        cost_usd=round(cost, 6),
-        last_error=last_error,
+        steps_finished=sum(step.is_done for step in history.steps.values()),
+        current=tuple(step.label for step in running),
+        current_since=min((step.since for step in running), default=""),
+        running=running,
+        input_tokens=history.tokens.input,
+        output_tokens=history.tokens.output,
+        cost_usd=history.tokens.cost_usd,
+        last_error=history.last_error,
     )
 
 
 def seconds_since(moment: str) -> float:
     """Seconds from `moment` (ISO 8601) to now; 0 when it does not parse."""
-    try:
-        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
-    except ValueError:
-        return 0.0
+    return seconds_between(moment)

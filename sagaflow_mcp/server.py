@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import anyio.to_thread
 from mcp.server.mcpserver import Context, ElicitationResult, MCPServer, Resolve
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
-from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, Tool, ToolAnnotations
 from pydantic import Field, ValidationError
 
 from sagaflow_mcp import (
@@ -71,7 +71,14 @@ MAX_WAIT_SECONDS = 1500.0
 
 
 class _Server(MCPServer):
-    """A server that says in one short sentence what is wrong with a call."""
+    """A server with short schemas, that says in one short sentence what is wrong with a call."""
+
+    async def list_tools(self) -> list[Tool]:
+        for tool in (tools := await super().list_tools()):
+            # Each repeats the name beside it, and the whole list is part of every conversation.
+            tool.input_schema = server_views.untitled(tool.input_schema)
+            tool.output_schema = server_views.untitled(tool.output_schema)
+        return tools
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None

@@ -80,6 +80,8 @@ class StepContext:
     codec: SealingCodec
     folder: str = ""
     """Where in the run's folder its files are: that of a child, whose files must not meet its parent's."""
+    label: str = ""
+    """What the step is called in progress, transcript and log."""
     replies: list[ModelReply] = field(default_factory=list)
     """The model's replies during this attempt; their tokens go into the transcript."""
     warnings: list[str] = field(default_factory=list)

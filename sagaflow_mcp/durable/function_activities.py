@@ -139,9 +139,18 @@ async def prepare_child(given: PrepareChildInput) -> PreparedChild:
 @activity.defn
 async def note_progress(given: NoteProgressInput) -> None:
     """Write down how far the run has come; what is written last holds."""
-    step = context.current()
-    about = dataclasses.asdict(given) | {"at": records.now()}
-    await asyncio.to_thread(artifacts.write_json, Path(step.run_dir) / artifacts.PROGRESS, about)
+    await asyncio.to_thread(_note_progress, Path(context.current().run_dir), given)
+
+
+def _note_progress(run_dir: Path, given: NoteProgressInput) -> None:
+    before = artifacts.read_json(run_dir / artifacts.PROGRESS) or {}
+    now = records.now()
+    is_same = before.get("phase") == given.phase
+    since = str(before.get("since", now)) if is_same else now
+    about = dataclasses.asdict(given) | {"at": now, "since": since}
+    artifacts.write_json(run_dir / artifacts.PROGRESS, about)
+    if not is_same:
+        artifacts.note_event(run_dir, "phase_began", label=given.phase)
 
 
 @activity.defn

@@ -127,6 +127,7 @@ class _StepInbound(ActivityInboundInterceptor):
             key=head["key"],
             codec=self._codec,
             folder=head.get("folder", ""),
+            label=head["label"],
         )
         context.enter(step)
         try:

@@ -30,6 +30,7 @@ SPEAKS_TO_A_SHELL = {
     "demo",
     "faces",
     "paths",
+    "run_words",
     "session_hook",
     "wording",
 }
