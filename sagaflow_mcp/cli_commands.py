@@ -93,6 +93,13 @@ def show(options: argparse.Namespace) -> int:
     return cli_show.show(options, _home())
 
 
+def watch(options: argparse.Namespace) -> int:
+    """Show runs as they go on."""
+    from sagaflow_mcp import cli_watch
+
+    return cli_watch.watch(options, _home())
+
+
 def skills_list(options: argparse.Namespace) -> int:
     """List skills."""
     from sagaflow_mcp import catalog, faces, overview, settings, wording

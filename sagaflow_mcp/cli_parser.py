@@ -257,6 +257,15 @@ def _reading(commands: Any) -> None:
     runs.add_argument("--project", metavar="DIR", help="only those launched from this folder or one in it, such as .")
     runs.add_argument("--since", metavar="AGE", help="only those launched since then: 90s, 30m, 12h, 2d or 1w ago")
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
+    watch = _command(
+        commands,
+        "watch",
+        "watch runs go on: open ones and those that ended last; q ends it",
+        as_json=False,
+        epilog="In a pipe it prints a line for each change, and ends when no run is open.",
+    )
+    watch.add_argument("run_ids", nargs="*", metavar="RUN", help="only these")
+    watch.add_argument("--once", action="store_true", help="print a line for each as it is now, and end")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")
     show.add_argument(

@@ -215,7 +215,7 @@ value. Times are UTC, ISO 8601. Later versions may add fields; those below stay
 and mean the same. Each is told with its place in the value, as jq writes it.
 
 `launch` prints the run as it is once it was accepted, with --await as it ended.
-Without --json are demo, skills trust, worker run, completion, help and
+Without --json are demo, watch, skills trust, worker run, completion, help and
 --version."""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OPEN = run_filter.OPEN
 
 ALL = RunFilter()
+STILL_OPEN = RunFilter(states=frozenset(OPEN))
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,11 @@ class Run:
         return self.state in OPEN
 
 
-def get(home: Home, run_id: str) -> Run:
-    """The run `run_id` with its progress; Refusal when there is none."""
+def get(home: Home, run_id: str, *, with_progress: bool = True) -> Run:
+    """The run `run_id`, with its progress unless it is not wanted; Refusal when there is none."""
     run_dir = Path(home.run(run_id))
-    run = _read(home, run_dir, with_progress=True) if records.is_run_id(run_id) and run_dir.is_dir() else None
+    is_there = records.is_run_id(run_id) and run_dir.is_dir()
+    run = _read(home, run_dir, with_progress=with_progress) if is_there else None
     if run is None:
         raise Refusal(f"there is no run {run_id[:120]!r} in {home.root!r}; `sagaflow runs` shows what there is")
     return run

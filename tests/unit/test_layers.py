@@ -49,11 +49,11 @@ LAYERS = {
     "use cases": """
         answering run_updates telling trusting catalog checking child_runs overview probe inspection launch runs
         run_filter run_details run_words run_page run_timeline
-        following doctor preferences waking wording session_hook scaffolding
+        watching watch_view following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
-        cli_completion cli_output json_fields cli_show
+        cli_completion cli_output json_fields cli_show cli_watch
         server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_trust permission_dialog
         testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new

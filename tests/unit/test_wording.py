@@ -31,6 +31,7 @@ SPEAKS_TO_A_SHELL = {
     "faces",
     "paths",
     "run_words",
+    "watch_view",
     "session_hook",
     "wording",
 }

@@ -1,3 +1,5 @@
+"""A run in three phases, with steps at the same time, to be seen."""
+
 from __future__ import annotations
 
 import itertools
@@ -15,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def weigh(count: int) -> int:
+    """How much so many fields yield."""
     logger.info("weighing %d fields", count)
     try:
         int("no scales")
@@ -29,6 +32,7 @@ async def harvest(ctx: Context, fields: int = 20, question: str = "") -> str:
     done = itertools.count(1)
 
     async def read(number: int) -> str:
+        """What is said of one field."""
         text = await ctx.prompt("reader", output=str, number=number)
         ctx.progress(next(done), fields, f"field {number}")
         return text
