@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 
-from sagaflow_mcp import terminal, watch_view
+from sagaflow_mcp import run_words, terminal, watch_view
 from sagaflow_mcp.watching import Watcher
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _print_changes(watcher: Watcher, found: Sequence[Run], *, once: bool) -> Non
     shown: dict[str, str] = {}
     while True:
         for run in found:
-            line = watch_view.line(run)
+            line = run_words.line(run)
             # What ended before one began to watch is no change; of one that was named it is what was asked for.
             if shown.get(run.run_id) != line and (once or run.is_open or run.run_id in shown or watcher.is_named):
                 print(line, flush=True)

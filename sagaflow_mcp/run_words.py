@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.faces import Face
     from sagaflow_mcp.questions import Question
     from sagaflow_mcp.run_details import Artifact, RunDetails, StepTotals
-    from sagaflow_mcp.runs import Run
+    from sagaflow_mcp.runs import Progress, Run
     from sagaflow_mcp.terminal import Paint
 
 MOST_RUNNING = 10
@@ -37,8 +37,7 @@ def sheet(found: RunDetails, lines: int, face: Face = CLI, paint: Paint = plain)
     yield f"{paint(run.run_id, 'strong')}: {wording.state(run.state, paint)} {_since(found)}".rstrip()
     yield f"skill    {records.one_line(run.skill, 80)}"
     yield f"launched {run.created_at}" + (f" in {records.one_line(run.project_dir, 500)}" if run.project_dir else "")
-    yield f"{'now' if run.is_open else 'ended':<8} {wording.detail(run)}"
-    yield from _now(run, face)
+    yield from _now(run, face) if run.is_open else [f"ended    {records.one_line(run.summary)}"]
     yield f"folder   {run.run_dir}"
     yield from _files(found.artifacts)
     yield from _totals(found, paint)
@@ -56,10 +55,9 @@ def _since(found: RunDetails) -> str:
 
 
 def _now(run: Run, face: Face) -> Iterator[str]:
-    """What an open run is at: its steps in flight, and what it asks with the way to answer."""
-    if not run.is_open:
-        return
+    """What an open run is at: how far, its steps in flight, and what it asks with the way to answer."""
     now = run.progress
+    yield f"now      {'; '.join(_figures(now))}; its ending will be in the inbox"
     if now.phase:
         yield f"phase    {wording.phase(now)}, for {wording.duration(runs.seconds_since(now.phase_since))}"
     for step in now.running[:MOST_RUNNING]:
@@ -71,6 +69,30 @@ def _now(run: Run, face: Face) -> Iterator[str]:
     for asked in run.questions:
         yield f"asks     {wording.question(asked)}"
         yield f"answer   {answer(run, asked, face)}"
+
+
+def _figures(now: Progress) -> Iterator[str]:
+    yield wording.steps_done(now)
+    if now.input_tokens or now.output_tokens:
+        yield f"{now.input_tokens:,} tokens in, {now.output_tokens:,} out"
+    if now.cost_usd:
+        yield money(now.cost_usd)
+    if now.last_error:
+        yield f"retrying: {records.one_line(now.last_error, 160)}"
+
+
+def line(run: Run) -> str:
+    """A run in one line that changes only when something has happened."""
+    if not run.is_open:
+        return f"{run.run_id}: {run.state}: {records.one_line(run.summary)}".rstrip(": ")
+    now = run.progress
+    parts = [f"asks {wording.question(each)}" for each in run.questions]
+    parts += [wording.phase(now)] if now.phase or now.total else []
+    parts.append(wording.steps_done(now))
+    labels = list(dict.fromkeys(now.current))
+    parts += [records.one_line(", ".join(labels), 80)] if labels else []
+    parts += [f"trying again: {records.one_line(now.last_error, 160)}"] if now.last_error else []
+    return f"{run.run_id}: {run.state}: {'; '.join(parts)}"
 
 
 def answer(run: Run, asked: Question, face: Face = CLI) -> str:

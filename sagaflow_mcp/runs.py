@@ -102,7 +102,10 @@ def get(home: Home, run_id: str, *, with_progress: bool = True) -> Run:
 
 
 def listing(home: Home, chosen: RunFilter = ALL, *, limit: int = 20) -> list[Run]:
-    """The runs of `home` that pass the filter `chosen`, newest first, at most `limit`; without their progress."""
+    """The runs of `home` that pass the filter `chosen`, newest first, at most `limit`.
+
+    Of their progress only what open ones say themselves: their steps are not looked at.
+    """
     if chosen.is_of_open_runs:
         found = [run for run_id in markers.run_ids(home) if (run := _read(home, Path(home.run(run_id)))) is not None]
         return sorted(filter(chosen.takes, found), key=lambda run: run.created_at, reverse=True)[:limit]
@@ -168,7 +171,7 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | No
         run_dir=str(run_dir),
         report_path=str(report) if report.exists() else "",
         result=ending.get("result") if ending else None,
-        progress=_progress(run_dir) if with_progress else Progress(),
+        progress=_progress(run_dir) if with_progress else Progress() if ending else told(Progress(), run_dir),
         questions=() if ending else tuple(questions.listing(run_dir)),
     )
 

@@ -32,6 +32,7 @@ from sagaflow_mcp import (
     permission_dialog,
     processes,
     records,
+    run_details,
     runs,
     server_views,
     telling,
@@ -39,6 +40,7 @@ from sagaflow_mcp import (
     wording,
 )
 from sagaflow_mcp.paths import Home
+from sagaflow_mcp.progress_numbers import ProgressNumbers
 from sagaflow_mcp.questions import Question  # noqa: TC001 - the SDK looks it up when it reads annotations
 from sagaflow_mcp.run_filter import RunFilter
 from sagaflow_mcp.settings import Settings
@@ -147,13 +149,13 @@ async def launch_workflow(
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
         launched = await launch.launch(settings, request)
-        shown = ""
+        shown, numbers = "", ProgressNumbers()
         async for run in following.follow(settings, launched.run_id, wait_seconds):
             told = wording.progress(run)
             if run.questions:
                 break  # Whoever waits may be the one who can have it answered.
             if told != shown and run.is_open and wait_seconds:
-                await ctx.report_progress(run.progress.steps_finished, None, told)
+                await ctx.report_progress(*numbers.of(run.progress), told)
                 shown = told
         return server_views.of_run(run, launched.allowed_tools)
 
@@ -227,10 +229,10 @@ async def list_runs(
 
 @server.tool(annotations=READ_ONLY)
 async def get_run(run_id: str) -> server_views.RunView:
-    """State, current step, tokens and report of one run."""
+    """State, steps, tokens, question, files, last lines of transcript and log, and report of one run."""
     with server_views.told():
         settings = await _settings()
-        return server_views.of_run(await anyio.to_thread.run_sync(runs.get, settings.home, run_id))
+        return server_views.of_details(await anyio.to_thread.run_sync(run_details.get, settings.home, run_id))
 
 
 @server.tool(structured_output=False, annotations=ToolAnnotations(destructive_hint=False, open_world_hint=True))

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from sagaflow_mcp.runs import Run
+    from sagaflow_mcp.runs import Progress, Run
 
 STYLES = {
     "RUNNING": "blue",
+    "ASKS": "yellow",
     "PAUSED": "yellow",
     "DONE": "green",
     "CANCELLED": "yellow",
@@ -82,12 +83,12 @@ def _main(run: Run, columns: int) -> Table:
         table.add_row(*cells)
         return table
     table.add_column(ratio=2, no_wrap=True, overflow="ellipsis")
-    count = f" {now.done}/{now.total}" if now.total and columns < BAR_COLUMNS else ""
-    cells.append(Text((records.one_line(now.phase, 60) or wording.steps_done(now)) + count, style="cyan"))
+    count = f"{now.done}/{now.total} " if now.total and columns < BAR_COLUMNS else ""
+    cells.append(Text(count + (records.one_line(now.phase, 60) or wording.steps_done(now)), style="cyan"))
     if columns >= BAR_COLUMNS:
         table.add_column(width=max(10, columns // 5))
         table.add_column(width=9, no_wrap=True, justify="right")
-        cells.append(ProgressBar(total=now.total, completed=min(now.done, now.total)) if now.total else Text(""))
+        cells.append(_bar(now) if now.total else Text(""))
         cells.append(Text(f"{now.done}/{now.total}" if now.total else wording.steps_done(now).removesuffix(" done")))
     table.add_column(width=7, no_wrap=True, justify="right")
     cells.append(Text(wording.duration(runs.seconds_since(run.created_at))))
@@ -96,6 +97,11 @@ def _main(run: Run, columns: int) -> Table:
         cells.append(Text(_tokens(run), style="dim"))
     table.add_row(*cells)
     return table
+
+
+def _bar(now: Progress) -> ProgressBar:
+    done = min(now.done, now.total)
+    return ProgressBar(total=now.total, completed=done, complete_style="blue", finished_style="green")
 
 
 def _state(run: Run) -> str:
@@ -157,17 +163,3 @@ def _cut(text: str, columns: int, style: str) -> Text:
     line = Text(text, style=style, no_wrap=True, overflow="ellipsis")
     line.truncate(columns, overflow="ellipsis")
     return line
-
-
-def line(run: Run) -> str:
-    """A run in one line that changes only when something has happened."""
-    if not run.is_open:
-        return f"{run.run_id}: {run.state}: {records.one_line(run.summary)}".rstrip(": ")
-    now = run.progress
-    parts = [f"asks {wording.question(each)}" for each in run.questions]
-    parts += [wording.phase(now)] if now.phase or now.total else []
-    parts.append(wording.steps_done(now))
-    labels = list(dict.fromkeys(now.current))
-    parts += [records.one_line(", ".join(labels), 80)] if labels else []
-    parts += [f"trying again: {records.one_line(now.last_error, 160)}"] if now.last_error else []
-    return f"{run.run_id}: {run.state}: {'; '.join(parts)}"

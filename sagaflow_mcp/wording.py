@@ -105,7 +105,8 @@ def run_line(run: Run, paint: Paint = plain) -> str:
     """A run in one line."""
     when = paint(run.created_at[:16].replace("T", " ") or "?", "faint")
     run_id = paint(run.run_id, "strong")
-    return f"{when}  {state(run.state, paint, 10)} {run_id}  {records.one_line(run.summary, 160)}".rstrip()
+    told = "; ".join([*(f"asks {question(each)}" for each in run.questions), phase(run.progress)]).rstrip("; ")
+    return f"{when}  {state(run.state, paint, 10)} {run_id}  {records.one_line(run.summary or told, 160)}".rstrip()
 
 
 def steps_done(now: Progress) -> str:

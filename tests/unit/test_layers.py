@@ -49,7 +49,7 @@ LAYERS = {
     "use cases": """
         answering run_updates telling trusting catalog checking child_runs overview probe inspection launch runs
         run_filter run_details run_words run_page run_timeline
-        watching watch_view following doctor preferences waking wording session_hook scaffolding
+        watching watch_view progress_numbers following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
