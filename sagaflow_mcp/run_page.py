@@ -12,7 +12,7 @@ from sagaflow_mcp import __version__, records, run_details, run_timeline, run_wo
 from sagaflow_mcp.history import LOST, seconds_between
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sagaflow_mcp.history import History
     from sagaflow_mcp.run_details import RunDetails, StepTotals
@@ -108,25 +108,31 @@ def _tiles(found: RunDetails, history: History) -> str:
 
 
 def _trouble(history: History) -> list[tuple[str, str]]:
-    """What a reader looks for first: failures, crashes, waits, warnings, in order."""
-    found = [(each.at, f"the worker died: {each.steps} attempts were lost") for each in history.crashes]
-    for step in history.steps.values():
-        found += [
-            (each.ended, f"{step.label}, attempt {each.number} failed: {each.error}")
-            for each in step.attempts
-            if each.outcome == "failed"
-        ]
-        found += [
-            (each.ended, f"{step.label}, attempt {each.number} was lost")
-            for each in step.attempts
-            if each.outcome == LOST and not history.crashes
-        ]
-        found += [(step.attempts[-1].ended if step.attempts else "", f"{step.label}: {text}") for text in step.warnings]
+    """What a reader looks for first: failures, crashes, waits, warnings, in order; what came often is one row."""
+    found = [(each.at, run_timeline.crash(each)) for each in history.crashes]
     for wait in history.waits:
         lasted = wording.duration(seconds_between(wait.began, wait.ended))
         still = "" if wait.ended else ", still"
         found.append((wait.began, f"{run_timeline.WAITS[wait.kind]} for {lasted}{still}: {wait.label}".rstrip(": ")))
-    return [(_moment(at)[11:], text) for at, text in sorted(found)]
+    often: dict[str, list[str]] = {}
+    for at, told in _mishaps(history):
+        often.setdefault(told, []).append(at)
+    found += [(min(ats), f"{told} ({len(ats):,} times)" if len(ats) > 1 else told) for told, ats in often.items()]
+    shown = [(_moment(at), told) for at, told in sorted(found)]
+    is_one_day = len({at[:10] for at, _ in shown}) == 1
+    return [(at[11:] if is_one_day else at[5:], told) for at, told in shown]
+
+
+def _mishaps(history: History) -> Iterator[tuple[str, str]]:
+    """When what has gone wrong with a step, or was warned of."""
+    for step in history.steps.values():
+        for each in step.attempts:
+            if each.outcome == "failed":
+                yield each.ended, f"{step.label}, attempt {each.number} failed: {each.error}"
+            elif each.outcome == LOST and not history.crashes:
+                yield each.ended, f"{step.label}, attempt {each.number} was lost"
+        for warning in step.warnings:
+            yield step.attempts[-1].ended if step.attempts else "", f"{step.label}: {warning}"
 
 
 def _report(found: RunDetails) -> str:

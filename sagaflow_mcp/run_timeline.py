@@ -8,14 +8,14 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import records, wording
+from sagaflow_mcp import records, time_scale, wording
 from sagaflow_mcp.history import LOST, RUNNING
 from sagaflow_mcp.time_scale import TimeScale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sagaflow_mcp.history import Attempt, Step, Wait
+    from sagaflow_mcp.history import Attempt, Crash, Step, Wait
     from sagaflow_mcp.run_details import RunDetails
 
 MOST_ROWS = 300
@@ -24,8 +24,8 @@ MOST_ROWS = 300
 MOST_INNER_ROWS = 200
 """in which so many of them are shown one by one."""
 
-MOST_BARS = 400
-"""How many pieces a row for many steps is made of at most."""
+MOST_PIECES = 500
+"""How many pieces of one outcome a row for many steps has at most."""
 
 WAITS = {"question": "waited for an answer", "pause": "was paused", "sleep": "slept"}
 
@@ -85,7 +85,7 @@ class _Timeline:
         """Rows for what is no step: crashes, and what the run waited for."""
         crashes = "".join(
             f'<span class="crashed" style="left:{self._scale.place(_seconds(each.at))}%" '
-            f'title="the worker died, {each.steps} attempts were lost">&#x2715;</span>'
+            f'title="{crash(each)}">&#x2715;</span>'
             for each in self._history.crashes
         )
         yield _row("crashes", crashes) if crashes else ""
@@ -136,15 +136,19 @@ class _Timeline:
 
     def _density(self, steps: Sequence[Step]) -> str:
         """When any of the steps was under way, by outcome; what is too close to be seen apart is one piece."""
-        pieces: dict[tuple[str, int], tuple[float, float]] = {}
+        pieces: dict[str, dict[int, tuple[float, float]]] = {}
         for step in steps:
             for attempt in step.attempts:
                 began, ended = map(self._scale.place, self._span(attempt))
-                slot = (attempt.outcome, int(began * MOST_BARS / 800))
-                before = pieces.get(slot, (began, ended))
-                pieces[slot] = (min(began, before[0]), max(ended, before[1]))
-        in_order = sorted(pieces.items(), key=lambda item: item[0][0] != "finished")
-        return "".join(_placed(began, ended, outcome, "") for (outcome, _), (began, ended) in in_order)
+                slots, slot = pieces.setdefault(attempt.outcome, {}), int(began * MOST_PIECES / 100)
+                first, last = slots.get(slot, (began, ended))
+                slots[slot] = (min(began, first), max(ended, last))
+        in_order = sorted(pieces.items(), key=lambda item: item[0] != "finished")
+        return "".join(
+            _placed(began, ended, outcome, "")
+            for outcome, slots in in_order
+            for began, ended in time_scale.merged(slots.values())
+        )
 
     def _attempts(self, step: Step) -> str:
         if not step.attempts:
@@ -161,6 +165,11 @@ class _Timeline:
     def _span(self, attempt: Attempt) -> tuple[float, float]:
         began = _seconds(attempt.began) or self._now
         return began, max(began, _seconds(attempt.ended) or self._now)
+
+
+def crash(died: Crash) -> str:
+    """The death of a worker, in words."""
+    return f"the worker died: {died.steps} attempt{' was' if died.steps == 1 else 's were'} lost"
 
 
 def _placed(began: float, ended: float, kind: str, about: str) -> str:

@@ -33,7 +33,7 @@ class TimeScale:
 
     def __init__(self, spans: Iterable[tuple[float, float]], began: float, ended: float) -> None:
         self.began, self.ended = began, max(ended, began + 0.001)
-        busy = _merged([(max(first, self.began), min(last, self.ended)) for first, last in spans])
+        busy = merged([(max(first, self.began), min(last, self.ended)) for first, last in spans])
         edges = [self.began, *(edge for span in busy for edge in span), self.ended]
         idle = [Gap(*pair) for pair in zip(edges[::2], edges[1::2], strict=True)]
         worked = sum(last - first for first, last in busy) or (self.ended - self.began)
@@ -66,8 +66,8 @@ class TimeScale:
         return moment - self.began - saved
 
 
-def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """`spans` in order, those that meet made one."""
+def merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """`spans` in order, those that meet made one; one that ends before it begins is left out."""
     found: list[tuple[float, float]] = []
     for first, last in sorted(spans):
         if last < first:

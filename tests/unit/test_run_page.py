@@ -119,7 +119,7 @@ def test_the_timeline_has_a_bar_for_each_attempt_and_marks_crashes_and_waits(
     rows = texts(tree, "tr")
     assert any(row.startswith("reader1 of 111") and "1,234" in row for row in rows)
     assert any("reader, attempt 1 failed: no" in row for row in rows)
-    assert any("the worker died: 1 attempts were lost" in row for row in rows)
+    assert any("the worker died: 1 attempt was lost" in row for row in rows)
     assert "Well?" in "".join(tree.itertext())
 
 
