@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 from sagaflow_mcp import run_words, terminal, watch_view
+from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.watching import Watcher
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ QUIT = frozenset("qQ\x04")
 def watch(options: argparse.Namespace, home: Home) -> int:
     """Show runs until q or ^C is pressed; in a pipe until none is open."""
     watcher = Watcher(home, options.run_ids)
-    found = watcher.look()
-    if options.once or not terminal.Screen(sys.stdout, os.environ).can_change:
-        _print_changes(watcher, found, once=options.once)
-    else:
-        _show(watcher, found)
+    try:
+        found = watcher.look()
+        if options.once or not terminal.Screen(sys.stdout, os.environ).can_change:
+            _print_changes(watcher, found, once=options.once)
+        else:
+            _show(watcher, found)
+    except FileNotFoundError as error:
+        raise Failure(f"the Sagaflow home {home.root!r} is gone: there is no {str(error.filename)!r}") from None
     return 0
 
 

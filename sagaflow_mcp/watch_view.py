@@ -52,14 +52,14 @@ def screen(found: Sequence[Run], columns: int, rows: int, clock: str) -> Group:
         lines: list[RenderableType] = [_main(run, columns), *_below(run, columns)]
         others = len(opened) - number
         if len(lines) > left - (1 if others > 1 else 0):
-            parts.append(Text(f"  … and {others} more open", style="dim"))
+            parts.append(_cut(f"  … and {others} more open", columns, "dim"))
             left = 0
             break
         parts += lines
         left -= len(lines)
     parts += [_ended(run, columns) for run in ended[: max(0, left)]]
     if not found:
-        parts.append(Text("  no runs"))
+        parts.append(_cut("  no runs", columns, "dim"))
     return Group(*parts)
 
 

@@ -10,7 +10,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
+from mcp import Client, StdioServerParameters
 
 from sagaflow_mcp import runs
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
@@ -102,6 +104,27 @@ def test_a_pipe_gets_a_line_and_no_looks(sagaflow: LocalSagaflow) -> None:
     assert "of 20" in printed
     assert "\x1b" not in printed
     assert said(sagaflow, "watch", "--once", "harvest-1").splitlines() == printed.splitlines()[:1]
+
+
+@pytest.mark.anyio
+async def test_whoever_waits_over_mcp_gets_numbers(sagaflow: LocalSagaflow) -> None:
+    """With the total that the run says, and each higher than the last."""
+    heard: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        """Keep what a progress bar would show."""
+        heard.append((progress, total, message))
+
+    started = StdioServerParameters(command=str(tools.COMMANDS / "sagaflow-mcp"), env=sagaflow.environment())
+    launch = {"skill": "harvest", "args": {"fields": 9}, "run_id": "harvest-2", "wait_seconds": 60}
+    with anyio.fail_after(90):
+        async with Client(started) as client:
+            done = await client.call_tool("launch_workflow", launch, progress_callback=hear)
+    assert done.structured_content is not None
+    assert done.structured_content["state"] == "DONE"
+    numbers = [progress for progress, _, _ in heard]
+    assert numbers == sorted(set(numbers))
+    assert 9 in {total for _, total, _ in heard}
 
 
 def test_a_run_that_is_not_there_is_refused(sagaflow: LocalSagaflow) -> None:
