@@ -35,6 +35,8 @@ class ProgressNumbers:
             self._before += self._total
             self._phase, self._total = (now.phase, now.phase_since), 0
         self._total = max(self._total, now.total)
-        counted = self._before + now.done if now.total else max(self._before, now.steps_finished)
+        # A phase may say its total later, and then begins at 0: its steps must not have counted for more until then.
+        by_steps = now.steps_finished * LITTLE if now.phase or self._before else now.steps_finished
+        counted = self._before + (now.done if now.total else by_steps)
         self._last = max(counted, self._last + LITTLE)
         return Numbers(round(self._last, 3), max(self._before + self._total, self._last) if now.total else None)

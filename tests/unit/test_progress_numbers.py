@@ -31,7 +31,13 @@ def test_phases_add_up() -> None:
     """Each counts from the beginning, and numbers never fall."""
     writing = Progress(steps_finished=21, phase="writing", phase_since="2", done=1, total=5)
     found = told(reading(20), Progress(steps_finished=20, phase="writing", phase_since="2"), writing)
-    assert found == [(20, 20), (20.001, None), (21, 25)]
+    assert found == [(20, 20), (20.02, None), (21, 25)]
+
+
+def test_steps_of_a_phase_that_says_its_total_later_count_little() -> None:
+    """Else they would have come further than the phase says."""
+    found = told(Progress(phase="reading", phase_since="1", steps_finished=8), reading(1, 9))
+    assert found == [(0.008, None), (1, 9)]
 
 
 def test_each_number_is_higher_than_the_last() -> None:
