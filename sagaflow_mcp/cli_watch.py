@@ -12,7 +12,7 @@ import time
 import tty
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
 from sagaflow_mcp import run_words, terminal, watch_view
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.5
 """Between two looks."""
+
+USUAL_SIZE = ConsoleDimensions(80, 24)
 
 QUIT = frozenset("qQ\x04")
 """Keys that end it: q, and ^D."""
@@ -83,8 +85,8 @@ def _until_left(watcher: Watcher, found: Sequence[Run], keys: _Keys, stops: _Sto
     console = Console()
     with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            # Asked each time: a window can be made larger or smaller.
-            width, height = console.size
+            # Asked each time, of the terminal itself: a window can be made larger or smaller, whatever COLUMNS says.
+            width, height = console.size = _size()
             live.update(watch_view.screen(found, width, height, time.strftime("%H:%M:%S")), refresh=True)
             pressed = keys.pressed(LOOK_SECONDS)
             if QUIT & set(pressed):
@@ -93,6 +95,15 @@ def _until_left(watcher: Watcher, found: Sequence[Run], keys: _Keys, stops: _Sto
                 stops.come = False
                 return False
             found = watcher.look()
+
+
+def _size() -> ConsoleDimensions:
+    """How large the terminal is now."""
+    try:
+        found = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return USUAL_SIZE
+    return ConsoleDimensions(found.columns or USUAL_SIZE.width, found.lines or USUAL_SIZE.height)
 
 
 class _Stops:

@@ -51,7 +51,9 @@ def progress(local: LocalSagaflow) -> runs.Progress:
 
 def terminal(local: LocalSagaflow, *words: str, columns: int = 100) -> Terminal:
     """`sagaflow watch` in a terminal."""
-    return Terminal([SAGAFLOW, "watch", *words], local.environment(), local.folder, columns=columns)
+    # As some shells export it, whatever becomes of the window.
+    environ = {**local.environment(), "COLUMNS": "80"}
+    return Terminal([SAGAFLOW, "watch", *words], environ, local.folder, columns=columns)
 
 
 def said(local: LocalSagaflow, *words: str) -> str:
