@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import argument_schema, artifacts, questions, records, runs
+from sagaflow_mcp import argument_schema, questions, records, runs
 from sagaflow_mcp.terminal import plain
 
 if TYPE_CHECKING:
@@ -245,11 +245,6 @@ def _read(path: Path) -> str:
             return file.read(REPORT_LIMIT * 8)
     except OSError as error:
         return f"the report cannot be read: {error.strerror}"
-
-
-def steps(run: Run, paint: Paint = plain) -> list[str]:
-    """The run's transcript so far, each event in one line."""
-    return [event(each, paint) for each in artifacts.events(Path(run.run_dir))]
 
 
 def event(given: dict[str, Any], paint: Paint = plain) -> str:
