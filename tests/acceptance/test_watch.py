@@ -49,6 +49,12 @@ def progress(local: LocalSagaflow) -> runs.Progress:
     return runs.get(local.settings.home, "harvest-1").progress
 
 
+def test_what_a_run_says_of_its_progress_is_seen_at_once(sagaflow: LocalSagaflow) -> None:
+    """However quickly one thing follows the other, and though the run then says nothing for long."""
+    waiting.eventually(lambda: progress(sagaflow).done == 9, "all that is done is told")
+    assert (progress(sagaflow).phase, progress(sagaflow).total) == ("reading", 20)
+
+
 def terminal(local: LocalSagaflow, *words: str, columns: int = 100) -> Terminal:
     """`sagaflow watch` in a terminal."""
     # As some shells export it, whatever becomes of the window.
