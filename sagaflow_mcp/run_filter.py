@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ class RunFilter:
     """The folder, with links followed, that it was launched from, or one above that."""
     since: datetime | None = None
     """When it was launched at the earliest."""
+    within: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+    """Which folders belong to the project, as far as that was asked: many runs come from few folders."""
 
     @classmethod
     def parse(
@@ -81,9 +83,16 @@ class RunFilter:
         return (
             (not self.states or run.state in self.states)
             and self.skill in {"", run.skill}
-            and (not self.project or _is_within(run.project_dir, self.project))
+            and (not self.project or self._is_within(run.project_dir))
             and (self.since is None or _is_since(run.created_at, self.since))
         )
+
+    def _is_within(self, folder: str) -> bool:
+        """Whether a run that was launched from `folder` belongs to the project; one of no folder belongs to none."""
+        if folder not in self.within:
+            names = [folder, _real(folder)] if folder else []
+            self.within[folder] = any(f"{each}/".startswith(f"{self.project}/") for each in names)
+        return self.within[folder]
 
 
 def parse_states(text: str) -> frozenset[str]:
@@ -109,6 +118,14 @@ def parse_age(text: str) -> timedelta:
         return LONGEST
 
 
+def _real(folder: str) -> str:
+    """The folder with links followed; itself where it can be none, as in a damaged file."""
+    try:
+        return os.path.realpath(folder)
+    except ValueError:
+        return folder
+
+
 def _folder(project: str, here: str) -> str:
     try:
         path = (Path(here) / Path(project).expanduser()).resolve()
@@ -117,13 +134,6 @@ def _folder(project: str, here: str) -> str:
     except (OSError, ValueError, RuntimeError):  # It can be no path, or is a circle of links.
         pass
     raise UsageRefusal(f"project {records.one_line(project, 300)!r} is not a folder; give one, such as .")
-
-
-def _is_within(folder: str, project: str) -> bool:
-    """Whether a run that was launched from `folder` belongs to `project`; one of no folder belongs to none."""
-    if not folder:
-        return False
-    return f"{folder}/".startswith(f"{project}/") or f"{os.path.realpath(folder)}/".startswith(f"{project}/")
 
 
 def _is_since(moment: str, since: datetime) -> bool:

@@ -80,6 +80,8 @@ def test_a_project_is_a_folder_with_all_that_is_in_it(tmp_path: Path) -> None:
         "link/inner": True,
         "really": False,
         "": False,
+        "a\0b": False,
+        "\ud800": False,
     }.items():
         assert chosen.takes(known(project_dir=str(tmp_path / folder))) == is_taken, folder
     assert not chosen.takes(known(project_dir=""))
