@@ -17,10 +17,11 @@ def since(run_dir: Path) -> str:
 
 
 def put(run_dir: Path) -> bool:
-    """Whether the run is paused by this call, on disk; false when it was before. OSError if it cannot be written."""
+    """Whether the run is now paused by this call, on disk; false when it was. OSError if it cannot be written."""
     if (run_dir / artifacts.PAUSED).exists():
         return False
     artifacts.write_json(run_dir / artifacts.PAUSED, {"since": records.now()})
+    artifacts.note_event(run_dir, "run_paused")
     return True
 
 
@@ -30,6 +31,7 @@ def remove(run_dir: Path) -> bool:
         (run_dir / artifacts.PAUSED).unlink()
     except FileNotFoundError:
         return False
+    artifacts.note_event(run_dir, "run_resumed")
     return True
 
 

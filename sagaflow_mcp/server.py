@@ -33,6 +33,7 @@ from sagaflow_mcp import (
     processes,
     records,
     retrying,
+    run_details,
     runs,
     server_views,
     steering,
@@ -41,7 +42,9 @@ from sagaflow_mcp import (
     wording,
 )
 from sagaflow_mcp.paths import Home
+from sagaflow_mcp.progress_numbers import ProgressNumbers
 from sagaflow_mcp.questions import Question  # noqa: TC001 - the SDK looks it up when it reads annotations
+from sagaflow_mcp.run_filter import RunFilter
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +76,14 @@ MAX_WAIT_SECONDS = 1500.0
 
 
 class _Server(MCPServer):
-    """A server that says in one short sentence what is wrong with a call."""
+    """A server with short schemas, that says in one short sentence what is wrong with a call."""
+
+    async def list_tools(self) -> list[Tool]:
+        for tool in (tools := await super().list_tools()):
+            # Each repeats the name beside it, and the whole list is part of every conversation.
+            tool.input_schema = server_views.untitled(tool.input_schema)
+            tool.output_schema = server_views.untitled(tool.output_schema)
+        return tools
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -89,13 +99,6 @@ class _Server(MCPServer):
             # Of the same type: one that it did not expect the SDK writes into the log.
             raise type(error)(records.one_line(said, records.SENTENCE_LIMIT)) from cause
 
-    async def list_tools(self) -> list[Tool]:
-        """The tools, without the titles that Pydantic makes of the arguments' names: they say nothing and take room."""
-        return [
-            tool.model_copy(update={"input_schema": _without_titles(tool.input_schema)})
-            for tool in await super().list_tools()
-        ]
-
     async def _refuse_unknown(self, name: str, arguments: dict[str, Any]) -> None:
         """Return when the tool `name` has all of `arguments`: the SDK would leave out one that it has not."""
         for tool in await self.list_tools():
@@ -104,11 +107,6 @@ class _Server(MCPServer):
             if unknown:
                 shown, takes = records.one_line(unknown[0], 80), ", ".join(known) or "none"
                 raise ToolError(f"Error executing tool {name}: unknown argument {shown!r}; it takes: {takes}")
-
-
-def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    arguments = {name: {k: v for k, v in each.items() if k != "title"} for name, each in schema["properties"].items()}
-    return {**{name: value for name, value in schema.items() if name != "title"}, "properties": arguments}
 
 
 @asynccontextmanager
@@ -154,13 +152,13 @@ async def launch_workflow(
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
         launched = await launch.launch(settings, request)
-        shown = ""
+        shown, numbers = "", ProgressNumbers()
         async for run in following.follow(settings, launched.run_id, wait_seconds):
             told = wording.progress(run)
             if run.questions:
                 break  # Whoever waits may be the one who can have it answered.
             if told != shown and run.is_open and wait_seconds:
-                await ctx.report_progress(run.progress.steps_finished, None, told)
+                await ctx.report_progress(*numbers.of(run.progress), told)
                 shown = told
         return server_views.of_run(run, launched.allowed_tools)
 
@@ -217,24 +215,27 @@ async def list_skills(name: str | None = None) -> str:
 @server.tool(structured_output=False, annotations=READ_ONLY)
 async def list_runs(
     status: Annotated[
-        str | None, Field(description="RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
+        str | None, Field(description="OPEN, RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
     ] = None,
+    skill: str = "",
+    project: Annotated[str, Field(description="A folder; . is this one")] = "",
+    since: Annotated[str, Field(description="Age, as 2d")] = "",
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
 ) -> str:
     """Runs of this home, newest first."""
     with server_views.told():
         home = (await _settings()).home
-        wanted = runs.parse_state(status) if status else None
-        found = await anyio.to_thread.run_sync(lambda: runs.listing(home, status=wanted, limit=limit))
+        chosen = RunFilter.parse(status, skill, project, since, faces.MCP.folder(os.environ))
+        found = await anyio.to_thread.run_sync(lambda: runs.listing(home, chosen, limit=limit))
         return "\n".join(wording.run_line(each) for each in found) or "no runs"
 
 
 @server.tool(annotations=READ_ONLY)
 async def get_run(run_id: str) -> server_views.RunView:
-    """State, current step, tokens and report of one run."""
+    """State, steps, tokens, question, files, last lines of transcript and log, and report of one run."""
     with server_views.told():
         settings = await _settings()
-        return server_views.of_run(await anyio.to_thread.run_sync(runs.get, settings.home, run_id))
+        return server_views.of_details(await anyio.to_thread.run_sync(run_details.get, settings.home, run_id))
 
 
 @server.tool(structured_output=False, annotations=ToolAnnotations(destructive_hint=True, open_world_hint=True))

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from pydantic import BaseModel
 
-from sagaflow_mcp import argument_schema, records, wording
+from sagaflow_mcp import argument_schema, records, run_words, wording
 from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.faces import MCP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pydantic import ValidationError
 
+    from sagaflow_mcp.run_details import RunDetails
     from sagaflow_mcp.runs import Run
+
+LINES = 10
+"""Of the transcript and the log of a run."""
+
+DETAIL_LIMIT = 8_000
+"""Characters about a run; a conversation has better things to hold."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +66,12 @@ def of_run(run: Run, allowed_tools: Sequence[str] | None = None) -> RunView:
     return RunView(run_id=run.run_id, state=run.state, detail=detail, report=run.report_path)
 
 
+def of_details(found: RunDetails) -> RunView:
+    """A run as an agent reads it, with its steps, files and the ends of its transcript and log."""
+    detail = records.block("\n".join(run_words.sheet(found, LINES, MCP)), DETAIL_LIMIT)
+    return RunView(run_id=found.run.run_id, state=found.run.state, detail=detail, report=found.run.report_path)
+
+
 def of_entry(entry: records.Entry) -> InboxEntry:
     """`entry` as an agent reads it."""
     return InboxEntry(
@@ -69,6 +83,16 @@ def of_entry(entry: records.Entry) -> InboxEntry:
         report=records.one_line(entry.report_path, 500),
         project=records.one_line(entry.project_dir, 500),
     )
+
+
+def untitled(schema: Any) -> Any:
+    """A JSON schema without the titles in it."""
+    if isinstance(schema, list):
+        return [untitled(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # A parameter called title has a schema there, and no text.
+    return {name: untitled(inner) for name, inner in schema.items() if not (name == "title" and isinstance(inner, str))}
 
 
 @contextmanager

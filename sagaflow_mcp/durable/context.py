@@ -92,6 +92,8 @@ class StepContext:
     """Which workflow of the run the step is of, as in `journal.step_hash`."""
     ancestors: tuple[str, ...] = ()
     """The run that this one goes on from, the one that that goes on from, and so on."""
+    label: str = ""
+    """What the step is called in progress, transcript and log."""
     replies: list[ModelReply] = field(default_factory=list)
     """The model's replies during this attempt; their tokens go into the transcript."""
     warnings: list[str] = field(default_factory=list)

@@ -130,6 +130,7 @@ class _StepInbound(ActivityInboundInterceptor):
             folder=head.get("folder", ""),
             scope=head.get("scope", ""),
             ancestors=tuple(head.get("ancestors", ())),
+            label=head["label"],
         )
         context.enter(step)
         try:
