@@ -153,9 +153,10 @@ def _known(folder: RunFolder, run: Run | None) -> Known:
 
 def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | None:
     """The run in `run_dir`; None where a launch was cut off before there was one."""
+    # Before the ending: of a run that was retried, and ends again at this moment, that would be the one before.
+    is_open = markers.exists(home, run_dir.name)
     about = artifacts.read_json(run_dir / "run.json") or {}
     ending = artifacts.read_json(run_dir / "ending.json")
-    is_open = markers.exists(home, run_dir.name)
     if ending is not None and is_open and _goes_on(home, run_dir.name, ending):
         ending = None
     if ending is None and not is_open:
