@@ -24,6 +24,9 @@ PATH_LIMIT = 1_000
 TRANSCRIPT = "transcript.jsonl"
 """The file of what happened in a run, an event a line; it is begun with the first step."""
 
+REPORT = "report.md"
+"""The report of a run: the skill's own, or one made of its ending."""
+
 PROGRESS = "progress.json"
 """The file of how far a run said that it has come."""
 
@@ -32,6 +35,9 @@ LOG = "log.txt"
 
 PAUSED = "paused.json"
 """The file that a run has while a person has paused it."""
+
+RETRIED = "retried.json"
+"""The file that says from the beginning of which of its executions a run was retried."""
 
 CHILDREN = "child-runs"
 """The folder with the files of a run's children, a folder each."""
@@ -44,7 +50,7 @@ SERVERS = "mcp-servers"
 
 RESERVED = frozenset(
     {
-        *("run.json", "ending.json", "finding.json", PAUSED, TRANSCRIPT, PROGRESS, LOG),
+        *("run.json", "ending.json", "finding.json", PAUSED, RETRIED, TRANSCRIPT, PROGRESS, LOG),
         *(CHILDREN, AGENTS, SERVERS, "journal", "questions"),
     }
 )

@@ -133,7 +133,7 @@ def doctor(options: argparse.Namespace) -> int:
     from sagaflow_mcp import doctor as checks
     from sagaflow_mcp import faces, wording
 
-    found = checks.examine(os.environ, faces.CLI)
+    found = [*(checks.mend(os.environ) if options.fix else ()), *checks.examine(os.environ, faces.CLI)]
     if options.as_json:
         cli_output.print_json([_fields(each) for each in found])
     else:

@@ -293,7 +293,31 @@ def _reading(commands: Any) -> None:
     tell = _command(commands, "tell", "tell the agents of a run something while they work", module="cli_tell")
     tell.add_argument("run_id", metavar="RUN")
     tell.add_argument("message", metavar="MESSAGE", help="each hears it with its next turn")
+    _steering(commands)
     _skills(commands)
+
+
+def _steering(commands: Any) -> None:
+    module = "cli_control"
+    pause = _command(
+        commands,
+        "pause",
+        "hold up a run: what is in flight ends, and no step begins until it is resumed",
+        module=module,
+    )
+    resume = _command(commands, "resume", "let a run go on that was paused", module=module)
+    cancel = _command(commands, "cancel", "end a run: what it does stops, and it cleans up", module=module)
+    retry = _command(
+        commands, "retry", "let a run that failed go on from there; what is finished is not done again", module=module
+    )
+    for each in (pause, resume, cancel, retry):
+        each.add_argument("run_id", metavar="RUN")
+    cancel.add_argument("--force", action="store_true", help="at once, without cleaning up")
+    retry.add_argument(
+        "--with-current",
+        action="store_true",
+        help="as a new run, with the skill as it is now; steps that are asked the same are not done again",
+    )
 
 
 def _skills(commands: Any) -> None:
@@ -345,7 +369,10 @@ def _skills(commands: Any) -> None:
 
 
 def _machinery(commands: Any) -> None:
-    _command(commands, "doctor", "check every part, with the cure for what is wrong")
+    doctor = _command(commands, "doctor", "check every part, with the cure for what is wrong")
+    doctor.add_argument(
+        "--fix", action="store_true", help="first carry out the cures that lose nothing, and say which those were"
+    )
     _config(commands)
     engine = _group(commands, "engine", "look at the engine or stop it")
     _command(engine, "engine status", "show the engine and its parts")

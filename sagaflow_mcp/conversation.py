@@ -112,6 +112,14 @@ class Conversation:
         found: list[dict[str, Any]] = json.loads((self._folder / TOOLS).read_text(encoding="utf-8"))
         return found
 
+    def forget_from(self, turn: int) -> None:
+        """Keep nothing of the calls that the turn `turn` and later ones have made: it is about to be another one."""
+        for pattern in ("*-*.json", "*-*.begun"):
+            for path in self._folder.glob(pattern):
+                number = path.name.partition("-")[0]
+                if number.isdigit() and int(number) >= turn:
+                    path.unlink(missing_ok=True)
+
     def begin(self, call: str) -> bool:
         """Whether the call begins now, for the first time. OSError if that cannot be written down."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -152,6 +152,8 @@ class History:
         self.tokens = Tokens()
         self.last_error = ""
         """Why the latest attempt failed, while nothing has been done since."""
+        self.failed_in_a_row = 0
+        """Which attempt that was; 0 where none has failed."""
         self._open: dict[str, Step] = {}
         self._waiting: dict[str, Wait] = {}
         for event in events:
@@ -202,6 +204,8 @@ class History:
             self._end(step, at, OUTCOMES[kind], str(event.get("error", "")))
         self._open.pop(key, None)
         self.last_error = str(event.get("error", "")) if kind == "step_failed" else ""
+        attempt = event.get("attempt") if self.last_error else 0
+        self.failed_in_a_row = attempt if isinstance(attempt, int) else 0
 
     def _begin(self, step: Step, at: str, event: dict[str, Any]) -> None:
         if step.state == RUNNING:  # Nobody has said what became of the attempt before.

@@ -98,6 +98,7 @@ FIELDS: dict[str, dict[str, str]] = {
         ".progress.done": "how much of it is done, as the run says",
         ".progress.total": "of how much; 0 where the run does not say",
         ".progress.note": "what else it says",
+        ".progress.failed_in_a_row": "which attempt at its step that was; 0 where none has failed",
         ".progress.last_error": "why the latest attempt failed, while it is tried again; empty otherwise",
         ".steps[].label": "the steps of one name: that name",
         ".steps[].steps": "how many there are",
@@ -116,6 +117,13 @@ FIELDS: dict[str, dict[str, str]] = {
     },
     "answer": {".run_id": "the run", ".question": "the question that was answered"},
     "tell": {".run_id": "the run"},
+    "pause": {".run_id": "the run", ".state": "PAUSED"},
+    "resume": {".run_id": "the run", ".state": "RUNNING"},
+    "cancel": {".run_id": "the run", ".state": "how it has ended; RUNNING or PAUSED while it is still cleaning up"},
+    "retry": {
+        ".run_id": "the run that goes on: with --with-current, the new one",
+        ".parent": "the run that the new one goes on from; empty without --with-current",
+    },
     "skills list": _under(
         "[]",
         {

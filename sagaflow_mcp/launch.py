@@ -30,6 +30,7 @@ from sagaflow_mcp import (
     probe,
     records,
 )
+from sagaflow_mcp.durable import inheriting
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Request:
     """The tools that the run's agents use without asking, beyond what the skill declares."""
     execution_timeout: timedelta | None = None
     """Longest time that the run may take in all; the skill's own where none is given."""
+    ancestors: tuple[str, ...] = ()
+    """The run whose finished steps it takes over, the one that that has gone on from, and so on."""
     face: faces.Face = faces.CLI
     """Whom a refusal tells what to do."""
     bundled: bool = False
@@ -151,12 +154,16 @@ def _check(settings: Settings, request: Request) -> _Checked:
         )
     if request.allow:
         _refuse_allowance(request, verdict)
-    credentials = settings.credentials()
-    if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
-        cure = request.face.way_to_a_model(settings.transport)
-        raise Refusal(f"skill {request.skill!r} calls a model, but there is no access to one: {cure}")
+    refuse_without_model(settings, request.skill, verdict, request.face)
     request = replace(request, project_dir=_unicode(request.project_dir))
-    return _Checked(request, pinned, verdict, credentials, arguments_hash)
+    return _Checked(request, pinned, verdict, settings.credentials(), arguments_hash)
+
+
+def refuse_without_model(settings: Settings, skill: str, verdict: Verdict, face: faces.Face) -> None:
+    """Return when `skill` calls no model, or there is access to one; Refusal with the way out when there is none."""
+    if verdict.needs_model and not settings.credentials() and not engine_client.has_credentials(settings.home):
+        cure = face.way_to_a_model(settings.transport)
+        raise Refusal(f"skill {skill!r} calls a model, but there is no access to one: {cure}")
 
 
 def _unicode(path: str) -> str:
@@ -216,7 +223,10 @@ def _again(settings: Settings, request: Request) -> Launched | None:
     if ending.get("status") == "DONE" and about.get("arguments_hash") == _arguments_hash(request):
         return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
     summary = records.one_line(str(ending.get("summary", "")), 120)
-    raise Refusal(f"run {run_id!r} has already ended ({ending.get('status')}: {summary}); launch under another id")
+    cure = request.face.retry_run.format(run_id=run_id)
+    raise Refusal(
+        f"run {run_id!r} has already ended ({ending.get('status')}: {summary}); {cure}, or launch under another id"
+    )
 
 
 def _arguments_hash(request: Request) -> str:
@@ -258,8 +268,10 @@ def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) 
         **marker._asdict(),
         "arguments": dict(request.arguments),
         "allow": list(request.allow),
+        "bundled": request.bundled,
         "version": __version__,
         "temporal": server,
+        **({"parent": request.ancestors[0], "ancestors": list(request.ancestors)} if request.ancestors else {}),
         # What the run's folder is called in paths that the run passes around, for machines where it lies elsewhere.
         "folders": [str(run_dir), str(run_dir.resolve())],
     }
@@ -268,6 +280,8 @@ def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) 
             return False
         with _undone_on((BaseException,), settings, run_id):
             run_dir.mkdir(mode=0o700, exist_ok=True)
+            if request.ancestors:
+                inheriting.files(settings.home, run_id, request.ancestors[0])
             artifacts.write_json(run_dir / "run.json", about)
     except OSError as error:
         reason = error.strerror or error
@@ -319,6 +333,7 @@ async def _start(client: Client, settings: Settings, checked: _Checked, run_id: 
                 "digest": checked.pinned.digest,
                 "arguments": dict(request.arguments),
                 **({"allow": list(request.allow)} if request.allow else {}),
+                **({"ancestors": list(request.ancestors)} if request.ancestors else {}),
                 "run_dir": settings.home.run(run_id),
                 "inbox_path": settings.home.inbox_page,
                 "project_dir": request.project_dir,

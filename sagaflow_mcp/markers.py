@@ -55,6 +55,12 @@ def exists(home: Home, run_id: str) -> bool:
     return os.path.exists(_path(home, run_id))
 
 
+def is_since(home: Home, run_id: str, moment: str) -> bool:
+    """Whether the run `run_id` is marked as open since after `moment` (UTC, ISO 8601): it was retried then."""
+    marker = find(home, run_id)
+    return marker is not None and marker.age_key > records.age_key(moment)
+
+
 def run_ids(home: Home) -> set[str]:
     """The ids of the open runs."""
     return {name for name in os.listdir(home.open_runs) if records.is_run_id(name)}

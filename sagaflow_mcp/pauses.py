@@ -17,7 +17,7 @@ def since(run_dir: Path) -> str:
 
 
 def put(run_dir: Path) -> bool:
-    """Whether the run is now paused by this call, on disk; false when it was. OSError if it cannot be written."""
+    """Whether the run is paused by this call, on disk; false when it was before. OSError if it cannot be written."""
     if (run_dir / artifacts.PAUSED).exists():
         return False
     artifacts.write_json(run_dir / artifacts.PAUSED, {"since": records.now()})
@@ -33,3 +33,9 @@ def remove(run_dir: Path) -> bool:
         return False
     artifacts.note_event(run_dir, "run_resumed")
     return True
+
+
+def entry_id(run_id: str, since: str) -> str:
+    """The id of the inbox entry about the pause of a run that began at `since`."""
+    digits = "".join(c for c in since if c.isdigit())
+    return f"{run_id}~pause{digits[2:17]}"

@@ -103,7 +103,7 @@ class Entry(NamedTuple):
     @property
     def age_key(self) -> str:
         """`created_at` in a form that sorts by time, whichever way UTC is written in it."""
-        return self.created_at.replace("+00:00", "Z").rstrip("Z")
+        return age_key(self.created_at)
 
 
 class OpenRun(NamedTuple):
@@ -138,6 +138,17 @@ class OpenRun(NamedTuple):
     def to_json(self) -> str:
         """The JSON object that `parse` reads, in one line."""
         return json.dumps(self._asdict())
+
+    @property
+    def age_key(self) -> str:
+        """`created_at` in a form that sorts by time."""
+        return age_key(self.created_at)
+
+
+def age_key(moment: str) -> str:
+    """The UTC time `moment` in a form that sorts by time, whichever way UTC and fractions are written in it."""
+    whole, _, fraction = moment.replace("+00:00", "Z").rstrip("Z").partition(".")
+    return f"{whole}.{fraction:0<6}"
 
 
 def is_run_id(text: str) -> bool:

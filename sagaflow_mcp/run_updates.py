@@ -40,7 +40,7 @@ AGAIN_SECONDS = 0.2
 """How long to wait before asking again."""
 
 
-async def send(settings: Settings, workflow_id: str, update: str, given: list[str], what: str) -> Any:
+async def send(settings: Settings, workflow_id: str, update: str, given: list[Any], what: str) -> Any:
     """What the workflow replies to the update.
 
     Args:
@@ -54,7 +54,7 @@ async def send(settings: Settings, workflow_id: str, update: str, given: list[st
         Refusal: the workflow has ended, or does not take it (now).
         Failure: the engine, Temporal or the run's worker does not answer.
     """
-    client = await _connected(settings)
+    client = await connected(settings)
     try:
         with anyio.fail_after(SECONDS):
             return await _sent(client, workflow_id, update, given, what)
@@ -65,7 +65,8 @@ async def send(settings: Settings, workflow_id: str, update: str, given: list[st
         ) from None
 
 
-async def _connected(settings: Settings) -> Client:
+async def connected(settings: Settings) -> Client:
+    """A client of the Temporal server, with a worker up that takes the run's work. Failure where there is none."""
     # Imported here: it takes half a second, and what is refused should not.
     from sagaflow_mcp import connection, temporal  # noqa: PLC0415
 
@@ -75,7 +76,7 @@ async def _connected(settings: Settings) -> Client:
     return await temporal.connect(settings.home, connection.own(settings) or address)
 
 
-async def _sent(client: Client, workflow_id: str, update: str, given: list[str], what: str) -> Any:
+async def _sent(client: Client, workflow_id: str, update: str, given: list[Any], what: str) -> Any:
     from temporalio.client import WorkflowUpdateFailedError  # noqa: PLC0415 - as above
     from temporalio.exceptions import ApplicationError  # noqa: PLC0415 - as above
     from temporalio.service import RPCError  # noqa: PLC0415 - as above

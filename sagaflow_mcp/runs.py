@@ -50,6 +50,8 @@ class Progress:
     output_tokens: int = 0
     last_error: str = ""
     """Why the latest attempt failed, while it is being retried."""
+    failed_in_a_row: int = 0
+    """Which attempt at its step that was."""
     phase: str = ""
     """What the run says that it is at; empty where it says nothing."""
     done: int = 0
@@ -154,12 +156,11 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | No
     about = artifacts.read_json(run_dir / "run.json") or {}
     ending = artifacts.read_json(run_dir / "ending.json")
     is_open = markers.exists(home, run_dir.name)
-    # A marker beside an ending is a run that was retried, or an ending in delivery: the inbox decides.
-    if ending is not None and is_open and not inbox.has(home, str(ending.get("entry_id", ""))):
+    if ending is not None and is_open and _goes_on(home, run_dir.name, ending):
         ending = None
     if ending is None and not is_open:
         return None
-    report = run_dir / "report.md"
+    report = run_dir / artifacts.REPORT
     return Run(
         run_id=run_dir.name,
         skill=str(about.get("skill", "?")),
@@ -174,6 +175,12 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | No
         progress=_progress(run_dir) if with_progress else Progress() if ending else told(Progress(), run_dir),
         questions=() if ending else tuple(questions.listing(run_dir)),
     )
+
+
+def _goes_on(home: Home, run_id: str, ending: dict[str, Any]) -> bool:
+    """Whether the run, which has an ending and is marked as open, was retried, or its ending is not delivered yet."""
+    is_retried = markers.is_since(home, run_id, str(ending.get("closed_at", "")))
+    return is_retried or not inbox.has(home, str(ending.get("entry_id", "")))
 
 
 def _open_state(run_dir: Path) -> str:
@@ -212,6 +219,7 @@ def summed_up(history: History) -> Progress:
         output_tokens=history.tokens.output,
         cost_usd=history.tokens.cost_usd,
         last_error=history.last_error,
+        failed_in_a_row=history.failed_in_a_row,
     )
 
 

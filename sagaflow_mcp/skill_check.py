@@ -25,7 +25,15 @@ OWN_MODULES = (
 OWN_ACTIVITIES = frozenset(
     {
         *("agent_turn", "emit_finding", "sagaflow_build_input", "spawn_subagent", "write_artifact"),
-        *("ask_permission", "close_question", "note_progress", "prepare_child", "prompt_batch", "prompt_model"),
+        *(
+            "ask_permission",
+            "close_question",
+            "is_retried",
+            "note_progress",
+            "prepare_child",
+            "prompt_batch",
+            "prompt_model",
+        ),
         *("list_mcp_tools", "put_question", "run_function", "use_tool"),
     }
 )

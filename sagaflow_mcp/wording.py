@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.catalog import Listed, Withheld
     from sagaflow_mcp.checking import Checked
-    from sagaflow_mcp.doctor import Check
     from sagaflow_mcp.faces import Face
+    from sagaflow_mcp.health import Check
     from sagaflow_mcp.probe import Verdict
     from sagaflow_mcp.questions import Question
     from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Progress, Run
     from sagaflow_mcp.skill_lint import Finding
+    from sagaflow_mcp.steering import Cancelled
     from sagaflow_mcp.terminal import Paint, Role
 
 REPORT_LIMIT = 20_000
@@ -154,6 +155,17 @@ def detail(run: Run) -> str:
     if not run.is_open:
         return records.one_line(run.summary)
     return f"{progress(run)}; its ending will be in the inbox"
+
+
+def cancelled(found: Cancelled, force: str) -> str:
+    """What came of a cancellation; `force` says how a run is ended that does not end by itself."""
+    run = found.run
+    if run.is_open:
+        before = "had been asked to end before" if found.again else "was asked to end"
+        return f"{run.run_id} {before}, and is still cleaning up; {force}"
+    if run.state in {"CANCELLED", "TERMINATED"}:
+        return f"{run.run_id} has ended: {run.state}"
+    return f"{run.run_id} had come to its end by itself: {run.state}: {records.one_line(run.summary)}"
 
 
 def skill(listed: Listed, paint: Paint = plain, digest: str = "") -> str:

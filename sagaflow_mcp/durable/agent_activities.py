@@ -115,6 +115,8 @@ async def agent_turn(given: AgentTurnInput) -> AgentTurn:
     step = context.current()
     talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
     length, generation = given.length, given.generation
+    if step.ancestors:
+        await asyncio.to_thread(talk.forget_from, given.turn)
     offered = await asyncio.to_thread(_offered, talk, given.tools)
     with context.refusals_end_the_step():
         said = await asyncio.to_thread(_said, talk, given)
@@ -173,8 +175,7 @@ async def use_tool(given: UseToolInput) -> bool:
         return not before["is_error"]
     with context.refusals_end_the_step():
         call = await asyncio.to_thread(call_of, step, given)
-    with model_calls.heartbeats():
-        is_right, text = await _used(step, talk, given, call)
+    is_right, text = await _used(step, talk, given, call)
     await asyncio.to_thread(talk.keep_result, _call(given.turn, given.index), text, is_error=not is_right)
     return is_right
 
@@ -232,6 +233,12 @@ def workspace_of(step: StepContext, skill_dir: str) -> agent_tools.Workspace:
         skill=skill_dir,
         hidden=step.services.home.root,
     )
+
+
+def is_made(step: StepContext, given: AskPermissionInput) -> bool:
+    """Whether the run that this one goes on from has made the call, so that it is not made again."""
+    talk = context.conversation_of(step, activity.info().workflow_id or "", given.conversation, given.generation)
+    return talk.result(_call(given.turn, given.index)) is not None
 
 
 def _call(turn: int, index: int) -> str:

@@ -36,6 +36,16 @@ class Questions:
     def __init__(self) -> None:
         self._open: dict[str, Question] = {}
         self._answers: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every answer that was taken is where another execution of the run finds it."""
+        return not self._taken
+
+    def settle(self, question_id: str) -> None:
+        """The question's answer, if there is one, is remembered by now, or nobody wants it any more."""
+        self._taken.discard(question_id)
 
     def put(self, question: Question) -> None:
         """Ask `question` from now on."""
@@ -81,6 +91,7 @@ class Questions:
             )
         chosen = _option(question, text)
         self._answers[question.id] = chosen
+        self._taken.add(question.id)
         # At once, so that of two answers at the same moment the second finds none open.
         self.close(question)
         return question

@@ -22,9 +22,11 @@ async def answer(memory: Memory, question: str, options: tuple[str, ...], limit:
     """What a person answers; None when nobody has within `limit`."""
     key = memory.key("ask", [question, options])
     left = None if limit is None else memory.deadline(key, limit)
-    found: str | None = await memory.once(
-        key, lambda: _answered(Question(_id(key), question, options), left), is_waiting=True
-    )
+    asked = Question(_id(key), question, options)
+    try:
+        found: str | None = await memory.once(key, lambda: _answered(asked, left), is_waiting=True)
+    finally:
+        run_state.current().questions.settle(asked.id)
     return found
 
 

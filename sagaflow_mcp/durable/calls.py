@@ -49,6 +49,12 @@ class Calls:
         """The call, which from now on is the caller's alone; None when there is none."""
         return self._calls.pop(of, None)
 
+    def end(self, workflow_id: str) -> None:
+        """End the calls of a run that is over, and of its children: nobody takes their replies."""
+        for of, task in list(self._calls.items()):
+            if of[0] == workflow_id or of[0].startswith(f"{workflow_id}/"):
+                task.cancel()
+
     def _forget(self, of: tuple[str, str], task: asyncio.Task[ModelReply]) -> None:
         if self._calls.get(of) is task:
             del self._calls[of]

@@ -6,13 +6,15 @@ import contextlib
 import hashlib
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import artifacts, markers
+from sagaflow_mcp import artifacts, markers, pauses
 from sagaflow_mcp.conversation import Conversation
+from sagaflow_mcp.durable import inheriting
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.mcp_clients import Connections
 
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
 NO_CREDENTIALS = "NoCredentials"
 """The failure type of a model call that waits for credentials which a restart has lost."""
+
+PAUSED = "RunPaused"
+"""The failure type of an attempt that was not begun, since a person has paused the run."""
+
+PAUSED_DELAY = timedelta(seconds=30)
+"""How long a step of a paused run waits before it looks again. A resume wakes it sooner (`resume` in `steering`)."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,10 @@ class StepContext:
     """Where in the run's folder its files are: that of a child, whose files must not meet its parent's."""
     label: str = ""
     """What the step is called in progress, transcript and log."""
+    scope: str = ""
+    """Which workflow of the run the step is of, as in `journal.step_hash`."""
+    ancestors: tuple[str, ...] = ()
+    """The run that this one goes on from, the one that that goes on from, and so on."""
     replies: list[ModelReply] = field(default_factory=list)
     """The model's replies during this attempt; their tokens go into the transcript."""
     warnings: list[str] = field(default_factory=list)
@@ -91,6 +103,11 @@ class StepContext:
     def run_dir(self) -> str:
         """The run's folder."""
         return self.services.home.run(self.run_id)
+
+    def refuse_if_paused(self) -> None:
+        """Return when the run is not paused; ApplicationError, to come again later, when it is."""
+        if pauses.since(Path(self.run_dir)):
+            raise ApplicationError("the run is paused", type=PAUSED, next_retry_delay=PAUSED_DELAY)
 
     @property
     def files(self) -> Path:
@@ -139,9 +156,15 @@ def current() -> StepContext:
 
 def conversation_of(step: StepContext, workflow_id: str, name: str, generation: int = 0) -> Conversation:
     """The conversation of the agent `name` of a workflow of the step's run."""
-    of = f"{workflow_id}/{name}"
-    folder = hashlib.sha256(of.encode()).hexdigest()[:16]
-    return Conversation(Path(step.run_dir) / artifacts.AGENTS / folder, generation)
+    runs = (step.run_id, *step.ancestors)
+    names = [f"{each}{workflow_id.removeprefix(step.run_id)}/{name}" for each in runs]
+    folders = [
+        Path(step.services.home.run(run_id), artifacts.AGENTS, hashlib.sha256(of.encode()).hexdigest()[:16])
+        for run_id, of in zip(runs, names, strict=True)
+    ]
+    if step.ancestors:
+        inheriting.conversation(folders)
+    return Conversation(folders[0], generation)
 
 
 @contextlib.contextmanager

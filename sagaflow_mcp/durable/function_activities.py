@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 
 from sagaflow_mcp import artifacts, inbox, questions, records
-from sagaflow_mcp.durable import context, model_calls, notices
+from sagaflow_mcp.durable import context, notices
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.typed import as_json, as_type, hints
 
@@ -61,6 +61,14 @@ class CloseQuestionInput:
 
 
 @dataclass(frozen=True)
+class IsRetriedInput:
+    """One of a run's executions."""
+
+    link: int
+    """Which, from 0."""
+
+
+@dataclass(frozen=True)
 class PrepareChildInput:
     """A skill to start as a child, and its arguments."""
 
@@ -103,8 +111,7 @@ async def run_function(given: RunFunctionInput) -> Any:
     with context.refusals_end_the_step():
         function, args = _resolved(given)
         if inspect.iscoroutinefunction(function):
-            with model_calls.heartbeats():  # So that it hears of a cancellation.
-                result = await function(*args)
+            result = await function(*args)
         else:
             result = await asyncio.to_thread(function, *args)
         return as_json(f"step {given.role!r} returned", result)
@@ -188,3 +195,10 @@ async def close_question(given: CloseQuestionInput) -> None:
     await asyncio.to_thread(questions.remove, Path(step.run_dir), given.id)
     if not step.services.joined:
         await asyncio.to_thread(inbox.close, step.services.home, f"{step.run_id}~{given.id}")
+
+
+@activity.defn
+async def is_retried(given: IsRetriedInput) -> bool:
+    """Whether a person has had the run go on from the beginning of that execution."""
+    about = await asyncio.to_thread(artifacts.read_json, Path(context.current().run_dir) / artifacts.RETRIED)
+    return about is not None and about.get("link") == given.link

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
@@ -21,8 +22,10 @@ from sagaflow_mcp.durable import (
     mcp_activities,
     permit_activities,
     prompt_activities,
+    run_state,
 )
 from sagaflow_mcp.durable.ctx import Context
+from sagaflow_mcp.durable.function_activities import IsRetriedInput
 from sagaflow_mcp.durable.memory import Memory
 from sagaflow_mcp.durable.progress_notes import ProgressNotes
 from sagaflow_mcp.durable.prompting import Reply
@@ -40,6 +43,12 @@ AGENT_NAMES = frozenset({"agent", "instructed"})
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
+RETRIES = "sagaflow-retries"
+"""The change by which an execution asks whether what failed before it is to be tried again."""
+
+LOOK_TIMEOUT = timedelta(seconds=30)
+"""How long it may take to find that out."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -51,6 +60,7 @@ ACTIVITIES = (
     function_activities.note_progress,
     function_activities.put_question,
     function_activities.close_question,
+    function_activities.is_retried,
     agent_activities.use_tool,
     permit_activities.ask_permission,
     mcp_activities.list_mcp_tools,
@@ -212,6 +222,8 @@ def _workflow_class(name: str, function: Callable[..., Any], allowed_tools: tupl
         """Run the function, in as many executions as it needs."""
         del self
         memory, notes = Memory(given.memory), ProgressNotes()
+        if memory.has_failures and workflow.patched(RETRIES) and await _is_retried():
+            memory.forget_failures()
         context = Context(function.__globals__.get("__file__", ""), memory, notes, allowed_tools)
         work = asyncio.ensure_future(function(context, **_typed(function, parameters, given.arguments)))
         full = asyncio.ensure_future(memory.full())
@@ -236,6 +248,14 @@ def _workflow_class(name: str, function: Callable[..., Any], allowed_tools: tupl
     run.__module__ = function.__module__
     cls = type(cls_name, (), {"run": workflow.run(run), "__module__": function.__module__, "__qualname__": cls_name})
     return workflow.defn(name=name)(cls)
+
+
+async def _is_retried() -> bool:
+    """Whether a person has had the run go on from the beginning of this execution, whatever failed before it."""
+    link = int(run_state.current().envelope.get("link", 0))
+    return await workflow.execute_local_activity(
+        function_activities.is_retried, IsRetriedInput(link), start_to_close_timeout=LOOK_TIMEOUT
+    )
 
 
 def _typed(

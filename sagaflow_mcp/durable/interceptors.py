@@ -6,6 +6,7 @@ What the classes here command is part of every run's history. A change of it mus
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import typing
@@ -32,7 +33,7 @@ from temporalio.worker import (
 )
 
 from sagaflow_mcp import temporal
-from sagaflow_mcp.durable import answers, journal, run_state, told
+from sagaflow_mcp.durable import answers, holding, journal, run_state, told
 from sagaflow_mcp.durable.answers import Questions
 from sagaflow_mcp.durable.permits import Permits
 from sagaflow_mcp.durable.told import Told
@@ -55,7 +56,7 @@ MODEL = frozenset({"agent_turn", "prompt_model", "spawn_subagent"})
 MODEL_HEARTBEAT_TIMEOUT = timedelta(seconds=12)
 """Longest silence of a model call before Temporal gives it to another attempt, whatever the skill asks for."""
 
-OF_ONE_RUN = frozenset({"arguments", "granted", "nonces", "told"})
+OF_ONE_RUN = frozenset({"arguments", "granted", "nonces", "paused", "told"})
 """What an envelope has that is none of a child's business."""
 
 BUILD_INPUT = "sagaflow_build_input"
@@ -107,7 +108,9 @@ class RunInbound(WorkflowInboundInterceptor):
         self._envelope = temporal.read_header(info.headers, "start", info.workflow_id)
         # The list is the envelope's own, so that a continued run goes on with it.
         self._nonces: list[str] = (self._envelope or {}).setdefault("nonces", [])
-        super().init(RunOutbound(outbound, self._envelope or {}))
+        self._gate = holding.Gate(is_shut=bool((self._envelope or {}).get("paused")))
+        self._outbound = RunOutbound(outbound, self._envelope or {}, self._gate)
+        super().init(self._outbound)
         self._verdict: str | None = None
         self._unanswered = 0
         self._questions = Questions()
@@ -118,6 +121,8 @@ class RunInbound(WorkflowInboundInterceptor):
         workflow.set_update_handler(answers.ANSWER, self._answer)
         workflow.set_update_handler(answers.PERMIT, self._permit)
         workflow.set_update_handler(told.TELL, self._tell)
+        workflow.set_update_handler(holding.HOLD, self._hold)
+        workflow.set_signal_handler(holding.HOLD, self._hold)
 
     async def _accept(self) -> str:
         self._unanswered += 1
@@ -148,6 +153,12 @@ class RunInbound(WorkflowInboundInterceptor):
             await self._told.take(text)
         except Refusal as error:
             raise refused(str(error)) from None
+
+    async def _hold(self, shut: bool) -> bool:
+        """Whether the run is paused (or else resumed) by this."""
+        changed = self._gate.hold(shut=shut)
+        await self._outbound.tell_children(holding.HOLD, shut)
+        return changed
 
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
         """The skill's own result, known to be serialisable."""
@@ -231,10 +242,12 @@ class RunInbound(WorkflowInboundInterceptor):
 class RunOutbound(WorkflowOutboundInterceptor):
     """Routes steps to where they run and gives each its journal key."""
 
-    def __init__(self, next: WorkflowOutboundInterceptor, envelope: dict[str, Any]) -> None:
+    def __init__(self, next: WorkflowOutboundInterceptor, envelope: dict[str, Any], gate: holding.Gate) -> None:
         super().__init__(next)
         self._envelope = envelope
+        self._gate = gate
         self._occurrences: Counter[str] = Counter()
+        self._children: list[workflow.ChildWorkflowHandle[Any, Any]] = []
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
         """Start the step on the queue it belongs to, with its key in the header."""
@@ -248,21 +261,41 @@ class RunOutbound(WorkflowOutboundInterceptor):
         input.headers = self._step_header(input, attempts=policy.maximum_attempts)
         # Unlimited for Temporal: an attempt that ended because the worker died must not count. `steps` counts the rest.
         input.retry_policy = dataclasses.replace(policy, maximum_attempts=0)
-        return super().start_activity(input)
+        start = super().start_activity
+        return self._gate.later(lambda: start(input)) if self._gate.holds else start(input)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
         """Start the step inside the workflow task, with its key in the header."""
         input.headers = self._step_header(input, attempts=0)
-        return super().start_local_activity(input)
+        start = super().start_local_activity
+        is_held = self._gate.holds and input.activity not in holding.BOOKKEEPING
+        return self._gate.later(lambda: start(input)) if is_held else start(input)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
         """Start a child that belongs to the same run."""
+        # Before the next line: a child of another skill is told apart only while it is being started.
+        own = run_state.child_envelope()
+        if self._gate.holds:
+            await self._gate.passed()
         envelope = {name: value for name, value in self._envelope.items() if name not in OF_ONE_RUN}
         # Set where the child is another skill, which has files of its own and builds its own input.
-        envelope |= run_state.child_envelope()
-        stamp = temporal.header("start", input.id, {**envelope, "scope": input.id, "link": 0})
+        envelope |= own
+        stamp = temporal.header("start", input.id, {**envelope, "scope": self._scope_of(input.id), "link": 0})
         input.headers = {**input.headers, temporal.HEADER: stamp}
-        return await super().start_child_workflow(input)
+        handle = await super().start_child_workflow(input)
+        self._children = [*(each for each in self._children if not each.done()), handle]
+        return handle
+
+    def _scope_of(self, child_id: str) -> str:
+        """What tells the steps of a child from others of the run, and is the same in a run that goes on from it."""
+        return child_id.replace(str(self._envelope.get("run_id", "")), "", 1) or child_id
+
+    async def tell_children(self, signal: str, given: object) -> None:
+        """Send a signal to every child that has not ended."""
+        for child in list(self._children):
+            if not child.done():
+                with contextlib.suppress(FailureError):  # It ended meanwhile.
+                    await child.signal(signal, given)
 
     async def signal_child_workflow(self, input: SignalChildWorkflowInput) -> None:
         """Send the signal with our seal."""
@@ -280,6 +313,7 @@ class RunOutbound(WorkflowOutboundInterceptor):
         """Go on in a new execution of the same run; its steps get keys of their own (`link`)."""
         envelope = {name: value for name, value in self._envelope.items() if name != "arguments"}
         envelope["link"] = self._envelope.get("link", 0) + 1
+        envelope["paused"] = self._gate.is_shut
         stamp = temporal.header("start", workflow.info().workflow_id, envelope)
         input.headers = {**input.headers, temporal.HEADER: stamp}
         super().continue_as_new(input)
@@ -293,8 +327,12 @@ class RunOutbound(WorkflowOutboundInterceptor):
         )
         occurrence = self._occurrences[content]
         self._occurrences[content] += 1
+        scope, prompt = str(self._envelope.get("scope", "")), getattr(input.args[0], "key", "") if input.args else ""
+        own = f"{content}-{self._envelope.get('link', 0)}.{occurrence}"
         step = {
-            "key": f"{content}-{self._envelope.get('link', 0)}.{occurrence}",
+            "key": journal.prompt_key(scope, prompt) if input.activity == "prompt_model" and prompt else own,
+            "scope": scope,
+            "ancestors": self._envelope.get("ancestors", []),
             "run_id": self._envelope.get("run_id", ""),
             "skill": self._envelope.get("skill", ""),
             "project_dir": self._envelope.get("project_dir", ""),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 from sagaflow_mcp import records
-from sagaflow_mcp.durable import memory
+from sagaflow_mcp.durable import memory, places
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -41,15 +41,23 @@ class Results(list[T]):
 class PartialFailureError(ApplicationError, Generic[T]):
     """Some have failed. All others are finished, and are in `results`."""
 
-    def __init__(self, results: Results[T], items: Sequence[object] | None) -> None:
+    def __init__(
+        self, results: Results[T], items: Sequence[object] | None, failed_at: Sequence[places.Place] = ()
+    ) -> None:
         self.results = results
         named = [_named(index, why, items) for index, why in sorted(results.failures.items())]
         more = f"; and {len(named) - NAMED} more" if len(named) > NAMED else ""
         super().__init__(
             f"{len(named)} of {len(results)} failed: {'; '.join(named[:NAMED])}{more}",
+            *places.details(failed_at),
             type="PartialFailure",
             non_retryable=True,
         )
+
+
+class _Failure(NamedTuple):
+    reason: str
+    places: list[places.Place]
 
 
 async def run(
@@ -70,7 +78,7 @@ async def run(
     if limit < 1:
         raise ValueError(f"limit is {limit}; it must be at least 1")
     results: list[Any] = [None] * len(works)
-    failures: dict[int, str] = {}
+    failures: dict[int, _Failure] = {}
     queue = iter(enumerate(works))
     lanes = [asyncio.ensure_future(_lane(place, queue, results, failures)) for _ in range(min(limit, len(works)))]
     try:
@@ -81,14 +89,17 @@ async def run(
             lane.cancel()
     for lane in lanes:
         lane.result()
-    found: Results[T] = Results(results, failures)
+    found: Results[T] = Results(results, {index: each.reason for index, each in failures.items()})
     if failures:
-        raise PartialFailureError(found, items)
+        raise PartialFailureError(found, items, [place for each in failures.values() for place in each.places])
     return found
 
 
 async def _lane(
-    place: str, queue: Iterator[tuple[int, Callable[[], Awaitable[Any]]]], results: list[Any], failures: dict[int, str]
+    place: str,
+    queue: Iterator[tuple[int, Callable[[], Awaitable[Any]]]],
+    results: list[Any],
+    failures: dict[int, _Failure],
 ) -> None:
     for index, work in queue:
         memory.enter(f"{place}[{index}]")
@@ -97,7 +108,7 @@ async def _lane(
         except Exception as error:
             if is_cancelled_exception(error):
                 raise
-            failures[index] = records.one_line(_reason(error), 300)
+            failures[index] = _Failure(records.one_line(_reason(error), 300), places.of(error))
 
 
 def _awaitable(begun: Any) -> Awaitable[Any]:

@@ -23,7 +23,7 @@ from sagaflow_mcp import (
     pinning,
     settings,
 )
-from sagaflow_mcp.durable import context, model_calls
+from sagaflow_mcp.durable import context
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def list_mcp_tools(given: ListToolsInput) -> int:
         ApplicationError: there is no such server or tool, or, after some attempts, a server cannot be used.
     """
     step = context.current()
-    with context.refusals_end_the_step(), model_calls.heartbeats():
+    with context.refusals_end_the_step():
         named = await asyncio.to_thread(_named, step, given.tools)
         try:
             found = await asyncio.gather(*(_offered(step, server, names) for server, names in named))

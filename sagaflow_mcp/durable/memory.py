@@ -25,6 +25,8 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
+from sagaflow_mcp.durable import places, run_state
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -56,9 +58,19 @@ class Memory:
         """What the next execution needs."""
         return {"seed": self._seed, "done": self._done, "deadlines": self._deadlines}
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether something has failed."""
+        return any("failed" in each for each in self._done.values())
+
+    def forget_failures(self) -> None:
+        """Do again, when it is asked for, what has failed."""
+        self._done = {key: each for key, each in self._done.items() if "failed" not in each}
+
     async def full(self) -> None:
         """Return once this execution should end and nothing is in flight: then another can go on."""
-        await workflow.wait_condition(lambda: self._is_full and not self._in_flight)
+        questions = run_state.current().questions
+        await workflow.wait_condition(lambda: self._is_full and not self._in_flight and questions.is_settled)
 
     def key(self, kind: str, content: object) -> str:
         """The key of the next call of that kind and content from the current place."""
@@ -91,15 +103,17 @@ class Memory:
             except (ActivityError, ApplicationError, ChildWorkflowError) as error:
                 if is_cancelled_exception(error):
                     raise
-                self._done[key] = {"failed": _told(error)}
+                self._done[key] = {"failed": [*_told(error), places.of(error)]}
             finally:
                 self._in_flight -= not is_waiting
         else:
             await self._breathe()
         found = self._done[key]
         if "failed" in found:
-            message, kind = found["failed"]
-            raise StepFailedError(message, type=kind, non_retryable=True)
+            # Of an older version's there is no place.
+            message, kind, *where = found["failed"]
+            at = [places.Place(*each) for each in (where[0] if where else ())]
+            raise StepFailedError(message, *places.details(at), type=kind, non_retryable=True)
         return found["value"]
 
     def recall(self, key: str, make: Callable[[], Any]) -> Any:

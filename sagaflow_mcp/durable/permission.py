@@ -31,7 +31,10 @@ async def is_allowed(memory: Memory, place: str, tool: str, call: AskPermissionI
     permits = run_state.current().permits
     if permits.has(tool):
         return True
-    decided: str = await memory.once(f"{place}.permit", lambda: _decided(permits, tool, call), is_waiting=True)
+    try:
+        decided: str = await memory.once(f"{place}.permit", lambda: _decided(permits, tool, call), is_waiting=True)
+    finally:
+        run_state.current().questions.settle(call.id)
     return decided != DENY
 
 

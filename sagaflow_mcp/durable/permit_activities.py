@@ -37,6 +37,8 @@ class AskPermissionInput:
 async def ask_permission(given: AskPermissionInput) -> bool:
     """Whether a person is now asked, in the inbox and in what is told of the run; a call may need nobody's leave."""
     step = context.current()
+    if bool(step.ancestors) and await asyncio.to_thread(agent_activities.is_made, step, given):
+        return False
     with context.refusals_end_the_step():
         call = await asyncio.to_thread(agent_activities.call_of, step, given)
         is_offered = await asyncio.to_thread(agent_activities.is_offered, step, given, call["name"])

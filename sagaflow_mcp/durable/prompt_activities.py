@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from sagaflow_mcp import models
-from sagaflow_mcp.durable import context, model_calls
+from sagaflow_mcp.durable import context, journal, model_calls
 from sagaflow_mcp.durable.step_record import StepRecord
 
 BATCH_SECONDS = 0.5
@@ -79,12 +78,13 @@ async def prompt_batch(given: PromptsInput) -> list[str | None]:
 
 async def _at_once(step: context.StepContext, given: PromptInput) -> str | None:
     of = _of(given)
-    key = f"prompt-{hashlib.sha256(repr(of).encode()).hexdigest()[:32]}"
-    own = dataclasses.replace(step, key=key, replies=[], warnings=[])
+    own = dataclasses.replace(step, key=journal.prompt_key(step.scope, given.key), replies=[], warnings=[])
     record = StepRecord(own, given.role)
+    await record.inherit()
     sealed = await asyncio.to_thread(record.served)
     if sealed is not None:
-        return str(await record.opened(sealed, str))
+        found: PromptReply = await record.opened(sealed, PromptReply)
+        return found.text
     request = _request(given)
     call = step.services.calls.begin(of, model_calls.asked(own, request))
     try:
@@ -93,7 +93,7 @@ async def _at_once(step: context.StepContext, given: PromptInput) -> str | None:
     except (TimeoutError, ApplicationError):
         return None
     own.replies.append(reply)
-    await asyncio.to_thread(record.keep, await record.sealed(reply.text))
+    await asyncio.to_thread(record.keep, await record.sealed(PromptReply(reply.text)))
     # Not sooner: where the reply cannot be kept, `prompt_model` finds it here.
     step.services.calls.take(of)
     return reply.text

@@ -21,6 +21,7 @@ from sagaflow_mcp import (
     inbox,
     markers,
     notify,
+    pauses,
     pinning,
     questions,
     records,
@@ -187,7 +188,8 @@ class Reconciler:
         if queue is None or status is None or execution.parent_id:
             return
         if inbox.has(self._home, _entry_id(execution.id, execution.run_id)):
-            await asyncio.to_thread(markers.remove, self._home, execution.id)
+            if not await asyncio.to_thread(markers.is_since, self._home, execution.id, _closed_at(execution)):
+                await asyncio.to_thread(markers.remove, self._home, execution.id)
             return
         if not await ours(execution):
             return
@@ -195,6 +197,7 @@ class Reconciler:
         if ending is not None:
             await asyncio.to_thread(self._deliver, ending)
         self._services.servers.end(execution.id)
+        self._services.calls.end(execution.id)
 
     async def _ending(self, execution: WorkflowExecution, queue: ids.SkillQueue, status: str) -> Ending | None:
         """What happened; None for a start that was refused, which its launcher was told."""
@@ -215,8 +218,7 @@ class Reconciler:
                 status = "FAILED"
         except Exception as error:  # noqa: BLE001 - a result that does not decode must still end the run visibly
             reason = f"the result cannot be read: {records.one_line(str(error))}"
-        closed = execution.close_time or datetime.now(UTC)
-        closed_at = closed.isoformat().replace("+00:00", "Z")
+        closed_at = _closed_at(execution)
         return Ending(execution.id, execution.run_id, queue.skill, status, reason, result, closed_at, traceback)
 
     def _author_folder(self, queue: ids.SkillQueue) -> Path:
@@ -258,16 +260,29 @@ class Reconciler:
             },
         )
         self._close_questions(ending.run_id, run_dir)
+        self._end_pause(ending.run_id, run_dir)
         if inbox.deliver(self._home, entry):
             notify.show(self._services.settings, entry)
         markers.remove(self._home, ending.run_id)
         logger.info("%s ended: %s", ending.run_id, ending.status)
+
+    def _end_pause(self, run_id: str, run_dir: Path) -> None:
+        """A run that has ended is not paused: it was cancelled, say, or its last step failed."""
+        since = pauses.since(run_dir)
+        if since:
+            pauses.remove(run_dir)
+            inbox.close(self._home, pauses.entry_id(run_id, since))
 
     def _close_questions(self, run_id: str, run_dir: Path) -> None:
         """Ask no more what the run had no time to take back, such as where it was terminated."""
         for asked in questions.listing(run_dir):
             inbox.close(self._home, f"{run_id}~{asked.id}")
             questions.remove(run_dir, asked.id)
+
+
+def _closed_at(execution: WorkflowExecution) -> str:
+    closed = execution.close_time or datetime.now(UTC)
+    return closed.isoformat().replace("+00:00", "Z")
 
 
 async def _apart(work: Coroutine[Any, Any, None]) -> None:
@@ -300,12 +315,18 @@ def _summary(ending: Ending, staged: dict[str, Any] | None) -> str:
     return result_text(ending.result).strip() or "finished without a result"
 
 
+def _is_made(path: Path, run_id: str) -> bool:
+    """Whether the report is not the skill's own but told of an ending before, after which the run was retried."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith(f"# {run_id}: ")
+
+
 def _report(run_dir: Path, ending: Ending) -> Path:
     """The run's report: the skill's own `report.md`, else one made from the result or the reason."""
-    path = run_dir / "report.md"
-    if not path.exists():
+    path = run_dir / artifacts.REPORT
+    if not path.exists() or _is_made(path, ending.run_id):
         body = result_text(ending.result) if ending.status == "DONE" else ending.reason
         if ending.traceback:
             body += f"\n\n```\n{ending.traceback}\n```"
-        artifacts.write(run_dir, "report.md", f"# {ending.run_id}: {ending.status}\n\n{body}\n")
+        artifacts.write(run_dir, artifacts.REPORT, f"# {ending.run_id}: {ending.status}\n\n{body}\n")
     return path

@@ -6,12 +6,14 @@ than the files did.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 
+from sagaflow_mcp.durable import inheriting
 from sagaflow_mcp.durable.journal import Journal
 from sagaflow_mcp.durable.step_events import StepEvents
 
@@ -25,10 +27,22 @@ class StepRecord:
 
     def __init__(self, step: StepContext, label: str) -> None:
         run_dir = Path(step.run_dir)
+        self.step = step
         self.events = StepEvents(run_dir, step, label)
         self._journal = Journal(run_dir)
         self._key = step.key
         self._codec = step.codec.bound_to(step.run_id)
+
+    async def inherit(self) -> None:
+        """Have the result of the same step of a run that this one goes on from. OSError if it cannot be written."""
+        step = self.step
+        if not step.ancestors:
+            return
+        found = await asyncio.to_thread(inheriting.result, step.services.home, step.run_id, step.ancestors, self._key)
+        if found is not None:
+            opened = await step.codec.bound_to(found.run_id).decode([Payload.FromString(found.sealed)])
+            (sealed,) = await self._codec.encode(opened)
+            await asyncio.to_thread(self._journal.write, self._key, sealed.SerializeToString())
 
     def served(self) -> bytes | None:
         """The sealed result of an attempt before this one; None when there is none."""

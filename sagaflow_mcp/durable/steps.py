@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import typing
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from temporalio.worker import (
 )
 
 from sagaflow_mcp import environments, temporal
-from sagaflow_mcp.durable import context, interceptors, persisting
+from sagaflow_mcp.durable import context, interceptors, model_calls, persisting
 from sagaflow_mcp.durable.attempts import Attempts, now, took_too_long
 from sagaflow_mcp.durable.step_record import AttemptRecord
 from sagaflow_mcp.failures import carriable
@@ -47,7 +48,7 @@ TASKS_FIRST_SECONDS = 15.0
 TURN = timedelta(seconds=1)
 """The pause before a suspicious step asks again whether it is its turn. Temporal waits, so that no timeout runs."""
 
-UNCOUNTED = frozenset({WORKER_DIED, context.NO_CREDENTIALS})
+UNCOUNTED = frozenset({WORKER_DIED, context.NO_CREDENTIALS, context.PAUSED})
 """Failure types of attempts that a retry policy does not count: they are no fault of the step."""
 
 
@@ -128,6 +129,8 @@ class _StepInbound(ActivityInboundInterceptor):
             codec=self._codec,
             folder=head.get("folder", ""),
             label=head["label"],
+            scope=head.get("scope", ""),
+            ancestors=tuple(head.get("ancestors", ())),
         )
         context.enter(step)
         try:
@@ -150,6 +153,7 @@ class _StepInbound(ActivityInboundInterceptor):
         info = activity.info()
         attempts = Attempts(Path(step.run_dir), info.workflow_run_id or "", info.activity_id)
         record, limit = AttemptRecord(step, head["label"], attempts), head["attempts"]
+        await record.inherit()
         sealed, is_begun = await asyncio.to_thread(self._begun, record, limit)
         if sealed is not None:
             return await record.opened(sealed, typing.get_type_hints(input.fn).get("return"))
@@ -164,6 +168,7 @@ class _StepInbound(ActivityInboundInterceptor):
         sealed = record.served()
         if sealed is not None:
             return sealed, False
+        record.step.refuse_if_paused()
         if record.attempts.deaths() >= SUSPICIOUS:
             return None, False
         self._begin(record, limit)
@@ -184,7 +189,8 @@ class _StepInbound(ActivityInboundInterceptor):
     async def _performed(self, input: ExecuteActivityInput) -> Any:
         """What the step's own code returns."""
         try:
-            return await super().execute_activity(input)
+            with _hearing(input):
+                return await super().execute_activity(input)
         except Exception:
             if environments.is_lost(self._services.environment):
                 # It failed for the lack of files, perhaps; the engine is about to end this process. To report that
@@ -223,6 +229,14 @@ class _StepInbound(ActivityInboundInterceptor):
             # sys.exit() in a step, say. It must not leave the worker's event loop, and would do the same again.
             events.failed(error)
             raise _last_attempt(error) from None
+
+
+def _hearing(input: ExecuteActivityInput) -> contextlib.AbstractContextManager[None]:
+    """Hear of a cancellation while the body runs, which comes with the heartbeats. An author's own are left to them."""
+    info = activity.info()
+    if info.is_local or info.heartbeat_timeout:
+        return contextlib.nullcontext()
+    return model_calls.heartbeats(in_thread=not inspect.iscoroutinefunction(input.fn))
 
 
 def _last_attempt(error: BaseException) -> ApplicationError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from temporalio.api.enums.v1 import EventType
 
-from sagaflow_mcp import temporal, temporal_server
+from sagaflow_mcp import connection, temporal, temporal_server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,11 +25,12 @@ LIMIT_SECONDS = 60
 def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -> Any:
     """What `act` makes of a client with this home's seal. The server must be up; an engine need not be."""
     ports = temporal_server.recorded(local.settings.home)
-    assert ports is not None
+    server = connection.own(local.settings) or (ports and ports.address)
+    assert server
 
     async def run() -> Any:
         """Connect and act."""
-        return await act(await temporal.connect(local.settings.home, ports.address))
+        return await act(await temporal.connect(local.settings.home, server))
 
     return anyio.run(run)
 

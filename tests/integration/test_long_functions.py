@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -9,15 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from temporalio.api.enums.v1 import EventType
 
-from sagaflow_mcp import answering, artifacts, engine_client, runs
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp import answering, artifacts, engine_client, faces, inbox, retrying, runs, steering
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
+from tests.integration.clients import with_client
 from tests.integration.own_temporal import FEW_EVENTS, DevServer, own_server
 from tests.phases import SKILLS
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from temporalio.client import Client
+
+EVENTS = 100
+"""How many events the server takes for many."""
 
 COUNT = 60
 """Prompts of a run: more than fit into two executions of a server that takes 100 events for many."""
@@ -68,3 +77,93 @@ def test_a_long_function_goes_on_in_new_executions_and_through_kills(impatient: 
     assert len(set(steps)) == COUNT + 1
     assert len(local.model.requests) <= COUNT + 6, "at most those in flight were made again"
     assert [entry.status for entry in local.inbox(run_id)] == ["DONE", "NEEDS_INPUT"]
+
+
+def full(local: LocalSagaflow, run_id: str) -> None:
+    """Return once the run's execution takes no more steps, and only waits for the one in flight to go on in another."""
+
+    async def look(client: Client) -> bool:
+        """What Temporal says of it now."""
+        found = (await client.get_workflow_handle(run_id).describe()).raw_description
+        is_idle = not found.HasField("pending_workflow_task")
+        return is_idle and found.workflow_execution_info.history_length > EVENTS and len(found.pending_activities) == 1
+
+    eventually(lambda: with_client(local, look), "the execution is full", 60)
+
+
+def execution(local: LocalSagaflow, run_id: str) -> str:
+    """Temporal's id of the run's execution."""
+
+    async def look(client: Client) -> str:
+        """What Temporal says of it now."""
+        return (await client.get_workflow_handle(run_id).describe()).run_id or ""
+
+    found: str = with_client(local, look)
+    return found
+
+
+def test_a_paused_run_that_goes_on_in_another_execution_stays_paused(impatient: LocalSagaflow) -> None:
+    """What is in flight ends, and so does the execution; the next one begins nothing until it is resumed."""
+    local = impatient
+    local.model.replace(Rule(match="Lane 0, step 1", reply="ok", hold="pause"), Rule(reply="ok"))
+    launched = len(local.model.requests)
+    run_id = local.launch("lanes", lanes=2, steps=30)
+    full(local, run_id)
+    anyio.run(steering.pause, local.settings, run_id)
+    first, before = execution(local, run_id), len(local.model.requests)
+    local.model.release("pause")
+    eventually(lambda: execution(local, run_id) != first, "it has gone on")
+    with pytest.raises(Refusal, match="is paused already"):
+        anyio.run(steering.pause, local.settings, run_id)
+    assert len(local.model.requests) == before
+    anyio.run(steering.resume, local.settings, run_id)
+    assert local.wait(run_id).state == "DONE"
+    assert len(local.model.requests) - launched == 60, "nothing was asked twice"
+
+
+def test_what_failed_in_an_execution_before_is_tried_again(impatient: LocalSagaflow) -> None:
+    """A lane fails early, the others go on in further executions: a retry asks for what is missing, and for no more."""
+    local = impatient
+    error = Error(status=401, type="authentication_error", message="bad key")
+    local.model.replace(Rule(match="Lane 0, step 2", error=error, times=1), Rule(reply="ok"))
+    run_id = local.launch("lanes", lanes=2, steps=30)
+    first = execution(local, run_id)
+    assert local.wait(run_id).state == "FAILED"
+    assert execution(local, run_id) != first
+    before = len(local.model.requests)
+    anyio.run(lambda: retrying.retry(local.settings, run_id, face=faces.CLI))
+    run = local.wait(run_id)
+    assert run.state == "DONE", run.summary
+    asked = [str(each.body["messages"][-1]["content"]) for each in local.model.requests[before:]]
+    assert asked == [f"Lane 0, step {step}." for step in range(2, 31)]
+
+
+def completed(local: LocalSagaflow, run_id: str, temporal_run_id: str) -> int:
+    """How many remote steps of an execution have ended, as far as its history tells by now."""
+
+    async def look(client: Client) -> int:
+        """In its history."""
+        history = await client.get_workflow_handle(run_id, run_id=temporal_run_id).fetch_history()
+        return sum(event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED for event in history.events)
+
+    found: int = with_client(local, look)
+    return found
+
+
+def test_an_answer_that_comes_while_the_execution_ends_is_kept(impatient: LocalSagaflow) -> None:
+    """Its entry cannot be closed for a while, in which the last step in flight ends; nobody is asked again."""
+    local = impatient
+    local.model.replace(Rule(match="Item 0$", reply="ok", hold="answer"), Rule(reply="ok"))
+    run_id = local.launch("one-function", what="full", count=COUNT)
+    full(local, run_id)
+    first = execution(local, run_id)
+    before = completed(local, run_id, first)
+    with Path(local.settings.home.inbox, ".lock").open("a", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        anyio.run(answering.answer, local.settings, run_id, "blue")
+        local.model.release("answer")
+        eventually(lambda: completed(local, run_id, first) > before, "the step is over")
+    run = local.wait(run_id)
+    assert (run.state, run.result) == ("DONE", ["blue", COUNT])
+    assert execution(local, run_id) != first
+    assert [entry.status for entry, _ in inbox.for_run(local.settings.home, run_id)] == ["DONE", "NEEDS_INPUT"]

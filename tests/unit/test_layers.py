@@ -39,24 +39,26 @@ LAYERS = {
     "durable": """
         durable durable.activities durable.agent_activities durable.agents durable.answers durable.asking
         durable.attempts durable.batches durable.calls durable.children durable.context durable.ctx
-        durable.function_activities durable.functions durable.housekeeping durable.instructed durable.interceptors
-        durable.journal durable.lanes durable.mcp_activities durable.memory durable.model_calls durable.notices
+        durable.function_activities durable.functions durable.holding durable.housekeeping durable.instructed
+        durable.inheriting durable.interceptors durable.places durable.journal durable.lanes
+        durable.mcp_activities durable.memory durable.model_calls durable.notices
         durable.open_runs durable.permission durable.permit_activities durable.permits durable.persisting
         durable.progress_notes durable.prompt_activities durable.prompting durable.reasons durable.reconciler
         durable.recovery durable.retry_policies durable.run_log durable.run_state durable.step_events
         durable.step_record durable.steps durable.told durable.typed_output skill_workers durable.crashing
     """,
     "use cases": """
-        answering run_updates telling trusting catalog checking child_runs overview probe inspection launch runs
-        run_filter run_details run_words run_page run_timeline
+        answering run_updates telling steering held_steps retrying resetting trusting catalog checking child_runs
+        health health._check health.claude health.disk health.fixes health.models health.processes health.runs
+        overview probe inspection launch runs run_filter run_details run_words run_page run_timeline
         watching watch_view progress_numbers following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
-        cli_completion cli_output json_fields cli_show cli_watch
+        cli_completion cli_output cli_show cli_watch json_fields
         server server_views worker worker_start joined engine hook launcher
-        builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_trust permission_dialog
-        testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new
+        builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_control cli_trust
+        permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sagaflow_mcp
-from sagaflow_mcp import artifacts, catalog, doctor, questions, records, runs, wording
+from sagaflow_mcp import artifacts, catalog, health, questions, records, runs, wording
 from sagaflow_mcp.checking import Checked
 from sagaflow_mcp.probe import Verdict
 from sagaflow_mcp.skill_lint import Finding
@@ -129,8 +129,8 @@ def test_what_was_found_in_a_skill_is_counted_and_told_by_place() -> None:
 
 def test_a_check_is_one_line_with_its_cure() -> None:
     """What is in order needs none."""
-    assert wording.check(doctor.Check("home", "ok", "here")) == "[ok] home: here"
-    assert wording.check(doctor.Check("home", "warn", "full", "make room")) == "[warn] home: full -> make room"
+    assert wording.check(health.Check("home", "ok", "here")) == "[ok] home: here"
+    assert wording.check(health.Check("home", "warn", "full", "make room")) == "[warn] home: full -> make room"
 
 
 def test_a_report_is_a_marked_block_that_cannot_close_itself(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ HOSTILE_PROGRESS = runs.Progress(current=(HOSTILE, HOSTILE), last_error=HOSTILE)
         wording.detail(run(state="FAILED", summary=HOSTILE)),
         wording.progress(run(progress=HOSTILE_PROGRESS)),
         wording.skill(HOSTILE_LISTED),
-        wording.check(doctor.Check(HOSTILE, "warn", HOSTILE)),
+        wording.check(health.Check(HOSTILE, "warn", HOSTILE)),
         wording.finding(Finding(HOSTILE, 1, "error", HOSTILE)),
     ],
     ids=["entry", "run", "detail", "progress", "skill", "check", "finding"],

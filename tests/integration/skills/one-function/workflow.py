@@ -207,6 +207,14 @@ async def do_long(ctx: Context, count: int, **_: object) -> object:
     return [first, answer, same, seed == ctx.random().random(), ctx.now() > begun, workflow.info().continued_run_id]
 
 
+async def do_full(ctx: Context, count: int, **_: object) -> object:
+    asked = ctx.ask("Which colour?")
+    answer, replies = await asyncio.gather(
+        asked, ctx.map(lambda item: ctx.prompt("one", item=item), range(count), limit=2)
+    )
+    return [answer, len(replies)]
+
+
 def noted(word: str) -> str:
     return word
 

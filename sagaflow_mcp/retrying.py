@@ -1,0 +1,127 @@
+"""How a run that has not ended well is taken up again, without doing again what is done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from sagaflow_mcp import artifacts, engine_client, launch, markers, pinning, probe, records, run_updates, runs
+from sagaflow_mcp.errors import Refusal
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.faces import Face
+    from sagaflow_mcp.settings import Settings
+
+WITH_CURRENT = "a new run can take over what it has done: retry with --with-current (with_current=true over MCP)"
+"""The way out where the run itself cannot go on."""
+
+
+async def retry(settings: Settings, run_id: str, *, face: Face) -> None:
+    """Have the run go on from the step that failed, in the version of the skill that it was launched with.
+
+    What is finished is not done again, neither before that step nor beside it.
+
+    Args:
+        settings: the home, and what its user has chosen; the run's model calls use its credentials from now on.
+        run_id: a run that has failed, was cancelled or terminated, or timed out.
+        face: whom a refusal tells what to do.
+
+    Raises:
+        Refusal: there is no such run, it is open or done, or what it needs to go on is gone.
+        Failure: the engine, Temporal or the run's worker does not answer.
+    """
+    run = await anyio.to_thread.run_sync(_retried, settings, run_id)
+    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    await anyio.to_thread.run_sync(_check, settings, about, face)
+    marker = _marker(about, run.closed_at)
+    await anyio.to_thread.run_sync(_make_ready, settings, marker)
+    # Before the reset: an engine that ends now is started again for the run.
+    if not await anyio.to_thread.run_sync(markers.claim, settings.home, marker):
+        raise Refusal(f"run {run_id!r} is being retried already")
+    try:
+        was_paused = await _reset(settings, run)
+    except Refusal as error:
+        await anyio.to_thread.run_sync(markers.remove, settings.home, run_id)
+        raise Refusal(f"run {run_id!r} cannot go on: {error}; {WITH_CURRENT}") from None
+    except BaseException:
+        await anyio.to_thread.run_sync(markers.remove, settings.home, run_id)
+        raise
+    if was_paused:
+        from sagaflow_mcp.durable import holding  # noqa: PLC0415 - as in `_reset`
+
+        await run_updates.send(settings, run_id, holding.HOLD, [False], "the retry")
+
+
+async def with_current(settings: Settings, run_id: str, *, face: Face) -> launch.Launched:
+    """A new run of what the run `run_id` was launched with, in the skill's current version, from the same journal.
+
+    Steps whose input is the same are not done again; what the old run has asked people, it asks again.
+
+    Raises:
+        Refusal: there is no such run, it is open or done, or its launch is refused now.
+        Failure: the engine or Temporal does not answer.
+    """
+    run = await anyio.to_thread.run_sync(_retried, settings, run_id)
+    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    return await launch.launch(
+        settings,
+        launch.Request(
+            skill=str(about.get("skill")),
+            arguments=about.get("arguments") or {},
+            project_dir=str(about.get("project_dir", "")),
+            allow=tuple(about.get("allow") or ()),
+            ancestors=(run_id, *(about.get("ancestors") or ())),
+            face=face,
+            bundled=bool(about.get("bundled")),
+        ),
+    )
+
+
+def _retried(settings: Settings, run_id: str) -> runs.Run:
+    """The run `run_id`; Refusal unless it has ended, and not well."""
+    run = runs.get(settings.home, run_id)
+    if run.is_open:
+        raise Refusal(f"run {run_id!r} has not ended ({run.state}); there is nothing to retry")
+    if run.state == "DONE":
+        raise Refusal(f"run {run_id!r} is DONE; there is nothing to retry. Launch it again for another result")
+    return run
+
+
+def _check(settings: Settings, about: dict[str, Any], face: Face) -> None:
+    """Refusal when the run's version of the skill is gone, or there is no access to a model that it needs."""
+    pinned = pinning.locate(settings.home, str(about.get("skill")), str(about.get("digest")))
+    try:
+        pinning.verify(pinned)
+    except Refusal as error:
+        raise Refusal(f"{error}; {WITH_CURRENT}") from None
+    launch.refuse_without_model(settings, pinned.name, probe.verdict(settings.home, pinned), face)
+
+
+def _marker(about: dict[str, Any], closed_at: str) -> records.OpenRun:
+    """That of the run which goes on; it is younger than the ending, by which it is told from one in delivery."""
+    fields: dict[str, Any] = {name: str(about.get(name, "")) for name in records.OpenRun._fields if name != "schema"}
+    ended = datetime.fromisoformat(closed_at) + timedelta(milliseconds=1)
+    began = max(datetime.now(UTC), ended).isoformat(timespec="milliseconds")
+    return records.OpenRun(**{**fields, "created_at": began.replace("+00:00", "Z")})
+
+
+def _make_ready(settings: Settings, marker: records.OpenRun) -> None:
+    engine_client.ready(
+        settings.home,
+        skill=marker.skill,
+        digest=marker.digest,
+        run_id=marker.run_id,
+        credentials=settings.credentials(),
+        environ=settings.for_engine(),
+    )
+
+
+async def _reset(settings: Settings, run: runs.Run) -> bool:
+    """Whether the run had been paused where it now goes on."""
+    # Imported here: it takes half a second, and a retry that is refused should not.
+    from sagaflow_mcp import resetting  # noqa: PLC0415
+
+    return (await resetting.again(await run_updates.connected(settings), run.run_id, Path(run.run_dir))).was_paused

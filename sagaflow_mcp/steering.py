@@ -1,0 +1,157 @@
+"""How a person holds up, lets go on or ends a run, from whichever session or shell."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from sagaflow_mcp import following, inbox, pauses, records, run_updates
+from sagaflow_mcp.errors import Failure, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from temporalio.client import Client
+
+    from sagaflow_mcp.runs import Run
+    from sagaflow_mcp.settings import Settings
+
+CLEAN_UP_SECONDS = 15.0
+"""How long a cancellation is watched; the run may clean up for longer."""
+
+PAUSED = "paused: no step begins until it is resumed"
+"""What the inbox says of a run that a person has paused."""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What came of a cancellation."""
+
+    run: Run
+    """As it was at the last look."""
+    again: bool
+    """Whether it had been asked for before."""
+
+
+async def pause(settings: Settings, run_id: str) -> None:
+    """Hold up the run: no step begins, and no new attempt at one; a step in flight ends, and timers run on.
+
+    Raises:
+        Refusal: there is no such run, it has ended, or it is paused.
+        Failure: the engine, Temporal or the run's worker does not answer.
+    """
+    run = await run_updates.running(settings, run_id, "does")
+    run_dir = Path(run.run_dir)
+    # First, so that also what waits for a worker is held from this moment on.
+    is_new = await anyio.to_thread.run_sync(pauses.put, run_dir)
+    try:
+        changed = await _hold(settings, run_id, shut=True)
+    except Refusal:
+        await anyio.to_thread.run_sync(pauses.remove, run_dir)
+        raise
+    if not is_new and not changed:
+        raise Refusal(f"run {run_id!r} is paused already, since {pauses.since(run_dir)}")
+    await anyio.to_thread.run_sync(inbox.deliver, settings.home, _entry(run, pauses.since(run_dir)))
+
+
+async def resume(settings: Settings, run_id: str) -> None:
+    """Let the run go on that was paused.
+
+    Raises:
+        Refusal: there is no such run, it has ended, or it is not paused.
+        Failure: the engine, Temporal or the run's worker does not answer.
+    """
+    run = await run_updates.running(settings, run_id, "does")
+    since = pauses.since(Path(run.run_dir))
+    # In this order: a run whose file is gone would be listed as running while its workflow still waits.
+    changed = await _hold(settings, run_id, shut=False)
+    await _let_go(settings, run)
+    if not changed and not since:
+        raise Refusal(f"run {run_id!r} is not paused; it is {run.state}")
+
+
+async def cancel(settings: Settings, run_id: str, *, force: bool = False) -> Cancelled:
+    """End the run: what it is doing stops, its own cleaning up is done, and it has ended as cancelled.
+
+    Args:
+        settings: the home, and what its user has chosen.
+        run_id: the run.
+        force: end it at once, without cleaning up: it is terminated.
+
+    Raises:
+        Refusal: there is no such run, or it has ended.
+        Failure: the engine or Temporal does not answer.
+    """
+    run = await run_updates.running(settings, run_id, "does")
+    async with _answering(run_id):
+        client = await run_updates.connected(settings)
+        again = await _end(client, run_id, force=force)
+    await _let_go(settings, run)
+    async for found in following.follow(settings, run_id, CLEAN_UP_SECONDS):
+        run = found
+    return Cancelled(run, again)
+
+
+async def _end(client: Client, run_id: str, *, force: bool) -> bool:
+    """Whether a cancellation had been asked for before; this one, or the termination, is now at the server."""
+    from sagaflow_mcp import temporal  # noqa: PLC0415 - it takes half a second, and what is refused should not
+
+    handle = client.get_workflow_handle(run_id)
+    if force:
+        await handle.terminate(reason="terminated by a person", rpc_timeout=temporal.RPC_LIMIT)
+        return False
+    found = await handle.describe(rpc_timeout=temporal.RPC_LIMIT)
+    await handle.cancel(rpc_timeout=temporal.RPC_LIMIT)
+    return found.raw_description.workflow_extended_info.cancel_requested
+
+
+async def _hold(settings: Settings, run_id: str, *, shut: bool) -> bool:
+    """Whether the workflow was not so before."""
+    from sagaflow_mcp.durable import holding  # noqa: PLC0415 - as above
+
+    what = "the pause" if shut else "the resumption"
+    return bool(await run_updates.send(settings, run_id, holding.HOLD, [shut], what))
+
+
+async def _let_go(settings: Settings, run: Run) -> None:
+    """Have steps begin again that the worker held back, at once."""
+    run_dir = Path(run.run_dir)
+    since = await anyio.to_thread.run_sync(pauses.since, run_dir)
+    if not await anyio.to_thread.run_sync(pauses.remove, run_dir):
+        return
+    await anyio.to_thread.run_sync(inbox.close, settings.home, pauses.entry_id(run.run_id, since))
+    from sagaflow_mcp import held_steps  # noqa: PLC0415 - as above
+
+    await held_steps.wake(await run_updates.connected(settings), run.run_id)
+
+
+@contextlib.asynccontextmanager
+async def _answering(run_id: str) -> AsyncIterator[None]:
+    """Turn what Temporal answers into one sentence."""
+    from temporalio.service import RPCError  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except RPCError as error:
+        if error.status.name == "NOT_FOUND":
+            raise Refusal(f"run {run_id!r} has ended meanwhile") from None
+        raise Failure(f"Temporal does not end run {run_id!r}: {records.one_line(error.message)}") from error
+
+
+def _entry(run: Run, since: str) -> records.Entry:
+    return records.Entry(
+        entry_id=pauses.entry_id(run.run_id, since),
+        run_id=run.run_id,
+        skill=run.skill,
+        status="PAUSED",
+        summary=PAUSED,
+        created_at=since or records.moment(time.time()),
+        report_path=run.report_path,
+        project_dir=run.project_dir,
+    )
