@@ -10,7 +10,7 @@ import sys
 import termios
 import time
 import tty
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console, ConsoleDimensions
 from rich.live import Live
@@ -107,21 +107,27 @@ def _size() -> ConsoleDimensions:
 
 
 class _Stops:
-    """Hears ^Z, so that the screen can be given back before the command is suspended."""
+    """Hears ^Z and a plain kill, so that the screen can be given back before the command is suspended or ended."""
 
     def __init__(self) -> None:
         self.come = False
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
-        before = signal.signal(signal.SIGTSTP, self._note)
+        before = signal.signal(signal.SIGTSTP, self._note), signal.signal(signal.SIGTERM, _end)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTSTP, before)
+            for number, handler in zip((signal.SIGTSTP, signal.SIGTERM), before, strict=True):
+                signal.signal(number, handler)
 
     def _note(self, *_: object) -> None:
         self.come = True
+
+
+def _end(number: int, *_: object) -> NoReturn:
+    """End as the signal would, but with the screen given back."""
+    raise SystemExit(128 + number)
 
 
 class _Keys:

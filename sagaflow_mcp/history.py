@@ -124,7 +124,7 @@ class Wait:
     """A time in which the run waited for a person, or for time to pass."""
 
     kind: str
-    """`question`, `pause` or `sleep`."""
+    """`question`, `pause`, `sleep`, or `ended` for the time until it was retried."""
     label: str
     began: str
     ended: str = ""
@@ -153,9 +153,10 @@ class History:
         self.last_error = ""
         """Why the latest attempt failed, while nothing has been done since."""
         self.failed_in_a_row = 0
-        """Which attempt at its step that was."""
+        """Which attempt that was; 0 where none has failed."""
         self._open: dict[str, Step] = {}
         self._waiting: dict[str, Wait] = {}
+        self._stopped_at = ""
         for event in events:
             self.add(event)
 
@@ -182,6 +183,11 @@ class History:
             self._sleep(at, event)
         elif kind in WAITS:
             self._wait(kind, at, event)
+        elif kind == "run_ended":
+            self._stop(at)
+        elif kind == "run_retried" and self._stopped_at:
+            self.waits.append(Wait("ended", "", self._stopped_at, at))
+            self._stopped_at = ""
 
     def _step(self, kind: str, at: str, event: dict[str, Any]) -> None:
         key = str(event.get("step", ""))
@@ -215,7 +221,7 @@ class History:
         self._open[step.key] = step
 
     def _end(self, step: Step, at: str, outcome: str, error: str = "") -> None:
-        if not step.attempts or step.attempts[-1].outcome != RUNNING:
+        if not step.attempts:
             step.attempts.append(Attempt(1, at))
         last = step.attempts[-1]
         last.ended, last.outcome, last.error = at, outcome, error
@@ -239,6 +245,16 @@ class History:
             return
         self._waiting[key] = Wait("sleep", "", at, until)
         self.waits.append(self._waiting[key])
+
+    def _stop(self, at: str) -> None:
+        """The run has ended: what was under way is no more."""
+        self._stopped_at = self._stopped_at or at
+        for step in self._open.values():
+            self._end(step, at, OUTCOMES["step_cancelled"])
+        self._open.clear()
+        for wait in self._waiting.values():
+            wait.ended = min(wait.ended or at, at)  # A sleep has been told until when.
+        self._waiting.clear()
 
     def _wait(self, kind: str, at: str, event: dict[str, Any]) -> None:
         key = f"{WAITS[kind]} {event.get('id', '')}"

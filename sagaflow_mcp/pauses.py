@@ -17,7 +17,7 @@ def since(run_dir: Path) -> str:
 
 
 def put(run_dir: Path) -> bool:
-    """Whether the run is now paused by this call, on disk; false when it was. OSError if it cannot be written."""
+    """Whether the run is paused by this call, on disk; false when it was before. OSError if it cannot be written."""
     if (run_dir / artifacts.PAUSED).exists():
         return False
     artifacts.write_json(run_dir / artifacts.PAUSED, {"since": records.now()})

@@ -49,6 +49,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face) -> None:
     except BaseException:
         await anyio.to_thread.run_sync(markers.remove, settings.home, run_id)
         raise
+    await anyio.to_thread.run_sync(lambda: artifacts.note_event(Path(run.run_dir), "run_retried"))
     if was_paused:
         from sagaflow_mcp.durable import holding  # noqa: PLC0415 - as in `_reset`
 

@@ -93,12 +93,13 @@ def _head(found: RunDetails) -> str:
 def _tiles(found: RunDetails, history: History) -> str:
     steps = list(history.steps.values())
     retries, losses = sum(step.retries for step in steps), sum(step.losses for step in steps)
+    died = len(history.crashes)
     waited = sum(seconds_between(wait.began, wait.ended) for wait in history.waits)
     now = found.run.progress
     tiles = [
         (f"{now.steps_finished} of {len(steps)}", "steps done"),
-        (str(retries), "failed attempts"),
-        (str(len(history.crashes)), f"crashes, {losses} attempts lost"),
+        (str(retries), "failed attempt" if retries == 1 else "failed attempts"),
+        (str(died), f"{'crash' if died == 1 else 'crashes'}, {losses} attempt{'' if losses == 1 else 's'} lost"),
         (wording.duration(waited), "waited"),
         (f"{now.input_tokens:,}", "tokens in"),
         (f"{now.output_tokens:,}", "tokens out"),

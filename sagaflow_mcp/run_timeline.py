@@ -27,7 +27,12 @@ MOST_INNER_ROWS = 200
 MOST_PIECES = 500
 """How many pieces of one outcome a row for many steps has at most."""
 
-WAITS = {"question": "waited for an answer", "pause": "was paused", "sleep": "slept"}
+WAITS = {
+    "question": "waited for an answer",
+    "pause": "was paused",
+    "sleep": "slept",
+    "ended": "had ended, and was retried",
+}
 
 LEGEND = (
     ("finished", "finished"),
@@ -89,7 +94,7 @@ class _Timeline:
             for each in self._history.crashes
         )
         yield _row("crashes", crashes) if crashes else ""
-        for kind, name in (("question", "questions"), ("pause", "paused"), ("sleep", "sleeps")):
+        for kind, name in (("question", "questions"), ("pause", "paused"), ("sleep", "sleeps"), ("ended", "ended")):
             waits = [each for each in self._history.waits if each.kind == kind]
             yield _row(name, "".join(map(self._wait, waits))) if waits else ""
 

@@ -76,14 +76,7 @@ MAX_WAIT_SECONDS = 1500.0
 
 
 class _Server(MCPServer):
-    """A server with short schemas, that says in one short sentence what is wrong with a call."""
-
-    async def list_tools(self) -> list[Tool]:
-        for tool in (tools := await super().list_tools()):
-            # Each repeats the name beside it, and the whole list is part of every conversation.
-            tool.input_schema = server_views.untitled(tool.input_schema)
-            tool.output_schema = server_views.untitled(tool.output_schema)
-        return tools
+    """A server that says in one short sentence what is wrong with a call."""
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -99,6 +92,18 @@ class _Server(MCPServer):
             # Of the same type: one that it did not expect the SDK writes into the log.
             raise type(error)(records.one_line(said, records.SENTENCE_LIMIT)) from cause
 
+    async def list_tools(self) -> list[Tool]:
+        """The tools, without the titles that Pydantic makes of the arguments' names: they say nothing and take room."""
+        return [
+            tool.model_copy(
+                update={
+                    "input_schema": _without_titles(tool.input_schema),
+                    "output_schema": _without_titles(tool.output_schema),
+                }
+            )
+            for tool in await super().list_tools()
+        ]
+
     async def _refuse_unknown(self, name: str, arguments: dict[str, Any]) -> None:
         """Return when the tool `name` has all of `arguments`: the SDK would leave out one that it has not."""
         for tool in await self.list_tools():
@@ -107,6 +112,16 @@ class _Server(MCPServer):
             if unknown:
                 shown, takes = records.one_line(unknown[0], 80), ", ".join(known) or "none"
                 raise ToolError(f"Error executing tool {name}: unknown argument {shown!r}; it takes: {takes}")
+
+
+def _without_titles(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_titles(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # An argument called title has a schema there, and no text.
+    kept = {name: value for name, value in schema.items() if not (name == "title" and isinstance(value, str))}
+    return {name: _without_titles(value) for name, value in kept.items()}
 
 
 @asynccontextmanager

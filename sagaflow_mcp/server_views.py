@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from pydantic import BaseModel
@@ -83,16 +83,6 @@ def of_entry(entry: records.Entry) -> InboxEntry:
         report=records.one_line(entry.report_path, 500),
         project=records.one_line(entry.project_dir, 500),
     )
-
-
-def untitled(schema: Any) -> Any:
-    """A JSON schema without the titles in it."""
-    if isinstance(schema, list):
-        return [untitled(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    # A parameter called title has a schema there, and no text.
-    return {name: untitled(inner) for name, inner in schema.items() if not (name == "title" and isinstance(inner, str))}
 
 
 @contextmanager

@@ -60,6 +60,8 @@ EVENTS = {
     "run_paused": "paused",
     "run_resumed": "resumed",
     "sleep_began": "sleeps until",
+    "run_ended": "ended",
+    "run_retried": "retried",
 }
 """What a transcript says beside its steps, in words."""
 

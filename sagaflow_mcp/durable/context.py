@@ -88,12 +88,12 @@ class StepContext:
     codec: SealingCodec
     folder: str = ""
     """Where in the run's folder its files are: that of a child, whose files must not meet its parent's."""
+    label: str = ""
+    """What the step is called in progress, transcript and log."""
     scope: str = ""
     """Which workflow of the run the step is of, as in `journal.step_hash`."""
     ancestors: tuple[str, ...] = ()
     """The run that this one goes on from, the one that that goes on from, and so on."""
-    label: str = ""
-    """What the step is called in progress, transcript and log."""
     replies: list[ModelReply] = field(default_factory=list)
     """The model's replies during this attempt; their tokens go into the transcript."""
     warnings: list[str] = field(default_factory=list)

@@ -128,9 +128,9 @@ class _StepInbound(ActivityInboundInterceptor):
             key=head["key"],
             codec=self._codec,
             folder=head.get("folder", ""),
+            label=head["label"],
             scope=head.get("scope", ""),
             ancestors=tuple(head.get("ancestors", ())),
-            label=head["label"],
         )
         context.enter(step)
         try:

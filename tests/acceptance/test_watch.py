@@ -233,6 +233,16 @@ def test_a_watch_is_suspended_and_goes_on(sagaflow: LocalSagaflow) -> None:
         assert seen.ended() == 0
 
 
+def test_a_watch_that_is_killed_gives_the_screen_back(sagaflow: LocalSagaflow) -> None:
+    """With a plain kill, that is."""
+    with terminal(sagaflow) as seen:
+        seen.wait_for("harvest-1")
+        seen.process.terminate()
+        assert seen.ended() == 128 + signal.SIGTERM
+    assert "Traceback" not in seen.output
+    assert seen.output.rindex("\x1b[?1049l") > seen.output.rindex("\x1b[?1049h")
+
+
 def _state(pid: int) -> str:
     listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, encoding="utf-8", check=True)
     return listed.stdout[:1]

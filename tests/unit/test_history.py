@@ -113,6 +113,25 @@ def test_a_wait_lasts_until_its_end_is_told() -> None:
     ]
 
 
+def test_nothing_is_under_way_once_the_run_has_ended() -> None:
+    """What a step says late changes only what became of it; the time until a retry is a wait."""
+    history = History(
+        [
+            event("started", 1),
+            other("run_paused", 2),
+            other("run_ended", 3, label="TERMINATED"),
+            other("run_ended", 4, label="TERMINATED"),
+            event("failed", 5, error="late"),
+        ]
+    )
+    assert (history.running, outcomes(history)) == ([], [(1, "failed")])
+    assert history.waits == [Wait("pause", "", at(2), at(3))]
+    history.add(other("run_retried", 9))
+    history.add(event("started", 10))
+    assert history.waits[1:] == [Wait("ended", "", at(3), at(9))]
+    assert outcomes(history) == [(1, "failed"), (1, "running")]
+
+
 @pytest.mark.parametrize(
     "fields",
     [

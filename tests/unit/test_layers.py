@@ -55,7 +55,7 @@ LAYERS = {
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
-        cli_completion cli_output json_fields cli_show cli_watch
+        cli_completion cli_output cli_show cli_watch json_fields
         server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_control cli_trust
         permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new

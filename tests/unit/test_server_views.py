@@ -35,9 +35,3 @@ def test_a_bug_is_told_without_what_it_says(caplog: pytest.LogCaptureFixture) ->
         raise KeyError("planted")
     assert "planted" not in str(told.value)
     assert "planted" in caplog.text
-
-
-def test_titles_go_from_schemas_and_parameters_of_that_name_stay() -> None:
-    """The list of tools is part of each conversation."""
-    schema = {"title": "A", "properties": {"title": {"title": "Title", "anyOf": [{"title": "B", "type": "null"}]}}}
-    assert server_views.untitled(schema) == {"properties": {"title": {"anyOf": [{"type": "null"}]}}}
