@@ -1,20 +1,20 @@
-"""Claude Code's `settings.json` as far as it concerns Sagaflow: whether the plugin is enabled, and our hook in it."""
+"""Claude Code's `settings.json` as far as it concerns Sagaflow: whether the plugin is enabled, and our hooks in it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagaflow_mcp import json_text, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     IsOurs = Callable[[Any], bool]
 
-EVENT = "SessionStart"
-"""The only event that Sagaflow has a hook for in a settings file."""
+EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop")
+"""The events that Sagaflow has hooks for."""
 
 MARK = "\ufeff"
 """What some editors begin a file with. Claude Code reads over it."""
@@ -37,6 +37,14 @@ def expanded(path: str, environ: Mapping[str, str]) -> Path:
     return Path(paths.user_folder(environ), path[2:]) if path == "~" or path.startswith("~/") else Path(path).absolute()
 
 
+class Hook(NamedTuple):
+    """A hook as it stands in the settings."""
+
+    event: str
+    matcher: str
+    handler: Mapping[str, Any]
+
+
 class Settings:
     """The settings in the JSON object `text`; nothing but space counts as an empty one, as it does for Claude Code.
 
@@ -51,7 +59,7 @@ class Settings:
         if not isinstance(self._content, dict):
             raise ValueError("it holds no JSON object")  # noqa: TRY004 - damage like any other
         self._hooks = _part(self._content, "hooks", dict)
-        self._groups = _part(self._hooks, EVENT, list)
+        self._groups = {event: _part(self._hooks, event, list) for event in EVENTS}
 
     @property
     def plugin(self) -> str:
@@ -65,54 +73,65 @@ class Settings:
         """Whether Claude Code is told to run no hook at all."""
         return self._content.get("disableAllHooks") not in (None, False, "false")
 
-    def handlers(self, is_ours: IsOurs) -> list[dict[str, Any]]:
-        """Our handlers, in order."""
-        return [handler for _, _, handler in self._found(is_ours)]
+    def hooks(self, is_ours: IsOurs) -> list[Hook]:
+        """Our hooks, in order."""
+        return [hook for _, _, hook in self._found(is_ours)]
 
-    def with_hook(self, group: Mapping[str, Any], is_ours: IsOurs) -> str:
-        """The text with the hooks of `group` in place of what there is of ours."""
-        mark, body = _marked(self.without_hook(is_ours))
+    def with_hooks(self, groups: Mapping[str, Sequence[Mapping[str, Any]]], is_ours: IsOurs) -> str:
+        """The text with the hooks of `groups`, by event, in place of what there is of ours."""
+        mark, body = _marked(self.without_hooks(is_ours))
         body = body if body.strip(json_text.SPACE) else "{}\n"
-        root = _root(body)
-        hooks = json_text.member(body, root, "hooks")
-        event = hooks and json_text.member(body, hooks.value, EVENT)
-        if event:
-            return mark + json_text.appended(body, event.value, group)
-        if hooks:
-            return mark + json_text.appended(body, hooks.value, [group], EVENT)
-        return mark + json_text.appended(body, root, {EVENT: [group]}, "hooks")
+        for event, added in groups.items():
+            body = _with(body, event, added)
+        return mark + body
 
-    def without_hook(self, is_ours: IsOurs) -> str:
+    def without_hooks(self, is_ours: IsOurs) -> str:
         """The text without our hooks, and without the groups and objects that are empty then."""
         text = self.text
-        for index, inner, _ in reversed(list(self._found(is_ours))):
+        for index, inner, hook in reversed(list(self._found(is_ours))):
             mark, body = _marked(text)
-            text = mark + _without(body, index, inner)
+            text = mark + _without(body, hook.event, index, inner)
         return text
 
-    def _found(self, is_ours: IsOurs) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        for index, group in enumerate(self._groups):
-            handlers = group.get("hooks") if isinstance(group, dict) else None
-            for inner, handler in enumerate(handlers if isinstance(handlers, list) else ()):
-                if is_ours(handler):
-                    yield index, inner, handler
+    def _found(self, is_ours: IsOurs) -> Iterator[tuple[int, int, Hook]]:
+        for event, groups in self._groups.items():
+            for index, group in enumerate(groups):
+                handlers = group.get("hooks") if isinstance(group, dict) else None
+                for inner, handler in enumerate(handlers if isinstance(handlers, list) else ()):
+                    if is_ours(handler):
+                        yield index, inner, Hook(event, str(group.get("matcher", "")), handler)
 
 
-def script(handler: object, name: str) -> str:
+def script(handler: object, names: Collection[str]) -> str:
     """The script in a handler that has the form of ours, `sh …/hooks/run.sh NAME`; empty when it has another."""
     if not isinstance(handler, dict) or (handler.get("type"), handler.get("command")) != ("command", "sh"):
         return ""
     match handler.get("args"):
-        case [str(found), str(word)] if word == name and _SCRIPTS.search(found):
+        case [str(found), str(word)] if word in names and _SCRIPTS.search(found):
             return found
     return ""
 
 
-def _without(body: str, index: int, inner: int) -> str:
-    """`body` without one handler, and then without each part around it that has nothing left."""
+def _with(body: str, event: str, groups: Sequence[Mapping[str, Any]]) -> str:
+    """`body` with `groups` after what it has for `event`."""
+    root = _root(body)
+    hooks = json_text.member(body, root, "hooks")
+    if hooks is None:
+        return json_text.appended(body, root, {event: list(groups)}, "hooks")
+    if json_text.member(body, hooks.value, event) is None:
+        return json_text.appended(body, hooks.value, list(groups), event)
+    for group in groups:
+        found = json_text.member(body, hooks.value, event)
+        assert found is not None
+        body = json_text.appended(body, found.value, group)
+    return body
+
+
+def _without(body: str, event: str, index: int, inner: int) -> str:
+    """`body` without one handler of `event`, and then without each part around it that has nothing left."""
     at = _root(body)
     steps = []
-    for name in ("hooks", EVENT):
+    for name in ("hooks", event):
         found = json_text.member(body, at, name)
         assert found is not None
         steps.append((at, json_text.parts(body, at).index(found)))

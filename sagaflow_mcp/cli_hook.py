@@ -1,4 +1,4 @@
-"""`sagaflow hook`: the SessionStart hook put into Claude Code's settings, taken out again, and looked for."""
+"""`sagaflow hook`: our hooks put into Claude Code's settings, taken out again, and looked for."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def hook_install(options: argparse.Namespace) -> int:
-    """Put the hook into the settings, unless the plugin brings it."""
+    """Put the hooks into the settings, unless the plugin brings them."""
     environ = settings.environment(os.environ)
     found = session_hook.standing(environ)
-    if found.plugin or session_hook.is_current(found):
+    if found.plugin or found.current:
         return _tell(options, found, f"nothing to do: {session_hook.finding(found).text}")
     _ask(
-        f"{found.settings} gets a SessionStart hook: each session of Claude Code then begins with a few lines about "
-        "what has ended since the last one. Go ahead?",
+        f"{found.settings} gets hooks: sessions of Claude Code are then told in a few lines what has ended, when they "
+        "start and with a prompt, and one in a terminal is woken by what it launched. Go ahead?",
         yes=options.yes,
     )
     changed = session_hook.install(environ)
@@ -31,20 +31,20 @@ def hook_install(options: argparse.Namespace) -> int:
 
 
 def hook_uninstall(options: argparse.Namespace) -> int:
-    """Take the hook out of the settings."""
+    """Take the hooks out of the settings."""
     environ = settings.environment(os.environ)
     found = session_hook.standing(environ)
     if not found.scripts:
-        return _tell(options, found, f"nothing to do: {found.settings} has no hook of Sagaflow's")
-    _ask(f"{found.settings} loses Sagaflow's SessionStart hook. Go ahead?", yes=options.yes)
+        return _tell(options, found, f"nothing to do: {found.settings} has no hooks of Sagaflow's")
+    _ask(f"{found.settings} loses Sagaflow's hooks. Go ahead?", yes=options.yes)
     changed = session_hook.uninstall(environ)
     found = session_hook.standing(environ)
-    plugin = f"; the plugin {found.plugin} still brings it" if found.plugin else ""
+    plugin = f"; the plugin {found.plugin} still brings them" if found.plugin else ""
     return _tell(options, found, f"removed from {found.settings}{plugin}", changed=changed)
 
 
 def hook_status(options: argparse.Namespace) -> int:
-    """Say how the hook stands; 1 when sessions are not told what has ended."""
+    """Say how the hooks stand; 1 when sessions are not told what has ended."""
     found = session_hook.standing(settings.environment(os.environ))
     said = session_hook.finding(found)
     _tell(options, found, f"{said.text}; {said.cure}" if said.cure else said.text)

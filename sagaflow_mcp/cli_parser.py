@@ -408,8 +408,8 @@ def _config(commands: Any) -> None:
 def _hook(commands: Any) -> None:
     hook = _group(commands, "hook", "tell Claude Code's sessions what has ended, without the plugin")
     for name, help_text in (
-        ("install", "put the hook into Claude Code's settings"),
-        ("uninstall", "take it out of them"),
+        ("install", "put the hooks into Claude Code's settings"),
+        ("uninstall", "take them out"),
     ):
         command = _command(hook, f"hook {name}", help_text, module="cli_hook")
         command.add_argument("--yes", action="store_true", help="do not ask")

@@ -96,6 +96,18 @@ def unread(home: Home, limit: int | None = None) -> list[Entry]:
     return _newest_first(_entries(home, "new", _names(home, "new", limit)))
 
 
+def unread_ids(home: Home, limit: int) -> list[str]:
+    """The ids of the `limit` unread entries that were delivered last, damaged ones included. OSError if unreadable."""
+    return [name[: -len(_SUFFIX)] for name in _names(home, "new", limit)]
+
+
+def find_unread(home: Home, entry_id: str) -> Entry | None:
+    """The unread entry of that id; None when it was dismissed meanwhile, or is damaged."""
+    for entry in _entries(home, "new", [entry_id + _SUFFIX]):
+        return entry
+    return None
+
+
 def unread_count(home: Home) -> int:
     """How many entries are unread, the damaged ones included. OSError if unreadable."""
     return len(_names(home, "new"))
@@ -160,8 +172,7 @@ def claim(home: Home, session_id: str, entry_id: str) -> bool:
         ValueError: one of the ids cannot name a file.
         OSError: the claim could not be written.
     """
-    if not _SESSION_IDS.fullmatch(session_id):
-        raise ValueError(f"session id {session_id[:120]!r} is not 1 to 100 letters, digits, '_' and '-'")
+    check_session(session_id)
     if not records.is_entry_id(entry_id):
         raise ValueError(f"entry id {entry_id[:130]!r} is not '<run_id>~<1 to 20 of a-z, 0-9>'")
     folder = os.path.join(home.seen, session_id)
@@ -171,6 +182,20 @@ def claim(home: Home, session_id: str, entry_id: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def claimed(home: Home, session_id: str) -> set[str]:
+    """The ids of the entries that this session was shown."""
+    try:
+        return {name for name in os.listdir(os.path.join(home.seen, session_id)) if records.is_entry_id(name)}
+    except OSError:
+        return set()
+
+
+def check_session(session_id: str) -> None:
+    """Return when `session_id` can name a folder; ValueError otherwise."""
+    if not _SESSION_IDS.fullmatch(session_id):
+        raise ValueError(f"session id {session_id[:120]!r} is not 1 to 100 letters, digits, '_' and '-'")
 
 
 def _write_page(home: Home) -> None:

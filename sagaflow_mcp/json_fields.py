@@ -36,6 +36,8 @@ HOOK = {
     ".plugin": "the name under which the plugin is enabled; empty when it is not",
     ".scripts[]": "what the file runs for Sagaflow",
     ".missing[]": "what of that is gone",
+    ".partial": "whether the file has a part of the hooks only",
+    ".current": "whether it has those of this installation, and no others of Sagaflow's",
     ".hooks_off": "whether the file keeps Claude Code from running any hook",
     ".tells": "whether sessions are told what has ended",
     ".changed": "whether this command changed the file",

@@ -70,6 +70,8 @@ class Request:
     """Whom a refusal tells what to do."""
     bundled: bool = False
     """Whether it is the bundled skill, whatever the user has under its name."""
+    launcher: str = ""
+    """The key of the Claude Code process that launches it, which is told of its ending; empty where there is none."""
     skip_time: bool = False
     """Whether the run's clock jumps over what it waits for, as only a test's throw-away home lets it."""
 
@@ -263,6 +265,7 @@ def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) 
         project_dir=request.project_dir,
         created_at=records.now(),
         arguments_hash=checked.arguments_hash,
+        launcher=request.launcher,
     )
     about = {
         **marker._asdict(),

@@ -14,7 +14,18 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from sagaflow_mcp import guard, markers, plugin_options, real_server, records, relay, streams, supply
+from sagaflow_mcp import (
+    claude_process,
+    guard,
+    markers,
+    messenger,
+    plugin_options,
+    real_server,
+    records,
+    relay,
+    streams,
+    supply,
+)
 from sagaflow_mcp.manifest import Manifest
 from sagaflow_mcp.paths import Home
 
@@ -56,7 +67,9 @@ class Launcher:
     def __init__(self, root: str, environ: Mapping[str, str]) -> None:
         in_run = bool(environ.get("SAGAFLOW_IN_RUN"))
         known = Manifest.load()
-        self._environ = guard.remembered(environ)
+        process = claude_process.of(os.getppid())
+        self._environ = {**guard.remembered(environ), claude_process.VARIABLE: process.key if process else ""}
+        self._messenger: messenger.Messenger | None = None
         self._relay = relay.Relay(known.without_offers() if in_run else known, IN_RUN if in_run else "")
         self._supply = None if in_run else supply.Supply(root, self._environ)
         self._client = streams.Lines(STDIN)
@@ -101,12 +114,16 @@ class Launcher:
                 self._relay.from_client(line)
         self._provide()
         self._deliver()
+        if self._messenger is not None:
+            self._messenger.look()
         if not (self._is_begun or self._answers.size or self._relay.modern is None):
             self._begin()
 
     def _patience(self) -> float | None:
         """How long a turn may wait for something to happen, in seconds; None is for ever."""
-        return LOOK_SECONDS if self._server is None and self._needs_server() else None
+        if self._server is None and self._needs_server():
+            return LOOK_SECONDS
+        return messenger.LOOK_SECONDS if self._messenger is not None else None
 
     def _needs_server(self) -> bool:
         return self._relay.is_waiting or self._is_wanted
@@ -155,6 +172,8 @@ class Launcher:
             self._refuse(STARTING.format(how=error))
         else:
             self._relay.server_started()
+            # Not before: without a server nothing was launched from here.
+            self._messenger = self._messenger or messenger.of(self._environ)
         self._is_wanted = False
         self._tell_after = 0.0
 

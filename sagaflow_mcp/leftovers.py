@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sagaflow_mcp import artifacts, pinning, temporal_server
+from sagaflow_mcp import artifacts, claude_process, pinning, temporal_server
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -25,7 +25,7 @@ BLOB_KEPT = timedelta(days=temporal_server.KEPT_DAYS + 10)
 """How long a payload is kept at least: as long as Temporal keeps the history that refers to it, and some days more."""
 
 SESSION_KEPT = timedelta(days=90)
-"""How long it is known what a session of Claude Code was shown."""
+"""How long it is known what a session of Claude Code was shown, and in which process it last was."""
 
 MARGIN = timedelta(days=1)
 """How long before an execution began a payload can have been stored for it."""
@@ -59,6 +59,7 @@ def clear(home: Home, in_use: InUse, now: datetime) -> int:
     launched = [run.launched for run in ended if run.ended >= now - BLOB_KEPT]
     _drop_blobs(home, min(now - BLOB_KEPT, in_use.since - MARGIN, *launched))
     _drop_sessions(home, now - SESSION_KEPT)
+    _drop_notes(home, now - SESSION_KEPT)
     recent = [run.folder / "run.json" for run in ended if run.ended >= now - RUN_KEPT]
     about = [artifacts.read_json(path) or {} for path in recent]
     needed = {*in_use.versions, *((str(each.get("skill")), str(each.get("digest"))) for each in about)}
@@ -86,6 +87,15 @@ def _drop_sessions(home: Home, before: datetime) -> None:
         with contextlib.suppress(OSError):
             if _written_at(session) < before:
                 shutil.rmtree(session)
+
+
+def _drop_notes(home: Home, before: datetime) -> None:
+    """Forget the ended processes of Claude Code on which something was last noted before `before`."""
+    for note in Path(home.sessions).iterdir():
+        process = claude_process.parse(note.stem)
+        with contextlib.suppress(OSError):
+            if process and not process.lives() and _written_at(note) < before:
+                note.unlink()
 
 
 def _written_at(path: Path) -> datetime:

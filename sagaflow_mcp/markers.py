@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import paths, records
 
@@ -77,12 +77,24 @@ def server(home: Home, run_id: str, otherwise: str) -> str:
 
     Such a run goes on only there.
     """
+    return str(_about(home, run_id).get("temporal", otherwise))
+
+
+def launcher(home: Home, run_id: str) -> str:
+    """The key of the Claude Code process that launched the run, open or ended; empty where its files name none."""
+    # The marker first: it is written before the folder. One that was made anew need not name it.
+    marker = find(home, run_id)
+    return (marker.launcher if marker else "") or str(_about(home, run_id).get("launcher", ""))
+
+
+def _about(home: Home, run_id: str) -> dict[str, Any]:
+    """What the run's folder says of its launch; empty where that cannot be read."""
     try:
         with open(os.path.join(home.run(run_id), "run.json"), encoding="utf-8") as file:
-            about = json.load(file)
-    except (OSError, ValueError):
-        return otherwise
-    return str(about.get("temporal", otherwise)) if isinstance(about, dict) else otherwise
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def counted(count: int) -> str:

@@ -91,6 +91,11 @@ class Home:
         return os.path.join(self.root, "seen")
 
     @property
+    def sessions(self) -> str:
+        """Which session each Claude Code process is in: `<pid>-<start>`."""
+        return os.path.join(self.root, "sessions")
+
+    @property
     def engine(self) -> str:
         """State files, locks, sockets and logs of the engine, and the embedded server's database."""
         return os.path.join(self.root, "engine")
@@ -124,7 +129,17 @@ class Home:
         try:
             os.makedirs(self.root, mode=0o700, exist_ok=True)
             self._refuse_unsafe()
-            for folder in (self.inbox, self.open_runs, self.runs, self.skills, self.blobs, self.seen, self.engine):
+            parts = (
+                self.inbox,
+                self.open_runs,
+                self.runs,
+                self.skills,
+                self.blobs,
+                self.seen,
+                self.sessions,
+                self.engine,
+            )
+            for folder in parts:
                 os.makedirs(folder, mode=0o700, exist_ok=True)
             for part in ("tmp", "new", "cur"):
                 os.makedirs(os.path.join(self.inbox, part), mode=0o700, exist_ok=True)
@@ -245,7 +260,7 @@ def _make_alike(descriptor: int, like: os.stat_result) -> None:
 
 def clear_drafts(home: Home) -> None:
     """Remove what a `write_atomically` has left whose process was killed. Never raises: another time tries again."""
-    for folder in (home.root, home.engine, home.open_runs):
+    for folder in (home.root, home.engine, home.open_runs, home.sessions):
         for path, pid in _drafts([next(os.walk(folder), (folder, [], []))]):
             if not _lives(pid):
                 _remove(path)

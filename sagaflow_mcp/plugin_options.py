@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sagaflow_mcp import ways
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,6 +17,7 @@ MEANS = {
     "BASE_URL": "ANTHROPIC_BASE_URL",
     "HOME": "SAGAFLOW_HOME",
     "NOTIFY": "SAGAFLOW_NOTIFY",
+    **{way.upper(): ways.variable(way) for way in ways.ALL},
 }
 """The variable that each of them stands for."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import credentials, guard, mcp_servers, models, settings
+from sagaflow_mcp import credentials, guard, mcp_servers, models, settings, ways
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.settings import Settings
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 DEFAULTS: Mapping[str, Any] = {
     "engine.idle_seconds": Settings.idle_seconds,
     "inbox.notify": Settings.notify,
+    **{f"inbox.{way}": True for way in ways.ALL},
     "models.concurrent_calls": Settings.concurrent_model_calls,
     **{f"models.{tier.lower()}": model for tier, model in models.DEFAULT_MODELS.items()},
     **{each.setting: each.default for each in guard.CHOSEN if each.default},
 }
 """The defaults of those settings that have one."""
 
-AT_ONCE = frozenset({each.setting for each in guard.GUARDED})
+AT_ONCE = frozenset({*(each.setting for each in guard.GUARDED), *(f"inbox.{way}" for way in ways.ALL)})
 """Settings that each launch and each session reads anew; the engine has all others from its start."""
 
 

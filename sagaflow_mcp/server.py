@@ -22,6 +22,7 @@ from sagaflow_mcp import (
     __version__,
     answering,
     catalog,
+    claude_process,
     doctor,
     faces,
     following,
@@ -36,6 +37,7 @@ from sagaflow_mcp import (
     run_details,
     runs,
     server_views,
+    shown,
     steering,
     telling,
     waking,
@@ -55,7 +57,7 @@ logger = logging.getLogger(__name__)
 INSTRUCTIONS = """\
 Sagaflow runs durable workflows in the background. A run survives the end of this session, crashes and reboots, and \
 goes on from its last finished step; its ending (done, failed, cancelled, timed out) is put into an inbox that the \
-next session sees.
+next session sees. Claude Code tells the session that launched it by itself when a run ends, pauses or asks.
 
 Use launch_workflow for work that is longer than this conversation should wait for, or must not be lost: research, \
 reviews, batch jobs, anything of many model calls. list_skills shows what can be launched and with which arguments. \
@@ -167,14 +169,15 @@ async def launch_workflow(
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
         launched = await launch.launch(settings, request)
-        shown, numbers = "", ProgressNumbers()
+        said, numbers = "", ProgressNumbers()
         async for run in following.follow(settings, launched.run_id, wait_seconds):
             told = wording.progress(run)
             if run.questions:
                 break  # Whoever waits may be the one who can have it answered.
-            if told != shown and run.is_open and wait_seconds:
+            if told != said and run.is_open and wait_seconds:
                 await ctx.report_progress(*numbers.of(run.progress), told)
-                shown = told
+                said = told
+        await anyio.to_thread.run_sync(shown.note, settings.home, run, dict(os.environ))
         return server_views.of_run(run, launched.allowed_tools)
 
 
@@ -250,7 +253,9 @@ async def get_run(run_id: str) -> server_views.RunView:
     """State, steps, tokens, question, files, last lines of transcript and log, and report of one run."""
     with server_views.told():
         settings = await _settings()
-        return server_views.of_details(await anyio.to_thread.run_sync(run_details.get, settings.home, run_id))
+        found = await anyio.to_thread.run_sync(run_details.get, settings.home, run_id)
+        await anyio.to_thread.run_sync(shown.note, settings.home, found.run, dict(os.environ))
+        return server_views.of_details(found)
 
 
 @server.tool(structured_output=False, annotations=ToolAnnotations(destructive_hint=True, open_world_hint=True))
@@ -334,6 +339,7 @@ def _request(skill: str | None, task: str | None, args: dict[str, Any], run_id: 
         project_dir=faces.MCP.folder(os.environ),
         face=faces.MCP,
         bundled=not skill,
+        launcher=claude_process.of_server(os.environ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Our SessionStart hook in Claude Code's `settings.json`, for those who do not have the plugin."""
+"""Our hooks in Claude Code's `settings.json`, for those who do not have the plugin."""
 
 from __future__ import annotations
 
@@ -17,27 +17,37 @@ from sagaflow_mcp.errors import Failure, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from sagaflow_mcp.claude_settings import Settings
+    from sagaflow_mcp.claude_settings import Hook, Settings
 
-SCRIPT, NAME = "run.sh", "session-start"
-"""The front of our hooks, and what it is told at a session's start."""
+SCRIPT = "run.sh"
+"""The front of our hooks."""
+
+NAMES = frozenset({"session-start", "prompt", "wait", "launched"})
+"""What it can be told to do."""
+
+LAUNCH = "mcp__.*sagaflow.*__launch_workflow"
+"""The tool after whose calls a session waits for news: who has no plugin has chosen the server's name."""
 
 TURN_SECONDS = 5.0
 """How long to wait for another command that changes the file, which takes milliseconds."""
 
-RENEW = "`sagaflow hook install` puts this installation's in its place, `sagaflow hook uninstall` takes it out"
+RENEW = "`sagaflow hook install` puts this installation's in its place, `sagaflow hook uninstall` takes them out"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How the hook stands."""
+    """How the hooks stand."""
 
     settings: str
     """Claude Code's settings file, which need not exist."""
     plugin: str
-    """The name under which the plugin, which brings the hook itself, is enabled; empty when it is not."""
+    """The name under which the plugin, which brings the hooks itself, is enabled; empty when it is not."""
     scripts: tuple[str, ...]
     """The scripts that the file runs for us: none, one, or one too many."""
+    partial: bool
+    """Whether it runs them for less than this version could tell, such as only when a session starts."""
+    current: bool
+    """Whether it has what this installation puts there, and nothing else of ours."""
     missing: tuple[str, ...]
     """Those of them that are gone, as after an environment was removed."""
     hooks_off: bool
@@ -50,7 +60,7 @@ class Standing:
 
 
 def standing(environ: Mapping[str, str]) -> Standing:
-    """How the hook stands in the settings of the user of `environ`.
+    """How the hooks stand in the settings of the user of `environ`.
 
     Raises:
         Refusal: the file is not one that Claude Code could have written.
@@ -58,18 +68,22 @@ def standing(environ: Mapping[str, str]) -> Standing:
     """
     path = claude_settings.folder(environ) / "settings.json"
     found = _parsed(path, _read(path))
-    scripts = [str(handler["args"][0]) for handler in found.handlers(_is_ours)]
+    hooks = found.hooks(_is_ours)
+    scripts = list(dict.fromkeys(str(hook.handler["args"][0]) for hook in hooks))
+    wanted = _hooks()
     return Standing(
         settings=str(path),
         plugin=found.plugin,
         scripts=tuple(scripts),
+        partial=bool(hooks) and not set(map(_purpose, wanted)) <= set(map(_purpose, hooks)),
+        current=hooks == wanted,
         missing=tuple(script for script in scripts if not _exists(script)),
         hooks_off=found.hooks_off,
     )
 
 
 class Finding(NamedTuple):
-    """What there is to say about how the hook stands."""
+    """What there is to say about how the hooks stand."""
 
     level: Literal["ok", "info", "warn"]
     text: str
@@ -77,26 +91,22 @@ class Finding(NamedTuple):
 
 
 def finding(found: Standing) -> Finding:
-    """How the hook stands, in a sentence, with what puts right what is not."""
+    """How the hooks stand, in a sentence, with what puts right what is not."""
     if found.hooks_off:
         text = f"{found.settings} has disableAllHooks: sessions are not told what has ended"
         return Finding("warn", text, "take it out of the file")
     if found.missing:
         return Finding("warn", f"{found.settings} runs {found.missing[0]}, which is gone", RENEW)
-    if found.plugin and found.scripts:
-        text = f"the plugin {found.plugin} brings it; the one in {found.settings} is not needed"
-        return Finding("ok", text, "`sagaflow hook uninstall` takes it out")
     if found.plugin:
-        return Finding("ok", f"the plugin {found.plugin} brings it")
+        extra = f"; those in {found.settings} are not needed" if found.scripts else ""
+        cure = "`sagaflow hook uninstall` takes them out" if extra else ""
+        return Finding("ok", f"the plugin {found.plugin} brings them{extra}", cure)
+    if found.partial:
+        return Finding("warn", f"{found.settings} runs {found.scripts[0]} for a part of what it can tell", RENEW)
     if found.scripts:
         return Finding("ok", f"{found.settings} runs {', '.join(found.scripts)}")
-    text = f"sessions are not told what has ended: neither the plugin nor {found.settings} has the hook"
-    return Finding("info", text, "`sagaflow hook install` puts it there")
-
-
-def is_current(found: Standing) -> bool:
-    """Whether the file runs the script of this installation, and no other of ours."""
-    return found.scripts == (str(folder() / SCRIPT),)
+    text = f"sessions are not told what has ended: neither the plugin nor {found.settings} has the hooks"
+    return Finding("info", text, "`sagaflow hook install` puts them there")
 
 
 def install(environ: Mapping[str, str]) -> bool:
@@ -106,19 +116,19 @@ def install(environ: Mapping[str, str]) -> bool:
         Refusal: as `standing` does.
         Failure: the file cannot be read or written.
     """
-    if is_current(standing(environ)):
+    if standing(environ).current:
         return False
-    return _change(environ, lambda settings: settings.with_hook(_group(), _is_ours))
+    return _change(environ, lambda settings: settings.with_hooks(_groups(), _is_ours))
 
 
 def uninstall(environ: Mapping[str, str]) -> bool:
-    """Whether the file had a hook of ours, and now has none. A file that has nothing left in it is removed.
+    """Whether the file had hooks of ours, and now has none. A file that has nothing left in it is removed.
 
     Raises:
         Refusal: as `standing` does.
         Failure: the file cannot be read or written.
     """
-    return bool(standing(environ).scripts) and _change(environ, lambda settings: settings.without_hook(_is_ours))
+    return bool(standing(environ).scripts) and _change(environ, lambda settings: settings.without_hooks(_is_ours))
 
 
 def folder() -> Path:
@@ -128,19 +138,31 @@ def folder() -> Path:
     return installed if installed.is_dir() else package.parent / "hooks"
 
 
-def _group() -> dict[str, Any]:
-    """The plugin's own hook, with the path that it has here."""
+def _groups() -> dict[str, list[dict[str, Any]]]:
+    """The plugin's own hooks, with the path that they have here, by event."""
     text = (folder() / "hooks.json").read_text(encoding="utf-8")
-    (group,) = json.loads(text)["hooks"][claude_settings.EVENT]
-    for handler in group["hooks"]:
-        handler["args"] = [str(folder() / SCRIPT), NAME]
-    found: dict[str, Any] = group
+    found: dict[str, list[dict[str, Any]]] = json.loads(text)["hooks"]
+    for group in (group for groups in found.values() for group in groups):
+        for handler in group["hooks"]:
+            handler["args"][0] = str(folder() / SCRIPT)
+    for group in found["PostToolUse"]:
+        group["matcher"] = LAUNCH
     return found
+
+
+def _hooks() -> list[Hook]:
+    """The same, one by one."""
+    return claude_settings.Settings(json.dumps({"hooks": _groups()})).hooks(_is_ours)
+
+
+def _purpose(hook: Hook) -> tuple[str, str, str]:
+    """When a hook runs, and what it then does."""
+    return hook.event, hook.matcher, hook.handler["args"][1]
 
 
 def _is_ours(handler: object) -> bool:
     """Whether a handler in the settings is a hook of this or another installation of Sagaflow, one that is gone too."""
-    script = claude_settings.script(handler, NAME)
+    script = claude_settings.script(handler, NAMES)
     if not script:
         return False
     if not _exists(script):

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import credentials, guard, mcp_servers, own_temporal, paths, records
+from sagaflow_mcp import credentials, guard, mcp_servers, own_temporal, paths, records, ways
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.paths import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_OFF = frozenset({"0", "false", "no", "off"})
-_WORDS = {**dict.fromkeys(_OFF, False), **dict.fromkeys(("1", "true", "yes", "on"), True)}
+_WORDS = {**dict.fromkeys(ways.OFF, False), **dict.fromkeys(("1", "true", "yes", "on"), True)}
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ _TIERS = ("haiku", "sonnet", "opus")
 
 _RULES: dict[str, dict[str, _Rule]] = {
     "engine": {"idle_seconds": _SECONDS},
-    "inbox": {"notify": _TRUTH},
+    "inbox": dict.fromkeys(("notify", *ways.ALL), _TRUTH),
     "models": {
         **dict.fromkeys(_TIERS, _TEXT),
         "concurrent_calls": _COUNT,
@@ -176,6 +175,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
 VARIABLES = {
     "engine.idle_seconds": "SAGAFLOW_IDLE_SECONDS",
     "inbox.notify": "SAGAFLOW_NOTIFY",
+    **{f"inbox.{way}": ways.variable(way) for way in ways.ALL},
     **{each.setting: each.variable for each in guard.CHOSEN},
 }
 """The variable that goes before a setting, for those that have one."""
@@ -302,7 +302,7 @@ def without_ours(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _truth(text: str | None, *, default: bool) -> bool:
-    return default if not text else text.lower() not in _OFF
+    return default if not text else text.lower() not in ways.OFF
 
 
 def _seconds(text: str) -> float:

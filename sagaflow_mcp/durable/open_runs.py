@@ -161,6 +161,7 @@ class OpenRuns:
             project_dir=str(about.get("project_dir", "")),
             created_at=str(about.get("created_at") or records.now()),
             arguments_hash=str(about.get("arguments_hash", "")),
+            launcher=str(about.get("launcher", "")),
         )
         markers.claim(self._home, marker)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from tests import waiting
 from tests.acceptance import tools
 from tests.acceptance.terminals import Terminal
 
@@ -49,6 +51,52 @@ class Session:
         return str(self.event(type="result")["session_id"])
 
 
+class LiveSession:
+    """A session that takes prompts on its standard input; leaving the context closes that, and waits for its end."""
+
+    def __init__(self, command: list[str], environ: Mapping[str, str], cwd: Path) -> None:
+        self._process = subprocess.Popen(
+            command, env=environ, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+        )
+        self.replies: list[str] = []
+        """The model's last words of each turn, those of turns that nobody has asked for too."""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.close()
+            self._process.wait(LIMIT)
+        finally:
+            self._process.kill()
+            self._reader.join()
+            self._process.stdout.close()
+
+    def say(self, prompt: str, reply: str) -> None:
+        """Give it `prompt`, and wait for a turn that ends with `reply`."""
+        assert self._process.stdin is not None
+        said = {"type": "user", "message": {"role": "user", "content": prompt}}
+        self._process.stdin.write(json.dumps(said) + "\n")
+        self._process.stdin.flush()
+        self.hear(reply)
+
+    def hear(self, reply: str) -> None:
+        """Wait for a turn that ends with `reply`."""
+        waiting.eventually(lambda: reply in self.replies, f"{reply!r}; there is {self.replies}", 60)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            event = json.loads(line) if line.startswith("{") else {}
+            if event.get("type") == "result":
+                self.replies.append(str(event.get("result")))
+
+
 class ClaudeCode:
     """Claude Code with a home of its own."""
 
@@ -87,20 +135,26 @@ class ClaudeCode:
         out = self.run("-p", prompt, *FORM, *options, environ=_ours(local))
         return Session([json.loads(line) for line in out.splitlines() if line.startswith("{")])
 
-    def terminal(self, prompt: str, local: LocalSagaflow, *options: str) -> Terminal:
+    def terminal(self, prompt: str, local: LocalSagaflow, *options: str, project: Path | None = None) -> Terminal:
         """The same in a terminal, where the user sees dialogs."""
         environment = {**self._environment, **_ours(local)}
-        self._has_been_welcomed(environment["ANTHROPIC_API_KEY"])
+        folder = project or self.project
+        self._has_been_welcomed(environment["ANTHROPIC_API_KEY"], folder)
         command = ["claude", prompt, *FORM[-2:], *options]
-        return Terminal(command, environment, self.project, columns=160, seconds=60)
+        return Terminal(command, environment, folder, columns=160, seconds=60)
 
-    def _has_been_welcomed(self, key: str) -> None:
+    def live(self, local: LocalSagaflow, **more: str) -> LiveSession:
+        """A session without a terminal that goes on from prompt to prompt."""
+        command = ["claude", "-p", "--input-format", "stream-json", *FORM]
+        return LiveSession(command, {**self._environment, **_ours(local), **more}, self.project)
+
+    def _has_been_welcomed(self, key: str, folder: Path) -> None:
         """Leave nothing that Claude Code would ask a new user first."""
         file = self.user / ".claude" / ".claude.json"
         known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         known |= {"hasCompletedOnboarding": True, "theme": "dark", "lastOnboardingVersion": "9.9.9"}
         known.setdefault("customApiKeyResponses", {})["approved"] = [key[-20:]]
-        project = known.setdefault("projects", {}).setdefault(str(self.project.resolve()), {})
+        project = known.setdefault("projects", {}).setdefault(str(folder.resolve()), {})
         project |= {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
         file.write_text(json.dumps(known), encoding="utf-8")
 

@@ -18,7 +18,7 @@ import pyte
 from tests import waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 BEGIN = """
@@ -112,12 +112,11 @@ class Terminal:
 
     def press(self, key: str, shown: str) -> None:
         """Press `key` until the screen shows `shown`: what is drawn may not be listening yet."""
-        deadline = time.monotonic() + self._seconds
-        while shown not in self.screen:
-            self.type(key)
-            again = time.monotonic() + PRESS_AGAIN_SECONDS
-            while shown not in self.screen and time.monotonic() < again:
-                assert self._read(deadline, again), self.screen
+        self._press(key, lambda: shown in self.screen)
+
+    def press_away(self, key: str, gone: str) -> None:
+        """Press `key` until the screen does not show `gone` any more."""
+        self._press(key, lambda: gone not in self.screen)
 
     def wait_for(self, shown: str) -> None:
         """Return once the screen shows `shown`."""
@@ -134,6 +133,14 @@ class Terminal:
     def rows(self) -> list[str]:
         """The lines written, without looks; of a line that was written over, what came last."""
         return [LOOKS.sub("", row).rpartition("\r")[2] for row in self.output.replace("\r\n", "\n").split("\n")]
+
+    def _press(self, key: str, is_done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + self._seconds
+        while not is_done():
+            self.type(key)
+            again = time.monotonic() + PRESS_AGAIN_SECONDS
+            while not is_done() and time.monotonic() < again:
+                assert self._read(deadline, again), self.screen
 
     def _read(self, deadline: float, pause: float | None = None) -> bool:
         """Whether more was written before `deadline`, or may be after the `pause`; not when the command has ended."""

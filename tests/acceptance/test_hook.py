@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from sagaflow_mcp import hook, inbox, records
+from sagaflow_mcp import claude_process, hook, inbox, records, wakeups
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.records import Entry
 
 ROOT = Path(__file__).parents[2]
 SH = shutil.which("sh") or "/bin/sh"
+START, PROMPT = hook.START, hook.PROMPT
 PROJECT = "/projects/mine"
 LIMIT_SECONDS = 30
 DAY_SECONDS = 24 * 3600
@@ -44,15 +45,17 @@ class Session:
         self.tools = tools
         self.root = root
 
-    def begin(self, session_id: str = "5e55-1", *, cwd: str = PROJECT, **environ: str) -> subprocess.Popen[bytes]:
-        """The hook process of a session start, its input written."""
-        event = {"hook_event_name": "SessionStart", "source": "startup", "session_id": session_id, "cwd": cwd}
-        return self.begin_with(json.dumps(event).encode(), CLAUDE_CODE_SESSION_ID=session_id, **environ)
+    def begin(
+        self, session_id: str = "5e55-1", *, cwd: str = PROJECT, on: str = START, **environ: str
+    ) -> subprocess.Popen[bytes]:
+        """The hook process of an event, by default a session's start, its input written."""
+        event = {"hook_event_name": on, "source": "startup", "session_id": session_id, "cwd": cwd}
+        return self.begin_with(json.dumps(event).encode(), on=on, CLAUDE_CODE_SESSION_ID=session_id, **environ)
 
-    def begin_with(self, event: bytes, **environ: str) -> subprocess.Popen[bytes]:
+    def begin_with(self, event: bytes, *, on: str = START, **environ: str) -> subprocess.Popen[bytes]:
         """The hook process with any input."""
         command = json.loads(ROOT.joinpath("hooks", "hooks.json").read_text(encoding="utf-8"))
-        (started,) = command["hooks"]["SessionStart"][0]["hooks"]
+        started = command["hooks"][on][0]["hooks"][0]
         assert started["command"] == "sh"
         arguments = [part.replace("${CLAUDE_PLUGIN_ROOT}", str(self.root)) for part in started["args"]]
         environment = {"PATH": str(self.tools), "SAGAFLOW_HOME": self.home.root, "CLAUDE_PLUGIN_ROOT": str(self.root)}
@@ -71,8 +74,19 @@ class Session:
         """What a session that starts is told; empty when that is nothing."""
         return told(self.begin(session_id, cwd=cwd, **environ))
 
+    def prompt(self, session_id: str = "5e55-1", *, cwd: str = PROJECT, **environ: str) -> str:
+        """What a session is told with a prompt; empty when that is nothing."""
+        return told(self.begin(session_id, cwd=cwd, on=PROMPT, **environ), PROMPT)
 
-def told(process: subprocess.Popen[bytes]) -> str:
+    def note(self) -> dict[str, Any]:
+        """What is noted of this process, which is what the hooks take for Claude Code."""
+        process = claude_process.of(os.getpid())
+        assert process is not None
+        found: dict[str, Any] = json.loads(Path(self.home.sessions, process.key).read_text(encoding="utf-8"))
+        return found
+
+
+def told(process: subprocess.Popen[bytes], on: str = START) -> str:
     """The context that a hook process printed as its one JSON object; it must end well and say nothing else."""
     out, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 0
@@ -82,7 +96,7 @@ def told(process: subprocess.Popen[bytes]) -> str:
     found: dict[str, Any] = json.loads(out)
     assert found.keys() == {"hookSpecificOutput"}
     assert found["hookSpecificOutput"].keys() == {"hookEventName", "additionalContext"}
-    assert found["hookSpecificOutput"]["hookEventName"] == "SessionStart"
+    assert found["hookSpecificOutput"]["hookEventName"] == on
     context: str = found["hookSpecificOutput"]["additionalContext"]
     assert context
     assert len(context) <= hook.LIMIT
@@ -105,9 +119,21 @@ def put(home: Home, run_id: str, *, age: float = 0, project: str = PROJECT, summ
 def test_the_hook_runs_at_each_start_but_not_after_compaction() -> None:
     """Exec form, so that neither a shell's quoting nor its profile matters."""
     found = json.loads(ROOT.joinpath("hooks", "hooks.json").read_text(encoding="utf-8"))
-    (group,) = found["hooks"]["SessionStart"]
+    group, waits = found["hooks"]["SessionStart"]
     assert group["matcher"] == "startup|resume|clear"
-    assert found["hooks"].keys() == {"SessionStart"}
+    assert waits["matcher"] == "resume|clear"
+    assert found["hooks"].keys() == {"SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"}
+
+
+def test_every_hook_that_waits_says_the_same() -> None:
+    """What a message says before its lines, too."""
+    hooks = json.loads(ROOT.joinpath("hooks", "hooks.json").read_text(encoding="utf-8"))["hooks"]
+    handlers = [handler for groups in hooks.values() for group in groups for handler in group["hooks"]]
+    waiting = [each for each in handlers if each["args"][1] in {"wait", "launched"}]
+    assert len(waiting) == 4
+    for handler in waiting:
+        assert (handler["asyncRewake"], handler["rewakeMessage"]) == (True, wakeups.HEAD)
+        assert handler["timeout"] == 24 * 3600
 
 
 def test_a_session_is_told_what_ended(session: Session) -> None:
@@ -225,7 +251,7 @@ def test_any_input_is_survived(session: Session, event: bytes) -> None:
 def test_another_event_gets_no_answer(session: Session) -> None:
     """Claude Code would call the answer to a session start a failure there."""
     put(session.home, "run-1")
-    assert told(session.begin_with(b'{"hook_event_name": "UserPromptSubmit"}')) == ""
+    assert told(session.begin_with(b'{"hook_event_name": "Stop"}')) == ""
 
 
 def test_inside_a_run_the_hook_is_silent(session: Session) -> None:
@@ -253,7 +279,7 @@ def test_a_python3_that_fails_is_silence(session: Session, tools: Path) -> None:
 
 def test_an_old_python_can_read_the_start_file_and_leaves() -> None:
     """The version is looked at before anything that an old Python could not parse or find."""
-    text = ROOT.joinpath("hooks", "session_start.py").read_text(encoding="utf-8")
+    text = ROOT.joinpath("hooks", "run.py").read_text(encoding="utf-8")
     tree = ast.parse(text, feature_version=(3, 6))
     *before, guarded = tree.body
     assert isinstance(guarded, ast.If)
@@ -296,7 +322,7 @@ def test_an_unreadable_home_is_silence(
         stdin = os.dup(0)
         os.dup2(event.fileno(), 0)
         try:
-            hook.main()
+            assert hook.main(os.getpid()) == 0
         finally:
             os.dup2(stdin, 0)
             os.close(stdin)
@@ -338,3 +364,130 @@ def test_an_installed_copy_works_and_stays_as_it_is(home: Home, tools: Path, tmp
     put(home, "run-1")
     assert "run-1" in Session(home, tools, root=root).context()
     assert sorted(tmp_path.joinpath("in stalled").rglob("*")) == before
+
+
+def counted_python(tools: Path) -> Path:
+    """A file that gets a line for each Python that a hook starts from now on."""
+    count = tools.parent / "count"
+    count.touch()
+    tools.joinpath("python3").unlink()
+    script = f'#!{SH}\necho started >>{count}\nexec {sys.executable} "$@"\n'
+    tools.joinpath("python3").write_text(script, encoding="utf-8")
+    tools.joinpath("python3").chmod(0o700)
+    return count
+
+
+def let_settle(home: Home) -> None:
+    """Have the inbox as if its last entry had come a minute ago."""
+    then = time.time() - 60
+    os.utime(Path(home.inbox, "new"), (then, then))
+
+
+def test_with_a_prompt_a_session_is_told_what_is_new_in_its_project(session: Session) -> None:
+    """Once, and once for start and prompts together; of other projects not even a number."""
+    put(session.home, "run-1")
+    assert "run run-1:" in session.context()
+    assert session.prompt() == ""
+    put(session.home, "run-2")
+    put(session.home, "run-other", project="/projects/other")
+    context = session.prompt()
+    assert re.findall(r"run (run-\w+):", context) == ["run-2"]
+    assert "other projects" not in context
+    assert session.prompt() == ""
+    assert session.context(cwd="/projects/other").count("run run-other:") == 1
+
+
+def test_with_a_prompt_a_session_is_told_of_its_own_runs_wherever_they_belong(session: Session) -> None:
+    """Those that were launched by its Claude Code process, which the run's folder names."""
+    process = claude_process.of(os.getpid())
+    assert process is not None
+    for run_id, key in (("run-mine", process.key), ("run-theirs", "1-1")):
+        put(session.home, run_id, project="/projects/other")
+        Path(session.home.run(run_id)).mkdir()
+        Path(session.home.run(run_id), "run.json").write_text(json.dumps({"launcher": key}), encoding="utf-8")
+    assert re.findall(r"run (run-\w+):", session.prompt()) == ["run-mine"]
+
+
+def test_with_a_prompt_what_does_not_fit_comes_with_the_next(session: Session) -> None:
+    """Nothing of it is left out for good, and each entry is told once."""
+    for n in range(12):
+        put(session.home, f"run-{n:02}", age=60 * n, summary="long " * 100)
+    found = [run for _ in range(4) for run in re.findall(r"run (run-\d\d):", session.prompt())]
+    assert found == [f"run-{n:02}" for n in range(12)]
+
+
+def test_with_nothing_new_a_prompt_starts_no_python(session: Session, tools: Path) -> None:
+    """What there is stays unread. Whatever changes the inbox has Python look again, also with a clock set back."""
+    put(session.home, "run-1")
+    let_settle(session.home)
+    count = counted_python(tools)
+    assert "run-1" in session.prompt()
+    assert session.prompt() == session.prompt() == ""
+    assert count.read_text(encoding="utf-8") == "started\n"
+    then = time.time() - 3600
+    put(session.home, "run-2")
+    os.utime(Path(session.home.inbox, "new"), (then, then))
+    assert "run-2" in session.prompt()
+    assert session.prompt() == ""
+    assert count.read_text(encoding="utf-8") == "started\n" * 2
+
+
+def test_an_entry_of_the_same_moment_as_the_last_look_is_not_missed(session: Session) -> None:
+    """File systems count time in steps: what has just changed is looked at again."""
+    for n in range(5):
+        put(session.home, f"run-{n}")
+        assert f"run-{n}" in session.prompt()
+
+
+def test_which_session_the_process_is_in_is_always_known(session: Session, tools: Path) -> None:
+    """Also where there is nothing to tell, once it was noted: after `/clear` the process has another one."""
+    count = counted_python(tools)
+    assert session.context("5e55-1") == session.prompt("5e55-1") == ""
+    assert count.read_text(encoding="utf-8") == ""
+    put(session.home, "run-1")
+    session.context("5e55-1", cwd="/projects")
+    assert session.note() == {"session_id": "5e55-1", "cwd": "/projects"}
+    inbox.dismiss(session.home, None)
+    assert session.context("5e55-2") == session.prompt("5e55-3") == ""
+    assert session.note()["session_id"] == "5e55-3"
+    assert count.read_text(encoding="utf-8") == "started\n" * 3
+    session.prompt("5e55-3")
+    assert count.read_text(encoding="utf-8") == "started\n" * 3
+
+
+def test_a_note_that_cannot_be_written_keeps_nothing_from_being_told(session: Session) -> None:
+    """A full disk, say."""
+    put(session.home, "run-1")
+    Path(session.home.sessions).rmdir()
+    Path(session.home.sessions).touch()
+    assert "run-1" in session.prompt()
+
+
+@pytest.mark.parametrize("how", ["plugin", "variable", "config"])
+@pytest.mark.parametrize("way", ["prompt", "start"])
+def test_each_way_can_be_turned_off(session: Session, way: str, how: str) -> None:
+    """What was not told in one way is told in the other; the plugin's setting goes before the variable."""
+    put(session.home, "run-1")
+    environ = {
+        "plugin": {f"CLAUDE_PLUGIN_OPTION_{way.upper()}": "false", f"SAGAFLOW_INBOX_{way.upper()}": "1"},
+        "variable": {f"SAGAFLOW_INBOX_{way.upper()}": "0"},
+        "config": {},
+    }[how]
+    if how == "config":
+        Path(session.home.config).write_text(f"[inbox]\n{way} = false\n", encoding="utf-8")
+    off, on = (session.prompt, session.context) if way == "prompt" else (session.context, session.prompt)
+    assert off(**environ) == ""
+    assert "run-1" in on(**environ)
+    assert off(**environ) == on(**environ) == ""
+
+
+def test_a_prompt_is_told_nothing_of_a_home_that_a_project_names(session: Session, tmp_path: Path) -> None:
+    """Why, it was told when the session started."""
+    put(session.home, "run-1", project=str(tmp_path))
+    tmp_path.joinpath(".claude").mkdir()
+    settings = {"env": {"SAGAFLOW_HOME": session.home.root}}
+    tmp_path.joinpath(".claude", "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    environ = {"CLAUDE_PROJECT_DIR": str(tmp_path), "HOME": str(tmp_path / "user")}
+    assert session.context(cwd=str(tmp_path), **environ).startswith("Sagaflow inbox: not shown.")
+    assert session.prompt(cwd=str(tmp_path), **environ) == ""
+    assert list(Path(session.home.sessions).iterdir()) == []

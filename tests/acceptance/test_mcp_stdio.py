@@ -30,6 +30,7 @@ pytestmark = pytest.mark.anyio
 
 SERVER = str(tools.COMMANDS / "sagaflow-mcp")
 LAUNCHER = ("sh", str(tools.ROOT / "sagaflow_mcp" / "front.sh"))
+SESSION = "5e55-1"
 LIMIT = 90
 """Seconds that one test may take."""
 
@@ -52,7 +53,8 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 def connection(local: LocalSagaflow, mode: str, cwd: Path | None = None) -> Client:
     """A client of a server of its own, on its way."""
-    started = StdioServerParameters(command=SERVER, env=local.environment(), cwd=cwd)
+    session = {"CLAUDE_CODE_SESSION_ID": SESSION}
+    started = StdioServerParameters(command=SERVER, env={**local.environment(), **session}, cwd=cwd)
     return Client(started, mode=mode, read_timeout_seconds=LIMIT)
 
 
@@ -110,6 +112,9 @@ async def test_a_run_is_launched_waited_for_and_dismissed(local: LocalSagaflow, 
             listed = await answer(client, "list_inbox")
             assert listed["unread"] == 1
             (entry,) = listed["entries"]
+            # What the session was told here, no hook tells it again.
+            told = inbox.claimed(local.settings.home, SESSION)
+            assert [each.partition("~")[0] for each in told].count(run_id) == 1
             assert (entry["run_id"], entry["status"], entry["summary"]) == (run_id, "DONE", f"hello, {name}")
             assert entry["project"] == str(tmp_path)
             assert run_id in await answer(client, "list_runs", status="done")

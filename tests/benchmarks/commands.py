@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,9 +31,12 @@ ROOT = Path(__file__).parents[2]
 SAGAFLOW = str(Path(sysconfig.get_path("scripts"), "sagaflow"))
 """The installed command."""
 
-PROJECT = "/projects/mine"
+PROJECT, SESSION = "/projects/mine", "5e55-1"
 
-HOOK_FILES = ("__init__", "errors", "guard", "hook", "inbox", "paths", "project_env", "records", "simple_toml")
+HOOK_FILES = (
+    *("__init__", "claude_process", "claude_sessions", "entry_lines", "errors", "guard", "hook", "inbox", "markers"),
+    *("paths", "project_env", "records", "simple_toml", "ways"),
+)
 """Modules of the package that the hook imports."""
 
 
@@ -54,12 +58,17 @@ def _hook(python: Path, rounds: int) -> list[Figure]:
         }
         measured = {name: partial(_session_start, *case, environ) for name, case in cases.items()}
         command = [str(python), "-I", "-c", "import json,os,sys"]
-        found = in_turns(rounds, **measured, baseline=partial(milliseconds, command, environ))
+        asked = partial(_prompt, clone, _told(clone, _home(folder, "told", 50, 0), environ), environ)
+        shell = partial(milliseconds, ["sh", "-c", ":"], environ)
+        baseline = partial(milliseconds, command, environ)
+        found = in_turns(rounds, **measured, prompt=asked, shell=shell, baseline=baseline)
     nothing, *others = cases
     bars = dict(zip(others, (2.0, 2.0, None), strict=True))
     return [
         # Without a baseline: no Python is started for it.
         Figure(f"hook, {nothing}", found[nothing], "ms", bar=5),
+        Figure("hook, prompt, nothing new", found["prompt"], "ms", bar=5, note="50 unread, all told"),
+        Figure("hook, prompt, nothing new", found["prompt"], "ms", found["shell"], note="against sh -c :"),
         *(
             Figure(f"hook, {name}", found[name], "ms", found["baseline"], bar, note=str(python))
             for name, bar in bars.items()
@@ -72,6 +81,24 @@ def _session_start(root: Path, home: Home, says: bool, environ: Mapping[str, str
     event = {"hook_event_name": "SessionStart", "source": "startup", "session_id": str(uuid.uuid4()), "cwd": PROJECT}
     command = ["sh", str(root / "hooks" / "run.sh"), "session-start"]
     return milliseconds(command, {**environ, "SAGAFLOW_HOME": home.root}, json.dumps(event), says=says)
+
+
+def _prompt(root: Path, home: Home, environ: Mapping[str, str], *, says: bool = False) -> float:
+    """A prompt in a session that was told everything."""
+    event = {"hook_event_name": "UserPromptSubmit", "session_id": SESSION, "cwd": PROJECT, "prompt": "Go on."}
+    more = {"SAGAFLOW_HOME": home.root, "CLAUDE_CODE_SESSION_ID": SESSION}
+    return milliseconds(
+        ["sh", str(root / "hooks" / "run.sh"), "prompt"], {**environ, **more}, json.dumps(event), says=says
+    )
+
+
+def _told(root: Path, home: Home, environ: Mapping[str, str]) -> Home:
+    """`home`, everything in which a session was told, prompt by prompt."""
+    then = time.time() - 60
+    os.utime(Path(home.inbox, "new"), (then, then))
+    while not Path(home.seen, SESSION, ".told").exists():
+        _prompt(root, home, environ, says=True)
+    return home
 
 
 def _pythons() -> list[Path]:

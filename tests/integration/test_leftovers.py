@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import leftovers, markers, pinning
+from sagaflow_mcp import claude_process, leftovers, markers, pinning
 from sagaflow_mcp.testing import LocalSagaflow
 from tests.integration.author import Author
 from tests.integration.clients import with_client
@@ -208,3 +208,15 @@ def test_a_child_that_outlives_its_run_keeps_its_version(tmp_path: Path) -> None
             return await orphan.result()
 
         assert with_client(local, told) == "one"
+
+
+def test_notes_on_processes_that_ended_long_ago_go(home: Home) -> None:
+    """Of a living one, however old, and of one that ended lately, they stay: its session may be resumed."""
+    own = claude_process.of(os.getpid())
+    assert own is not None
+    kept = {own.key, f"{own.key}.woken", "1-2", "README"}
+    for name in (*kept, "1-1", "1-1.waiter", "1-1.woken", f"{os.getpid()}-1"):
+        Path(home.sessions, name).touch()
+        age(Path(home.sessions, name), 80 if name == "1-2" else 100)
+    clear(home)
+    assert {path.name for path in Path(home.sessions).iterdir()} == kept

@@ -384,12 +384,32 @@ def test_a_python_without_a_toml_reader_reads_plain_lines_alike(tmp_path: Path, 
     path = tmp_path / "config.toml"
     path.write_text(content, encoding="utf-8")
     assert simple_toml.text_in(str(path), "projects.home") == found
-    assert simple_toml.texts(content).get("projects", {}).get("home", "") == found
+    assert simple_toml.plain(content).get("projects", {}).get("home", "") == found
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("x = true", True),
+        ("x=false # off", False),
+        ("x = 1", None),
+        ('x = "true"', None),
+        ("# x = true", None),
+        ("", None),
+    ],
+)
+def test_a_truth_is_read_alike(tmp_path: Path, line: str, found: bool | None) -> None:
+    """With and without a TOML reader; what is none of the two is nothing."""
+    path = tmp_path / "config.toml"
+    path.write_text(f"[inbox]\n{line}\n", encoding="utf-8")
+    assert simple_toml.truth_in(str(path), "inbox.x") is found
+    plain = simple_toml.plain(path.read_text(encoding="utf-8")).get("inbox", {}).get("x")
+    assert (plain if isinstance(plain, bool) else None) is found
 
 
 def test_lines_inside_a_text_allow_nothing() -> None:
     """Without a reader that knows where a text ends, none of such a file counts."""
-    assert simple_toml.texts('x = """\n[projects]\nhome = "/a"\n"""') == {}
+    assert simple_toml.plain('x = """\n[projects]\nhome = "/a"\n"""') == {}
 
 
 def test_an_engine_gets_nothing_that_one_project_has_set(project: Project) -> None:

@@ -18,7 +18,7 @@ LAYERS = {
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
         typed leash child_environ testing._script testing._wire front_matter skill_file projects crash_points
-        testing.cases mcp_names mcp_servers
+        testing.cases mcp_names mcp_servers entry_lines ways
     """,
     "adapters": """
         mcp_clients mcp_clients._connection mcp_clients._connections mcp_clients._errors mcp_clients._http
@@ -26,6 +26,7 @@ LAYERS = {
         agent_tools agent_tools._asking agent_tools._delegation agent_tools._files agent_tools._search
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation
+        claude_process claude_sessions wakeups messenger
         artifacts config_file markers pauses run_index inbox questions notify refused sealing payloads sandbox
         connection unreachable commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
@@ -48,7 +49,7 @@ LAYERS = {
         durable.step_record durable.steps durable.told durable.typed_output skill_workers durable.crashing
     """,
     "use cases": """
-        answering run_updates telling steering held_steps retrying resetting trusting catalog checking child_runs
+        answering run_updates shown telling steering held_steps retrying resetting trusting catalog checking child_runs
         health health._check health.claude health.disk health.fixes health.models health.processes health.runs
         overview probe inspection launch runs run_filter run_details run_words run_page run_timeline
         watching watch_view progress_numbers following doctor preferences waking wording session_hook scaffolding
@@ -58,14 +59,14 @@ LAYERS = {
         cli_completion cli_output cli_show cli_watch json_fields
         server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_control cli_trust
-        permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new
+        permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new waiter
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
 
 RANK = {module: rank for rank, modules in enumerate(LAYERS.values()) for module in modules.split()}
 
-HOOK_REACHABLE = {"hook", "engine", "engine_client", "launcher", "builder"}
+HOOK_REACHABLE = {"hook", "waiter", "engine", "engine_client", "launcher", "builder"}
 """What starts with the system's python3 or must stay small: all that these import is standard library, Python 3.9."""
 
 

@@ -104,6 +104,7 @@ def test_a_project_that_is_not_allowed_shows(environ: dict[str, str], tmp_path: 
     [
         ("inbox.notify", "no", False),
         ("inbox.notify", "TRUE", True),
+        ("inbox.wake", "off", False),
         ("engine.idle_seconds", "5", 5),
         ("engine.idle_seconds", "0.5", 0.5),
         ("models.concurrent_calls", " 3 ", 3),

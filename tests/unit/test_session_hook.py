@@ -1,9 +1,10 @@
-"""Our hook in Claude Code's settings."""
+"""Our hooks in Claude Code's settings."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import threading
@@ -46,9 +47,9 @@ class User:
         self.path.write_text(content if isinstance(content, str) else json.dumps(content, indent=2), encoding="utf-8")
 
     def handlers(self) -> list[dict[str, Any]]:
-        """Everything that runs at a session's start."""
-        groups = json.loads(self.path.read_text(encoding="utf-8"))["hooks"]["SessionStart"]
-        return [handler for group in groups for handler in group["hooks"]]
+        """Everything that runs at any event."""
+        hooks = json.loads(self.path.read_text(encoding="utf-8"))["hooks"]
+        return [handler for groups in hooks.values() for group in groups for handler in group["hooks"]]
 
 
 @pytest.fixture
@@ -67,15 +68,32 @@ def ours(script: str) -> dict[str, Any]:
     return {"type": "command", "command": "sh", "args": [script, "session-start"], "timeout": 5}
 
 
-def test_what_is_installed_is_the_plugins_own_hook_with_a_path_that_exists(user: User) -> None:
-    """Matcher, form and time limit are those of the plugin."""
-    assert session_hook.install(user.environ)
-    written = user.path.read_text(encoding="utf-8")
+def plugins_own() -> dict[str, list[dict[str, Any]]]:
+    """The plugin's hooks as they are installed from here, by event."""
     plugin = (session_hook.folder() / "hooks.json").read_text(encoding="utf-8")
-    theirs = json.loads(plugin.replace("${CLAUDE_PLUGIN_ROOT}/hooks", str(session_hook.folder())))
-    assert json.loads(written) == {"hooks": {"SessionStart": theirs["hooks"]["SessionStart"]}}
-    (handler,) = user.handlers()
-    assert Path(handler["args"][0]).is_file()
+    theirs = plugin.replace("${CLAUDE_PLUGIN_ROOT}/hooks", str(session_hook.folder()))
+    found: dict[str, list[dict[str, Any]]] = json.loads(theirs)["hooks"]
+    return found
+
+
+COUNT = len([handler for groups in plugins_own().values() for group in groups for handler in group["hooks"]])
+"""How many hooks that is."""
+
+
+def test_what_is_installed_are_the_plugins_own_hooks_with_a_path_that_exists(user: User) -> None:
+    """Matchers, form and time limits are those of the plugin, but for the name of the server, which the user chose."""
+    assert session_hook.install(user.environ)
+    written = json.loads(user.path.read_text(encoding="utf-8"))["hooks"]
+    (launched,) = written["PostToolUse"]
+    for name in ("mcp__sagaflow__launch_workflow", "mcp__my-sagaflow__launch_workflow"):
+        assert re.fullmatch(launched["matcher"], name)
+    theirs = plugins_own()
+    assert re.fullmatch(launched["matcher"], theirs["PostToolUse"][0].pop("matcher"))
+    launched.pop("matcher")
+    assert written == theirs
+    for handler in user.handlers():
+        assert Path(handler["args"][0]).is_file()
+    assert {handler["args"][1] for handler in user.handlers()} == session_hook.NAMES
     assert stat.S_IMODE(user.path.stat().st_mode) == 0o600
 
 
@@ -102,7 +120,7 @@ def test_what_was_made_is_gone_again_after_uninstalling(tmp_path: Path) -> None:
         DOTFILE.replace("\n", "\r\n"),
         "\ufeff" + DOTFILE,
         '{"a":1}',
-        '{"a": 1, "hooks": {"Stop": []}}',
+        '{"a": 1, "hooks": {"Notification": []}}',
         '\n\t{\n\t"a": [1]\n\t}',
         '{"hooks": {"SessionStart": [{"hooks": []}, 7, {"hooks": null}, {"matcher": "x"}]}}',
         json.dumps(group(THEIRS), indent=1),
@@ -116,7 +134,8 @@ def test_everything_else_in_the_file_stays_as_it_is(user: User, before: str) -> 
     between = user.path.read_bytes().decode("utf-8-sig")
     kept, now = json.loads(before.lstrip("\ufeff")), json.loads(between)
     assert list(now)[: len(kept)] == list(kept)
-    assert now["hooks"].pop("SessionStart")[:-1] == kept.get("hooks", {}).pop("SessionStart", [])
+    for event, added in plugins_own().items():
+        assert now["hooks"].pop(event)[: -len(added)] == kept.get("hooks", {}).pop(event, [])
     assert {**now, "hooks": now["hooks"]} == {**kept, "hooks": kept.get("hooks", {})}
     assert session_hook.uninstall(user.environ)
     assert user.path.read_bytes() == before.encode()
@@ -127,7 +146,7 @@ def test_a_file_with_nothing_in_it_is_as_good_as_none(user: User, before: str) -
     """As it is for Claude Code."""
     user.writes(before)
     assert session_hook.install(user.environ)
-    assert len(user.handlers()) == 1
+    assert len(user.handlers()) == COUNT
     assert session_hook.uninstall(user.environ)
     assert not user.path.exists()
 
@@ -148,7 +167,7 @@ def test_a_second_time_changes_nothing(user: User) -> None:
 
 
 def test_of_many_that_install_at_once_one_does(user: User) -> None:
-    """The hook is there once."""
+    """Each hook is there once."""
     user.writes(DOTFILE)
     changed: list[bool] = []
     threads = [threading.Thread(target=lambda: changed.append(session_hook.install(user.environ))) for _ in range(8)]
@@ -157,11 +176,11 @@ def test_of_many_that_install_at_once_one_does(user: User) -> None:
     for thread in threads:
         thread.join()
     assert sorted(changed) == [False] * 7 + [True]
-    assert len(user.handlers()) == 2
+    assert len(user.handlers()) == 2 + COUNT
 
 
 def test_the_hook_of_another_installation_is_replaced(user: User, tmp_path: Path) -> None:
-    """Of an environment that is gone, of one that is there, and of a checkout; once is enough."""
+    """Of an environment that is gone, of one that is there, and of a checkout; all of them once is enough."""
     there = tmp_path / "site-packages" / "sagaflow_mcp" / "bundled_hooks" / "run.sh"
     checkout = tmp_path / "src" / "hooks" / "run.sh"
     (tmp_path / "src" / "sagaflow_mcp").mkdir(parents=True)
@@ -172,7 +191,8 @@ def test_the_hook_of_another_installation_is_replaced(user: User, tmp_path: Path
     user.writes(group(THEIRS, *map(ours, [*old, str(there), str(checkout)])))
     assert session_hook.standing(user.environ).missing == tuple(old)
     assert session_hook.install(user.environ)
-    assert user.handlers() == [THEIRS, ours(str(session_hook.folder() / "run.sh"))]
+    assert user.handlers()[:2] == [THEIRS, ours(str(session_hook.folder() / "run.sh"))]
+    assert len(user.handlers()) == 1 + COUNT
     user.writes(group(*map(ours, [*old, str(there)]), THEIRS))
     assert session_hook.uninstall(user.environ)
     assert user.handlers() == [THEIRS]
@@ -259,7 +279,7 @@ def test_a_link_is_written_through_and_the_files_mode_stays(user: User, tmp_path
     user.path.symlink_to("../dotfiles/claude.json")
     assert session_hook.install(user.environ)
     assert user.path.is_symlink()
-    assert len(user.handlers()) == 1
+    assert len(user.handlers()) == COUNT
     assert stat.S_IMODE(kept.stat().st_mode) == mode
     assert session_hook.uninstall(user.environ)
     assert kept.read_text(encoding="utf-8") == "{}"
@@ -307,11 +327,16 @@ HERE = ours(str(session_hook.folder() / "run.sh"))
 GONE = ours("/gone/sagaflow_mcp/bundled_hooks/run.sh")
 ENABLED = {"enabledPlugins": {"sagaflow@x": True}}
 
+WHOLE = {
+    "hooks": {**plugins_own(), "PostToolUse": [{**plugins_own()["PostToolUse"][0], "matcher": session_hook.LAUNCH}]}
+}
+
 STANDINGS = {
-    "nothing": ({}, "info", "neither the plugin nor", "`sagaflow hook install` puts it there"),
-    "the plugin": (ENABLED, "ok", "the plugin sagaflow@x brings it", ""),
-    "the hook": (group(HERE), "ok", f"runs {HERE['args'][0]}", ""),
-    "both": ({**ENABLED, **group(HERE)}, "ok", "is not needed", "`sagaflow hook uninstall` takes it out"),
+    "nothing": ({}, "info", "neither the plugin nor", "`sagaflow hook install` puts them there"),
+    "the plugin": (ENABLED, "ok", "the plugin sagaflow@x brings them", ""),
+    "all hooks": (WHOLE, "ok", f"runs {HERE['args'][0]}", ""),
+    "one hook": (group(HERE), "warn", "for a part of what it can tell", session_hook.RENEW),
+    "both": ({**ENABLED, **group(HERE)}, "ok", "are not needed", "`sagaflow hook uninstall` takes them out"),
     "one that is gone": (group(GONE), "warn", "which is gone", session_hook.RENEW),
     "no hooks at all": (
         {"disableAllHooks": True, **group(HERE)},
@@ -331,7 +356,9 @@ def test_doctor_says_how_the_hook_stands(user: User, tmp_path: Path, case: tuple
     (found,) = [check for check in doctor.examine(environ, faces.CLI) if check.name == "hook"]
     assert (found.level, found.cure) == (level, cure)
     assert said in found.finding
-    assert session_hook.standing(environ).tells == (level == "ok")
+    standing = session_hook.standing(environ)
+    assert standing.tells == (level == "ok" or "for a part" in said)
+    assert standing.current == (content is WHOLE)
     assert [check for check in doctor.examine(environ, faces.MCP) if check.name == "hook"] == []
 
 

@@ -1,4 +1,7 @@
-"""Starts the session-start hook where Python is recent enough; it must parse on Python 3.6."""
+"""Starts a hook where Python is recent enough; it must parse on Python 3.6.
+
+Its arguments are the name that hooks/run.sh was given, and the process that did so.
+"""
 
 import gc
 import os
@@ -12,7 +15,12 @@ if sys.version_info >= (3, 9):  # noqa: UP036 - the system decides which Python 
     # In the wheel this folder lies inside the package.
     sys.path.append(os.path.dirname(root) if os.path.basename(root) == "sagaflow_mcp" else root)
 
+    if sys.argv[1] in {"wait", "launched"}:
+        from sagaflow_mcp import waiter
+
+        gc.enable()  # It may wait for days.
+        os._exit(waiter.main(int(sys.argv[2])))
+
     from sagaflow_mcp import hook
 
-    hook.main()
-    os._exit(0)
+    os._exit(hook.main(int(sys.argv[2])))
