@@ -292,18 +292,27 @@ async def _steered(settings: Settings, run_id: str, action: str, *, force: bool,
     """What came of an action that holds up, lets go on or ends the run."""
     if action == "pause":
         await steering.pause(settings, run_id)
+        await _shown(settings, run_id)
         return f"run {run_id} is paused: what is in flight ends, and nothing begins until control_run with resume"
     if action == "resume":
         await steering.resume(settings, run_id)
         return f"run {run_id} goes on; get_run shows how far it is"
     if action == "cancel":
         found = await steering.cancel(settings, run_id, force=force)
+        await _shown(settings, run_id)
         return wording.cancelled(found, "control_run with cancel and force=true ends it at once")
+    launcher = claude_process.of_server(os.environ)
     if with_current:
-        new = (await retrying.with_current(settings, run_id, face=faces.MCP)).run_id
+        new = (await retrying.with_current(settings, run_id, face=faces.MCP, launcher=launcher)).run_id
         return f"run {new} goes on from what run {run_id} has done; its ending will be in the inbox"
-    await retrying.retry(settings, run_id, face=faces.MCP)
+    await retrying.retry(settings, run_id, face=faces.MCP, launcher=launcher)
     return f"run {run_id} goes on from where it failed; its ending will be in the inbox"
+
+
+async def _shown(settings: Settings, run_id: str) -> None:
+    """Have what this session has just done told to it by nobody else."""
+    run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
+    await anyio.to_thread.run_sync(shown.note, settings.home, run, dict(os.environ))
 
 
 @server.resource("sagaflow://inbox", mime_type="text/markdown")
