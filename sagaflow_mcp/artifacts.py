@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -29,6 +30,9 @@ REPORT = "report.md"
 PROGRESS = "progress.json"
 """The file of how far a run said that it has come."""
 
+LOG = "log.txt"
+"""The file of what a run's code logs."""
+
 PAUSED = "paused.json"
 """The file that a run has while a person has paused it."""
 
@@ -46,7 +50,7 @@ SERVERS = "mcp-servers"
 
 RESERVED = frozenset(
     {
-        *("run.json", "ending.json", "finding.json", PAUSED, RETRIED, TRANSCRIPT, PROGRESS),
+        *("run.json", "ending.json", "finding.json", PAUSED, RETRIED, TRANSCRIPT, PROGRESS, LOG),
         *(CHILDREN, AGENTS, SERVERS, "journal", "questions"),
     }
 )
@@ -120,6 +124,17 @@ def write_json(path: Path, value: object) -> None:
     paths.write_atomically(str(path), json.dumps(value, indent=1) + "\n")
 
 
+def write_json_quickly(path: Path, value: object) -> None:
+    """As `write_json`, without waiting for the disk: after a power cut there may be an older value."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}~")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, json.dumps(value, indent=1).encode() + b"\n")
+    finally:
+        os.close(descriptor)
+    draft.replace(path)
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in `path`; None when there is none or it is damaged."""
     try:
@@ -149,6 +164,12 @@ def append_event(run_dir: Path, event: str, **fields: object) -> None:
         os.write(descriptor, (b"\n" if torn else b"") + line.encode())
     finally:
         os.close(descriptor)
+
+
+def note_event(run_dir: Path, event: str, **fields: object) -> None:
+    """As `append_event`, but a line that cannot be written is left out: nothing must fail for it."""
+    with contextlib.suppress(OSError):  # The disk is full, say, or the folder is gone.
+        append_event(run_dir, event, **fields)
 
 
 def events(run_dir: Path) -> Iterator[dict[str, Any]]:

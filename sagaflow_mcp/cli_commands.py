@@ -70,9 +70,11 @@ def runs(options: argparse.Namespace) -> int:
     """List runs."""
     from sagaflow_mcp import runs as run_files
     from sagaflow_mcp import wording
+    from sagaflow_mcp.run_filter import RunFilter
 
-    status = None if options.status is None else run_files.parse_state(options.status)
-    found = run_files.listing(_home(), status=status, limit=options.limit)
+    here = os.path.curdir
+    chosen = RunFilter.parse(options.status, options.skill, options.project, options.since, here)
+    found = run_files.listing(_home(), chosen, limit=options.limit)
     if options.as_json:
         # How far they have come is not looked at in a list.
         return cli_output.print_json([{k: v for k, v in _fields(run).items() if k != "progress"} for run in found])
@@ -86,23 +88,16 @@ def runs(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """Show one run."""
-    from sagaflow_mcp import runs as run_files
-    from sagaflow_mcp import wording
+    from sagaflow_mcp import cli_show
 
-    run = run_files.get(_home(), options.run_id)
-    if options.as_json:
-        return cli_output.print_json(_fields(run))
-    screen = cli_output.screen()
-    screen.show(f"{screen.paint(run.run_id, 'strong')}: {wording.state(run.state, screen.paint)}")
-    screen.show(f"skill    {run.skill}")
-    screen.show(f"launched {run.created_at} in {records.one_line(run.project_dir, 500)}")
-    screen.show(f"{'now' if run.is_open else 'ended':<8} {wording.detail(run)}")
-    screen.show(f"folder   {run.run_dir}")
-    for line in wording.steps(run, screen.paint):
-        screen.show(f"  {line}")
-    if run.report_path:
-        print(wording.report(run))
-    return 0
+    return cli_show.show(options, _home())
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Show runs as they go on."""
+    from sagaflow_mcp import cli_watch
+
+    return cli_watch.watch(options, _home())
 
 
 def skills_list(options: argparse.Namespace) -> int:
@@ -138,7 +133,7 @@ def doctor(options: argparse.Namespace) -> int:
     from sagaflow_mcp import doctor as checks
     from sagaflow_mcp import faces, wording
 
-    found = checks.examine(os.environ, faces.CLI)
+    found = [*(checks.mend(os.environ) if options.fix else ()), *checks.examine(os.environ, faces.CLI)]
     if options.as_json:
         cli_output.print_json([_fields(each) for each in found])
     else:

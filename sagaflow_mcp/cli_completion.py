@@ -13,7 +13,7 @@ from argcomplete.finders import CompletionFinder
 from argcomplete.lexers import split_line
 from argcomplete.shell_integration import shellcode
 
-from sagaflow_mcp import catalog, cli_help, faces, inbox, probe, records, runs, settings
+from sagaflow_mcp import catalog, cli_help, faces, inbox, probe, records, run_filter, runs, settings
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.paths import Home
 
@@ -121,7 +121,7 @@ def _checkable() -> dict[str, str]:
 
 
 def _states() -> dict[str, str]:
-    return dict.fromkeys([*runs.OPEN, *sorted(records.ENDINGS)], "")
+    return dict.fromkeys([run_filter.ANY_OPEN, *run_filter.STATES], "")
 
 
 _BY_METAVAR: dict[str, Words] = {"SKILL": _skills, "STATUS": _states}

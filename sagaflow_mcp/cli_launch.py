@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sagaflow_mcp import argument_schema, cli_output, faces, following, launch, records, runs, terminal, wording
+from sagaflow_mcp import (
+    argument_schema,
+    cli_output,
+    faces,
+    following,
+    launch,
+    records,
+    run_words,
+    runs,
+    terminal,
+    wording,
+)
 from sagaflow_mcp.errors import Failure, Refusal, SagaflowError, UsageRefusal
 from sagaflow_mcp.reports import result_text
 from sagaflow_mcp.settings import Settings
@@ -152,10 +163,7 @@ class _Progress:
             waited = wording.duration(time.monotonic() - self._began)
             self._screen.change(f"{waited}  {wording.progress(found)}")
             return
-        now = found.progress
-        line = f"{found.run_id}: {wording.steps_done(now)}{', ' + ', '.join(now.current) if now.current else ''}"
-        if now.last_error:
-            line += f", retrying: {now.last_error}"
+        line = run_words.line(found)
         if line != self._shown:
             print(records.one_line(line, 500), file=sys.stderr, flush=True)
             self._shown = line

@@ -248,12 +248,37 @@ def _reading(commands: Any) -> None:
     dismiss.add_argument("run_ids", nargs="*", metavar="RUN")
     dismiss.add_argument("--all", action="store_true", dest="everything", help="all of them")
     runs = _command(commands, "runs", "list runs, newest first")
+    runs.add_argument("--skill", metavar="SKILL", help="only those of this skill")
     runs.add_argument(
-        "--status", metavar="STATUS", help="RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED"
+        "--status",
+        metavar="STATUS",
+        help="only those in this state: OPEN, RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED",
     )
+    runs.add_argument("--project", metavar="DIR", help="only those launched from this folder or one in it, such as .")
+    runs.add_argument("--since", metavar="AGE", help="only those launched since then: 90s, 30m, 12h, 2d or 1w ago")
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="at most so many (default 20)")
+    watch = _command(
+        commands,
+        "watch",
+        "watch runs go on: open ones and those that ended last; q ends it",
+        as_json=False,
+        epilog="In a pipe it prints a line for each change, and ends when no run is open.",
+    )
+    watch.add_argument("run_ids", nargs="*", metavar="RUN", help="only these")
+    watch.add_argument("--once", action="store_true", help="print a line for each as it is now, and end")
     show = _command(commands, "show", "show one run: state, steps, report")
     show.add_argument("run_id", metavar="RUN")
+    show.add_argument(
+        "--lines", type=_count, default=20, metavar="N", help="of the ends of transcript and log (default 20)"
+    )
+    show.add_argument(
+        "--html",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="write a page with the timeline of its steps instead: RUN.html in this folder, or FILE, or - to print it",
+    )
+    show.add_argument("--force", action="store_true", help="replace the file if it is there")
     answer = _command(commands, "answer", "answer a question that a run asks", module="cli_answer")
     answer.add_argument("run_id", metavar="RUN")
     answer.add_argument(
@@ -344,7 +369,10 @@ def _skills(commands: Any) -> None:
 
 
 def _machinery(commands: Any) -> None:
-    _command(commands, "doctor", "check every part, with the cure for what is wrong")
+    doctor = _command(commands, "doctor", "check every part, with the cure for what is wrong")
+    doctor.add_argument(
+        "--fix", action="store_true", help="first carry out the cures that lose nothing, and say which those were"
+    )
     _config(commands)
     engine = _group(commands, "engine", "look at the engine or stop it")
     _command(engine, "engine status", "show the engine and its parts")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sagaflow_mcp import cli_output, engine_client, faces, following, inbox, launch, wording
+from sagaflow_mcp import artifacts, cli_output, engine_client, faces, following, inbox, launch, wording
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.settings import Settings, without_ours
 from sagaflow_mcp.testing import OfflineMessagesApi, Rule
@@ -135,10 +135,11 @@ def _clock() -> Callable[[str], None]:
 
 def _tell_steps(run: Run, shown: int, say: Callable[[str], None]) -> int:
     """Tell what the transcript has beyond its first `shown` lines; how many it has."""
-    lines = wording.steps(run)
-    for line in lines[shown:]:
-        say(f"  step {line.partition('  ')[2]}")
-    return len(lines)
+    events = list(artifacts.events(Path(run.run_dir)))
+    for event in events[shown:]:
+        told = wording.event(event).partition("  ")[2]
+        say(f"  step {told}" if "step" in event else f"  {told}")
+    return len(events)
 
 
 def _kill_worker(settings: Settings) -> int:

@@ -6,16 +6,14 @@ import asyncio
 import json
 import shutil
 import sys
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sagaflow_mcp import (
     __version__,
     catalog,
     claude_settings,
-    credentials,
     engine_client,
     engine_start,
     faces,
@@ -33,30 +31,26 @@ from sagaflow_mcp import (
     wording,
 )
 from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.health import Check, claude, disk, fixes, models
+from sagaflow_mcp.health import processes as health_processes
+from sagaflow_mcp.health import runs as health_runs
+from sagaflow_mcp.paths import Home
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from sagaflow_mcp.connection import Connection
-
-Level = Literal["ok", "info", "warn", "fail"]
+    from sagaflow_mcp.health import Level
 
 LOW_DISK_BYTES = 200_000_000
 """Free space below which a long run may not finish."""
 
+SILENT_SECONDS = 60.0
+"""How long ago the worker may have reached Temporal; it does every few seconds."""
+
 SHORT_RETENTION = timedelta(days=7)
 """How long a server should keep closed runs at least: a machine may well be off for so long."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding."""
-
-    name: str
-    level: Level
-    finding: str
-    cure: str = ""
 
 
 def examine(environ: Mapping[str, str], face: faces.Face) -> list[Check]:
@@ -75,6 +69,20 @@ def examine(environ: Mapping[str, str], face: faces.Face) -> list[Check]:
         except (OSError, SagaflowError) as error:
             found.append(Check(check.__name__.strip("_"), "fail", str(error)))
     return found
+
+
+def mend(environ: Mapping[str, str]) -> list[Check]:
+    """What the safe cures have done, and where one was not to be had. Never raises."""
+    if any(not each.is_allowed for each in guard.claims(environ)):
+        return []  # Of a home that a project has chosen nothing is touched.
+    done: list[Check] = []
+    home = Home.from_environment(environ)
+    try:
+        done += [Check("fixed", "info", each) for each in fixes.home(home.root)]
+        done += [Check("fixed", "info", each) for each in fixes.rest(home.prepare(), environ)]
+    except (OSError, SagaflowError) as error:
+        done.append(Check("not fixed", "warn", str(error)))
+    return done
 
 
 def _claim(claim: guard.Claim, face: faces.Face) -> Check:
@@ -162,6 +170,9 @@ def _engine(settings: Settings, face: faces.Face) -> Iterator[Check]:
     if status.get("temporal") != own_temporal.label(settings.temporal):
         cure = "the next launch replaces it once no run is open"
         yield Check("engine", "warn", "it was started with another Temporal server than config.toml names", cure)
+    if status["version"] != __version__:
+        finding = f"it is of version {status['version']}, and this is {__version__}"
+        yield Check("engine", "warn", finding, "the next launch with the newer one replaces it")
     if status["state"] == "waiting":
         yield Check("engine", "warn", f"pid {status['pid']} waits: {status.get('reason')}")
     elif status["state"] == "failed":
@@ -176,9 +187,17 @@ def _engine(settings: Settings, face: faces.Face) -> Iterator[Check]:
     server, worker = status.get("server") or {}, status.get("worker") or {}
     if not settings.temporal:
         yield _part("server", server, f"address {server.get('address')}")
+    yield _worker(worker, str(status["version"]), face)
+
+
+def _worker(worker: dict[str, Any], version: str, face: faces.Face) -> Check:
     # The engine replaces a worker of any other version than its own.
-    probe = f"last probe {worker.get('last_probe') or 'not yet'}"
-    yield _part("worker", worker, f"version {status['version']}, {probe}")
+    found = _part("worker", worker, f"version {version}, last probe {worker.get('last_probe') or 'not yet'}")
+    silent = runs.seconds_since(str(worker.get("last_probe") or worker.get("started_at") or ""))
+    if found.level == "ok" and silent > SILENT_SECONDS:
+        finding = f"pid {worker['pid']} has not reached Temporal for {wording.duration(silent)}"
+        return Check("worker", "fail", finding, face.see_logs)
+    return found
 
 
 def _part(name: str, state: dict[str, Any], more: str) -> Check:
@@ -186,25 +205,6 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
         return Check(name, "warn", "not running at this moment")
     age = wording.duration(runs.seconds_since(str(state.get("started_at", ""))))
     return Check(name, "ok", f"pid {state['pid']}, up {age}, {state.get('restarts', 0)} restarts, {more}")
-
-
-def _models(settings: Settings, face: faces.Face) -> Iterator[Check]:
-    given = settings.credentials()
-    if credentials.CLAUDE in given:
-        why = "models.transport is claude" if settings.transport == "claude" else "no key"
-        yield Check("model access", "ok", f"{why}: models are asked with {given[credentials.CLAUDE]}, on its own login")
-    elif given:
-        gateway = credentials.shown_address(given.get("ANTHROPIC_BASE_URL", ""))
-        yield Check("model access", "ok", f"a key in the environment{f', gateway {gateway}' if gateway else ''}")
-    elif engine_client.has_credentials(settings.home):
-        yield Check("model access", "ok", "the running engine holds what an earlier launch brought")
-    else:
-        missing = {
-            "api": "no key, and models.transport is api",
-            "claude": "no claude command, and models.transport is claude",
-        }.get(settings.transport, "neither a key nor Claude Code")
-        cure = face.way_to_a_model(settings.transport)
-        yield Check("model access", "warn", f"{missing}: skills that call a model are refused", cure)
 
 
 def _skills(settings: Settings, face: faces.Face) -> Iterator[Check]:
@@ -272,11 +272,16 @@ CHECKS: tuple[Callable[[Settings, faces.Face], Iterator[Check]], ...] = (
     _home,
     _temporal,
     _engine,
-    _models,
+    models.access,
+    claude.version,
+    health_runs.open_runs,
+    health_processes.orphans,
     _skills,
     _inbox,
     _hook,
     _refused,
+    disk.use,
+    health_runs.clock,
     _settings,
     _environment,
 )

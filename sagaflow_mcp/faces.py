@@ -34,6 +34,15 @@ class Face:
     """The same where a key was ruled out."""
     permit: str
     """Where a person decides whether an agent may make a call."""
+    see_logs: str
+    end_run: str
+    """Ends the run `{run_id}`."""
+    resume_run: str
+    retry_run: str
+    """Has the run `{run_id}`, which has failed, go on."""
+    end_process: str
+    """Ends the process `{pid}`, which nobody looks after."""
+    make_room: str
     hook: str
     """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
     allow: str = guard.FOR_SHELL
@@ -72,6 +81,12 @@ CLI = Face(
     set_api_key="set ANTHROPIC_API_KEY (and ANTHROPIC_BASE_URL for a gateway), and launch again",
     permit="leave the answer out, and you are asked in the terminal: sagaflow answer RUN",
     set_claude="install Claude Code or set claude.command, or run `sagaflow config unset models.transport`",
+    see_logs="`sagaflow engine logs` says why; the engine starts another if it stays silent",
+    end_run="`sagaflow cancel {run_id}`",
+    resume_run="`sagaflow resume RUN` lets one go on",
+    retry_run="`sagaflow retry {run_id}` lets it go on",
+    end_process="`sagaflow doctor --fix` ends it",
+    make_room="`sagaflow gc` removes what is old and read",
     hook="`sagaflow hook install`",
 )
 MCP = Face(
@@ -86,6 +101,12 @@ MCP = Face(
     "and start Claude Code again",
     permit="control_run with action permission asks the user in a dialog",
     set_claude="name the claude command in claude.command of config.toml, or take models.transport out of it",
+    see_logs="the engine starts another if it stays silent",
+    end_run="control_run with cancel ends it: {run_id}",
+    resume_run="control_run with resume lets one go on",
+    retry_run="control_run with retry lets it go on",
+    end_process="end process {pid}",
+    make_room="remove the folders of old runs, once nothing of them is needed",
     hook="",
     allow=guard.FOR_AGENT,
     trust="no tool can change that: a person has to look at its code, and run in a terminal of their own: "

@@ -130,17 +130,39 @@ def has(home: Home, entry_id: str) -> bool:
 
 def damaged(home: Home) -> list[str]:
     """One sentence for each file in the inbox that is not an entry. OSError if unreadable."""
-    found = []
-    for part in ("new", "cur"):
-        for name in sorted(os.listdir(_path(home, part))):
-            path = _path(home, part, name)
-            try:
-                _read(path)
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError) as error:
-                found.append(f"{path} is not an inbox entry: {records.one_line(str(error))}")
+    return [
+        f"{_path(home, part, name)} is not an inbox entry: {records.one_line(reason)}"
+        for part in ("new", "cur")
+        for name, reason in _no_entries(home, part).items()
+    ]
+
+
+def _no_entries(home: Home, part: str) -> dict[str, str]:
+    """The files in `part` that are no entries, each with why."""
+    found = {}
+    for name in sorted(os.listdir(_path(home, part))):
+        path = _path(home, part, name)
+        try:
+            _read(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            found[name] = str(error)
     return found
+
+
+def move_damaged(home: Home) -> list[str]:
+    """Where the files lie now that were in the inbox and are no entries. Failure where that cannot be done."""
+    folder = _path(home, "damaged")
+    moved = []
+    with _writing(home):
+        for part in ("new", "cur"):
+            for name in _no_entries(home, part):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+                target = os.path.join(folder, f"{name}.{os.urandom(4).hex()}")
+                os.rename(_path(home, part, name), target)
+                moved.append(target)
+    return moved
 
 
 def claim(home: Home, session_id: str, entry_id: str) -> bool:

@@ -89,14 +89,33 @@ FIELDS: dict[str, dict[str, str]] = {
         ".progress.steps_finished": "how many steps are done",
         ".progress.current[]": "the steps that are under way",
         ".progress.current_since": "when the oldest of them began; empty when there is none",
+        ".progress.running[].label": "a step that is under way",
+        ".progress.running[].since": "when its present attempt began",
+        ".progress.running[].attempt": "which attempt that is, from 1",
         ".progress.input_tokens": "what its model calls have read",
         ".progress.output_tokens": "what they have written",
         ".progress.cost_usd": "what those cost, in US dollars, that the claude command was asked for; else 0",
         ".progress.phase": "what the run says that it is at; empty where it says nothing",
+        ".progress.phase_since": "since when; empty where it says nothing",
         ".progress.done": "how much of it is done, as the run says",
         ".progress.total": "of how much; 0 where the run does not say",
         ".progress.note": "what else it says",
+        ".progress.failed_in_a_row": "which attempt at its step that was; 0 where none has failed",
         ".progress.last_error": "why the latest attempt failed, while it is tried again; empty otherwise",
+        ".steps[].label": "the steps of one name: that name",
+        ".steps[].steps": "how many there are",
+        ".steps[].done": "how many of them have a result",
+        ".steps[].running": "how many are under way",
+        ".steps[].retries": "how many attempts at them have failed",
+        ".steps[].losses": "how many attempts were lost with their worker",
+        ".steps[].seconds": "how long all attempts took, added up",
+        ".steps[].input_tokens": "what their model calls have read",
+        ".steps[].output_tokens": "what they have written",
+        ".steps[].cost_usd": "what those cost, as above",
+        ".artifacts[].name": "a file that the run has written: its path in the run's folder",
+        ".artifacts[].bytes": "its size",
+        ".log_path": "the run's own log; empty while there is none",
+        ".html": "the page that --html has written; empty without",
     },
     "answer": {".run_id": "the run", ".question": "the question that was answered"},
     "tell": {".run_id": "the run"},
@@ -206,7 +225,7 @@ value. Times are UTC, ISO 8601. Later versions may add fields; those below stay
 and mean the same. Each is told with its place in the value, as jq writes it.
 
 `launch` prints the run as it is once it was accepted, with --await as it ended.
-Without --json are demo, skills trust, worker run, completion, help and
+Without --json are demo, watch, skills trust, worker run, completion, help and
 --version."""
 
 

@@ -225,7 +225,10 @@ def _again(settings: Settings, request: Request) -> Launched | None:
     if ending.get("status") == "DONE" and about.get("arguments_hash") == _arguments_hash(request):
         return Launched(run_id=run_id, run_dir=str(run_dir), attached=True)
     summary = records.one_line(str(ending.get("summary", "")), 120)
-    raise Refusal(f"run {run_id!r} has already ended ({ending.get('status')}: {summary}); launch under another id")
+    cure = request.face.retry_run.format(run_id=run_id)
+    raise Refusal(
+        f"run {run_id!r} has already ended ({ending.get('status')}: {summary}); {cure}, or launch under another id"
+    )
 
 
 def _arguments_hash(request: Request) -> str:

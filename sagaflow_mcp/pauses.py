@@ -21,6 +21,7 @@ def put(run_dir: Path) -> bool:
     if (run_dir / artifacts.PAUSED).exists():
         return False
     artifacts.write_json(run_dir / artifacts.PAUSED, {"since": records.now()})
+    artifacts.note_event(run_dir, "run_paused")
     return True
 
 
@@ -30,6 +31,7 @@ def remove(run_dir: Path) -> bool:
         (run_dir / artifacts.PAUSED).unlink()
     except FileNotFoundError:
         return False
+    artifacts.note_event(run_dir, "run_resumed")
     return True
 
 

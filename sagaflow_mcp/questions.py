@@ -33,12 +33,20 @@ def put(run_dir: Path, question: Question) -> None:
     """Ask it from now on. OSError if that cannot be written."""
     folder = run_dir / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    artifacts.write_json(folder / f"{question.id}.json", asdict(question))
+    path = folder / f"{question.id}.json"
+    is_new = not path.exists()
+    artifacts.write_json(path, asdict(question))
+    if is_new:
+        artifacts.note_event(run_dir, "question_asked", id=question.id, label=question.question)
 
 
 def remove(run_dir: Path, question_id: str) -> None:
     """Ask it no more."""
-    Path(run_dir, FOLDER, f"{question_id}.json").unlink(missing_ok=True)
+    try:
+        Path(run_dir, FOLDER, f"{question_id}.json").unlink()
+    except FileNotFoundError:
+        return
+    artifacts.note_event(run_dir, "question_closed", id=question_id)
 
 
 def listing(run_dir: Path) -> list[Question]:

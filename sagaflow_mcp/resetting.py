@@ -45,7 +45,7 @@ class Point(NamedTuple):
     event_id: int
     """Of the workflow task that is done again."""
     was_paused: bool
-    """Whether the run had been paused by then."""
+    """Whether the run was ever paused, and may be so again."""
     is_whole: bool
     """Whether that is its first one, since what failed did so in executions before it, and is to be tried again."""
 
@@ -114,7 +114,7 @@ def point(events: Sequence[HistoryEvent], failed: Sequence[places.Place], link: 
     wanted = [tasks[-1], *(begun.get(each.event_id) or tasks[0] for each in failed if each.link == link)]
     wanted += [begun[each] for each in _open_children(events) if begun[each]]
     event_id = tasks[0] if before else min(each for each in wanted if each)
-    return Point(event_id, _was_paused(events, event_id), is_whole=bool(before))
+    return Point(event_id, _was_paused(events), is_whole=bool(before))
 
 
 _CANCEL_REQUESTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED
@@ -140,11 +140,12 @@ def _open_children(events: Sequence[HistoryEvent]) -> list[int]:
     return [each for each in found if each not in ended]
 
 
-def _was_paused(events: Sequence[HistoryEvent], before: int) -> bool:
+def _was_paused(events: Sequence[HistoryEvent]) -> bool:
+    # Wherever: what came after the task is done again too.
     return any(
         event.workflow_execution_update_accepted_event_attributes.accepted_request.input.name == holding.HOLD
         for event in events
-        if event.event_id < before and event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ WITH_CURRENT = "a new run can take over what it has done: retry with --with-curr
 """The way out where the run itself cannot go on."""
 
 
-async def retry(settings: Settings, run_id: str, *, face: Face) -> None:
+async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = "") -> None:
     """Have the run go on from the step that failed, in the version of the skill that it was launched with.
 
     What is finished is not done again, neither before that step nor beside it.
@@ -28,6 +29,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face) -> None:
         settings: the home, and what its user has chosen; the run's model calls use its credentials from now on.
         run_id: a run that has failed, was cancelled or terminated, or timed out.
         face: whom a refusal tells what to do.
+        launcher: the Claude Code process that asks, which is told from now on what becomes of the run; empty for none.
 
     Raises:
         Refusal: there is no such run, it is open or done, or what it needs to go on is gone.
@@ -36,7 +38,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face) -> None:
     run = await anyio.to_thread.run_sync(_retried, settings, run_id)
     about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
     await anyio.to_thread.run_sync(_check, settings, about, face)
-    marker = _marker(about, run.closed_at)
+    marker = _marker({**about, "launcher": launcher or about.get("launcher", "")}, run.closed_at)
     await anyio.to_thread.run_sync(_make_ready, settings, marker)
     # Before the reset: an engine that ends now is started again for the run.
     if not await anyio.to_thread.run_sync(markers.claim, settings.home, marker):
@@ -49,13 +51,16 @@ async def retry(settings: Settings, run_id: str, *, face: Face) -> None:
     except BaseException:
         await anyio.to_thread.run_sync(markers.remove, settings.home, run_id)
         raise
+    await anyio.to_thread.run_sync(lambda: artifacts.note_event(Path(run.run_dir), "run_retried"))
+    if launcher:
+        await anyio.to_thread.run_sync(_belongs_to, Path(run.run_dir) / "run.json", about, launcher)
     if was_paused:
         from sagaflow_mcp.durable import holding  # noqa: PLC0415 - as in `_reset`
 
         await run_updates.send(settings, run_id, holding.HOLD, [False], "the retry")
 
 
-async def with_current(settings: Settings, run_id: str, *, face: Face) -> launch.Launched:
+async def with_current(settings: Settings, run_id: str, *, face: Face, launcher: str = "") -> launch.Launched:
     """A new run of what the run `run_id` was launched with, in the skill's current version, from the same journal.
 
     Steps whose input is the same are not done again; what the old run has asked people, it asks again.
@@ -75,6 +80,7 @@ async def with_current(settings: Settings, run_id: str, *, face: Face) -> launch
             allow=tuple(about.get("allow") or ()),
             ancestors=(run_id, *(about.get("ancestors") or ())),
             face=face,
+            launcher=launcher,
             bundled=bool(about.get("bundled")),
         ),
     )
@@ -106,6 +112,13 @@ def _marker(about: dict[str, Any], closed_at: str) -> records.OpenRun:
     ended = datetime.fromisoformat(closed_at) + timedelta(milliseconds=1)
     began = max(datetime.now(UTC), ended).isoformat(timespec="milliseconds")
     return records.OpenRun(**{**fields, "created_at": began.replace("+00:00", "Z")})
+
+
+def _belongs_to(path: Path, about: dict[str, Any], launcher: str) -> None:
+    """Write down whose the run is now, in a file whose time is that of the launch."""
+    before = path.stat()
+    artifacts.write_json(path, {**about, "launcher": launcher})
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _make_ready(settings: Settings, marker: records.OpenRun) -> None:

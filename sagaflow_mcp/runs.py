@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
+import itertools
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import artifacts, inbox, markers, pauses, questions, records
-from sagaflow_mcp.errors import Refusal, UsageRefusal
+from sagaflow_mcp import artifacts, inbox, markers, pauses, questions, records, run_filter, run_index
+from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.history import History, seconds_between
+from sagaflow_mcp.run_filter import RunFilter
+from sagaflow_mcp.run_index import Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sagaflow_mcp.paths import Home
     from sagaflow_mcp.questions import Question
+    from sagaflow_mcp.run_index import RunFolder
 
-OPEN = ("RUNNING", "PAUSED")
-"""The states of a run that has not ended."""
+OPEN = run_filter.OPEN
+
+ALL = RunFilter()
+STILL_OPEN = RunFilter(states=frozenset(OPEN))
+
+
+@dataclass(frozen=True)
+class RunningStep:
+    """A step in flight."""
+
+    label: str
+    since: str
+    """When its present attempt began."""
+    attempt: int
+    """From 1."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,8 @@ class Progress:
     output_tokens: int = 0
     last_error: str = ""
     """Why the latest attempt failed, while it is being retried."""
+    failed_in_a_row: int = 0
+    """Which attempt at its step that was."""
     phase: str = ""
     """What the run says that it is at; empty where it says nothing."""
     done: int = 0
@@ -45,6 +62,10 @@ class Progress:
     """What else it says."""
     cost_usd: float = 0.0
     """What its model calls have cost in US dollars, as far as the `claude` command was asked, which says so."""
+    running: tuple[RunningStep, ...] = ()
+    """The steps in flight, the oldest first."""
+    phase_since: str = ""
+    """Since when it has been at that; empty where it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,51 +93,70 @@ class Run:
         return self.state in OPEN
 
 
-def get(home: Home, run_id: str) -> Run:
-    """The run `run_id` with its progress; Refusal when there is none."""
+def get(home: Home, run_id: str, *, with_progress: bool = True) -> Run:
+    """The run `run_id`, with its progress unless it is not wanted; Refusal when there is none."""
     run_dir = Path(home.run(run_id))
-    run = _read(home, run_dir, with_progress=True) if records.is_run_id(run_id) and run_dir.is_dir() else None
+    is_there = records.is_run_id(run_id) and run_dir.is_dir()
+    run = _read(home, run_dir, with_progress=with_progress) if is_there else None
     if run is None:
         raise Refusal(f"there is no run {run_id[:120]!r} in {home.root!r}; `sagaflow runs` shows what there is")
     return run
 
 
-def parse_state(text: str) -> str:
-    """The state of runs that `text` names, in any case; UsageRefusal when there is none."""
-    if text.upper() not in {*OPEN, *records.ENDINGS}:
-        known = ", ".join([*OPEN, *sorted(records.ENDINGS)])
-        raise UsageRefusal(f"status {records.one_line(text, 40)!r} is not one of {known}")
-    return text.upper()
+def listing(home: Home, chosen: RunFilter = ALL, *, limit: int = 20) -> list[Run]:
+    """The runs of `home` that pass the filter `chosen`, newest first, at most `limit`.
+
+    Of their progress only what open ones say themselves: their steps are not looked at.
+    """
+    if chosen.is_of_open_runs:
+        found = [run for run_id in markers.run_ids(home) if (run := _read(home, Path(home.run(run_id)))) is not None]
+        return sorted(filter(chosen.takes, found), key=lambda run: run.created_at, reverse=True)[:limit]
+    return _newest(home, limit) if chosen.has_none else _filtered(home, chosen, limit)
 
 
-def listing(home: Home, *, status: str | None = None, limit: int = 20) -> list[Run]:
-    """The runs of `home`, newest first, at most `limit`; only those in the state `status` where one is given."""
-    found = []
-    for run_dir in _newest_first(home):
-        run = _read(home, run_dir, with_progress=False)
-        if run is not None and status in (None, run.state):
+def _newest(home: Home, limit: int) -> list[Run]:
+    ordered = sorted(run_index.folders(home), key=run_index.launched, reverse=True)
+    found = (_read(home, Path(folder.path)) for folder in ordered)
+    return list(itertools.islice((run for run in found if run is not None), limit))
+
+
+def _filtered(home: Home, chosen: RunFilter, limit: int) -> list[Run]:
+    """As `listing`, by way of the index: the files of a run that has ended are read once, and where it is shown."""
+    index = run_index.RunIndex(home)
+    folders = list(run_index.folders(home))
+    opened = markers.run_ids(home)
+    known = {each.name: about for each in folders if (about := index.find(each)) and each.name not in opened}
+
+    def launched(folder: RunFolder) -> float:
+        return known[folder.name].launched if folder.name in known else run_index.launched(folder)
+
+    found: list[Run] = []
+    for folder in sorted(folders, key=launched, reverse=True):
+        if len(found) >= limit:
+            break
+        if folder.name in known and not (known[folder.name].state and chosen.takes(known[folder.name])):
+            continue
+        run = _read(home, Path(folder.path))
+        if folder.name not in known and folder.name not in opened:
+            index.add(folder, _known(folder, run))
+        if run is not None and chosen.takes(run):
             found.append(run)
-            if len(found) >= limit:
-                break
+    index.keep(folders)
     return found
 
 
-def _newest_first(home: Home) -> list[Path]:
-    def launched(path: Path) -> float:
-        try:
-            return (path / "run.json").stat().st_mtime
-        except OSError:
-            return 0.0
-
-    # run.json is written once, at launch: its time is the run's, and no file need be read to sort them.
-    return sorted((Path(entry.path) for entry in os.scandir(home.runs)), key=launched, reverse=True)
+def _known(folder: RunFolder, run: Run | None) -> Known:
+    if run is None or run.is_open:
+        return Known(run_index.launched(folder), "", "", "", "")
+    return Known(run_index.launched(folder), run.state, run.skill, run.project_dir, run.created_at)
 
 
-def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
+def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | None:
     """The run in `run_dir`; None where a launch was cut off before there was one."""
+    # Before the ending: of a run that was retried, and ends again at this moment, that would be the one before.
+    is_open = markers.exists(home, run_dir.name)
     about = artifacts.read_json(run_dir / "run.json") or {}
     ending = artifacts.read_json(run_dir / "ending.json")
-    is_open = markers.exists(home, run_dir.name)
     if ending is not None and is_open and _goes_on(home, run_dir.name, ending):
         ending = None
     if ending is None and not is_open:
@@ -133,7 +173,7 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool) -> Run | None:
         run_dir=str(run_dir),
         report_path=str(report) if report.exists() else "",
         result=ending.get("result") if ending else None,
-        progress=_progress(run_dir) if with_progress else Progress(),
+        progress=_progress(run_dir) if with_progress else Progress() if ending else told(Progress(), run_dir),
         questions=() if ending else tuple(questions.listing(run_dir)),
     )
 
@@ -150,45 +190,40 @@ def _open_state(run_dir: Path) -> str:
 
 def _progress(run_dir: Path) -> Progress:
     """What the run's steps come to, and what it says itself."""
+    return told(progress(artifacts.events(run_dir)), run_dir)
+
+
+def told(found: Progress, run_dir: Path) -> Progress:
+    """`found` with what the run says itself."""
     said = artifacts.read_json(run_dir / artifacts.PROGRESS) or {}
     done, total = (value if isinstance(value := said.get(name), int) else 0 for name in ("done", "total"))
-    found = progress(artifacts.events(run_dir))
-    return replace(found, phase=str(said.get("phase", "")), done=done, total=total, note=str(said.get("note", "")))
+    phase, since, note = (str(said.get(name, "")) for name in ("phase", "since", "note"))
+    return replace(found, phase=phase, phase_since=since, done=done, total=total, note=note)
 
 
 def progress(events: Iterable[dict[str, Any]]) -> Progress:
     """What the transcript's events come to."""
-    open_steps: dict[str, tuple[str, str]] = {}
-    finished: set[str] = set()
-    tokens: Counter[str] = Counter()
-    cost = 0.0
-    last_error = ""
-    for event in events:
-        key, kind, label = str(event.get("step", "")), event.get("event"), str(event.get("label", ""))
-        if kind == "step_started":
-            open_steps[key] = (label, str(event.get("at", "")))
-            continue
-        open_steps.pop(key, None)
-        last_error = str(event.get("error", "")) if kind == "step_failed" else ""
-        if kind in {"step_finished", "step_served"}:
-            finished.add(key)
-        for reply in event.get("tokens") or ():
-            tokens.update({name: reply.get(name, 0) for name in ("input", "output", "cache_read", "cache_creation")})
-            cost += reply.get("cost_usd") or 0
+    return summed_up(History(events))
+
+
+def summed_up(history: History) -> Progress:
+    """What a run's history comes to."""
+    running = tuple(
+        RunningStep(step.label, step.attempts[-1].began, step.attempts[-1].number) for step in history.running
+    )
     return Progress(
-        steps_finished=len(finished),
-        current=tuple(label for label, _ in open_steps.values()),
-        current_since=min((since for _, since in open_steps.values()), default=""),
-        input_tokens=tokens["input"] + tokens["cache_read"] + tokens["cache_creation"],
-        output_tokens=tokens["output"],
-        cost_usd=round(cost, 6),
-        last_error=last_error,
+        steps_finished=sum(step.is_done for step in history.steps.values()),
+        current=tuple(step.label for step in running),
+        current_since=min((step.since for step in running), default=""),
+        running=running,
+        input_tokens=history.tokens.input,
+        output_tokens=history.tokens.output,
+        cost_usd=history.tokens.cost_usd,
+        last_error=history.last_error,
+        failed_in_a_row=history.failed_in_a_row,
     )
 
 
 def seconds_since(moment: str) -> float:
     """Seconds from `moment` (ISO 8601) to now; 0 when it does not parse."""
-    try:
-        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
-    except ValueError:
-        return 0.0
+    return seconds_between(moment)

@@ -34,6 +34,7 @@ from sagaflow_mcp import (
     processes,
     records,
     retrying,
+    run_details,
     runs,
     server_views,
     shown,
@@ -43,7 +44,9 @@ from sagaflow_mcp import (
     wording,
 )
 from sagaflow_mcp.paths import Home
+from sagaflow_mcp.progress_numbers import ProgressNumbers
 from sagaflow_mcp.questions import Question  # noqa: TC001 - the SDK looks it up when it reads annotations
+from sagaflow_mcp.run_filter import RunFilter
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,7 +97,12 @@ class _Server(MCPServer):
     async def list_tools(self) -> list[Tool]:
         """The tools, without the titles that Pydantic makes of the arguments' names: they say nothing and take room."""
         return [
-            tool.model_copy(update={"input_schema": _without_titles(tool.input_schema)})
+            tool.model_copy(
+                update={
+                    "input_schema": _without_titles(tool.input_schema),
+                    "output_schema": _without_titles(tool.output_schema),
+                }
+            )
             for tool in await super().list_tools()
         ]
 
@@ -108,9 +116,14 @@ class _Server(MCPServer):
                 raise ToolError(f"Error executing tool {name}: unknown argument {shown!r}; it takes: {takes}")
 
 
-def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    arguments = {name: {k: v for k, v in each.items() if k != "title"} for name, each in schema["properties"].items()}
-    return {**{name: value for name, value in schema.items() if name != "title"}, "properties": arguments}
+def _without_titles(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_titles(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # An argument called title has a schema there, and no text.
+    kept = {name: value for name, value in schema.items() if not (name == "title" and isinstance(value, str))}
+    return {name: _without_titles(value) for name, value in kept.items()}
 
 
 @asynccontextmanager
@@ -156,13 +169,13 @@ async def launch_workflow(
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
         launched = await launch.launch(settings, request)
-        said = ""
+        said, numbers = "", ProgressNumbers()
         async for run in following.follow(settings, launched.run_id, wait_seconds):
             told = wording.progress(run)
             if run.questions:
                 break  # Whoever waits may be the one who can have it answered.
             if told != said and run.is_open and wait_seconds:
-                await ctx.report_progress(run.progress.steps_finished, None, told)
+                await ctx.report_progress(*numbers.of(run.progress), told)
                 said = told
         await anyio.to_thread.run_sync(shown.note, settings.home, run, dict(os.environ))
         return server_views.of_run(run, launched.allowed_tools)
@@ -220,26 +233,29 @@ async def list_skills(name: str | None = None) -> str:
 @server.tool(structured_output=False, annotations=READ_ONLY)
 async def list_runs(
     status: Annotated[
-        str | None, Field(description="RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
+        str | None, Field(description="OPEN, RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED")
     ] = None,
+    skill: str = "",
+    project: Annotated[str, Field(description="A folder; . is this one")] = "",
+    since: Annotated[str, Field(description="Age, as 2d")] = "",
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
 ) -> str:
     """Runs of this home, newest first."""
     with server_views.told():
         home = (await _settings()).home
-        wanted = runs.parse_state(status) if status else None
-        found = await anyio.to_thread.run_sync(lambda: runs.listing(home, status=wanted, limit=limit))
+        chosen = RunFilter.parse(status, skill, project, since, faces.MCP.folder(os.environ))
+        found = await anyio.to_thread.run_sync(lambda: runs.listing(home, chosen, limit=limit))
         return "\n".join(wording.run_line(each) for each in found) or "no runs"
 
 
 @server.tool(annotations=READ_ONLY)
 async def get_run(run_id: str) -> server_views.RunView:
-    """State, current step, tokens and report of one run."""
+    """State, steps, tokens, question, files, last lines of transcript and log, and report of one run."""
     with server_views.told():
         settings = await _settings()
-        run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
-        await anyio.to_thread.run_sync(shown.note, settings.home, run, dict(os.environ))
-        return server_views.of_run(run)
+        found = await anyio.to_thread.run_sync(run_details.get, settings.home, run_id)
+        await anyio.to_thread.run_sync(shown.note, settings.home, found.run, dict(os.environ))
+        return server_views.of_details(found)
 
 
 @server.tool(structured_output=False, annotations=ToolAnnotations(destructive_hint=True, open_world_hint=True))
@@ -276,18 +292,27 @@ async def _steered(settings: Settings, run_id: str, action: str, *, force: bool,
     """What came of an action that holds up, lets go on or ends the run."""
     if action == "pause":
         await steering.pause(settings, run_id)
+        await _shown(settings, run_id)
         return f"run {run_id} is paused: what is in flight ends, and nothing begins until control_run with resume"
     if action == "resume":
         await steering.resume(settings, run_id)
         return f"run {run_id} goes on; get_run shows how far it is"
     if action == "cancel":
         found = await steering.cancel(settings, run_id, force=force)
+        await _shown(settings, run_id)
         return wording.cancelled(found, "control_run with cancel and force=true ends it at once")
+    launcher = claude_process.of_server(os.environ)
     if with_current:
-        new = (await retrying.with_current(settings, run_id, face=faces.MCP)).run_id
+        new = (await retrying.with_current(settings, run_id, face=faces.MCP, launcher=launcher)).run_id
         return f"run {new} goes on from what run {run_id} has done; its ending will be in the inbox"
-    await retrying.retry(settings, run_id, face=faces.MCP)
+    await retrying.retry(settings, run_id, face=faces.MCP, launcher=launcher)
     return f"run {run_id} goes on from where it failed; its ending will be in the inbox"
+
+
+async def _shown(settings: Settings, run_id: str) -> None:
+    """Have what this session has just done told to it by nobody else."""
+    run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
+    await anyio.to_thread.run_sync(shown.note, settings.home, run, dict(os.environ))
 
 
 @server.resource("sagaflow://inbox", mime_type="text/markdown")

@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from pydantic import BaseModel
 
-from sagaflow_mcp import argument_schema, records, wording
+from sagaflow_mcp import argument_schema, records, run_words, wording
 from sagaflow_mcp.errors import SagaflowError
+from sagaflow_mcp.faces import MCP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pydantic import ValidationError
 
+    from sagaflow_mcp.run_details import RunDetails
     from sagaflow_mcp.runs import Run
+
+LINES = 10
+"""Of the transcript and the log of a run."""
+
+DETAIL_LIMIT = 8_000
+"""Characters about a run; a conversation has better things to hold."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +64,12 @@ def of_run(run: Run, allowed_tools: Sequence[str] | None = None) -> RunView:
     if allowed_tools is not None and run.is_open:
         detail = f"{wording.rights(allowed_tools)}; {detail}"
     return RunView(run_id=run.run_id, state=run.state, detail=detail, report=run.report_path)
+
+
+def of_details(found: RunDetails) -> RunView:
+    """A run as an agent reads it, with its steps, files and the ends of its transcript and log."""
+    detail = records.block("\n".join(run_words.sheet(found, LINES, MCP)), DETAIL_LIMIT)
+    return RunView(run_id=found.run.run_id, state=found.run.state, detail=detail, report=found.run.report_path)
 
 
 def of_entry(entry: records.Entry) -> InboxEntry:

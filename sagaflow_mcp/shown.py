@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import artifacts, claude_process, claude_sessions, inbox
+from sagaflow_mcp import artifacts, claude_process, claude_sessions, inbox, pauses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,8 @@ def note(home: Home, run: Run, environ: Mapping[str, str]) -> None:
 def _entry_ids(home: Home, run: Run) -> list[str]:
     """The inbox entries that tell the same, which need not be there yet."""
     if run.is_open:
-        return [f"{run.run_id}~{asked.id}" for asked in run.questions]
+        since = pauses.since(Path(run.run_dir))
+        paused = [pauses.entry_id(run.run_id, since)] if since else []
+        return [*paused, *(f"{run.run_id}~{asked.id}" for asked in run.questions)]
     ending = artifacts.read_json(Path(home.run(run.run_id)) / "ending.json") or {}
     return [str(ending["entry_id"])] if "entry_id" in ending else []

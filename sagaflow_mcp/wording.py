@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import argument_schema, artifacts, questions, records, runs
+from sagaflow_mcp import argument_schema, questions, records, runs
 from sagaflow_mcp.terminal import plain
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.catalog import Listed, Withheld
     from sagaflow_mcp.checking import Checked
-    from sagaflow_mcp.doctor import Check
     from sagaflow_mcp.faces import Face
+    from sagaflow_mcp.health import Check
     from sagaflow_mcp.probe import Verdict
     from sagaflow_mcp.questions import Question
     from sagaflow_mcp.records import Entry
@@ -33,10 +33,37 @@ REPORT_LIMIT = 20_000
 LOOKS: dict[str, Role] = {
     **dict.fromkeys(("DONE", "finished", "served", "ok"), "good"),
     **dict.fromkeys(("FAILED", "TIMED_OUT", "TERMINATED", "failed", "fail", "error"), "bad"),
-    **dict.fromkeys(("CANCELLED", "NEEDS_INPUT", "PAUSED", "cancelled", "warned", "warn", "warning"), "care"),
+    **dict.fromkeys(
+        (
+            "CANCELLED",
+            "NEEDS_INPUT",
+            "PAUSED",
+            "question_asked",
+            "run_paused",
+            "cancelled",
+            "warned",
+            "warn",
+            "warning",
+        ),
+        "care",
+    ),
     "info": "faint",
+    "worker_died": "bad",
 }
 """What stands out on a terminal: states of runs and entries, events of steps, levels of checks."""
+
+EVENTS = {
+    "phase_began": "phase",
+    "worker_died": "the worker died; what was under way is begun again",
+    "question_asked": "asks",
+    "question_closed": "asks no more",
+    "run_paused": "paused",
+    "run_resumed": "resumed",
+    "sleep_began": "sleeps until",
+    "run_ended": "ended",
+    "run_retried": "retried",
+}
+"""What a transcript says beside its steps, in words."""
 
 FOR_AGENTS = {
     "`sagaflow skills list`": "list_skills",
@@ -81,7 +108,8 @@ def run_line(run: Run, paint: Paint = plain) -> str:
     """A run in one line."""
     when = paint(run.created_at[:16].replace("T", " ") or "?", "faint")
     run_id = paint(run.run_id, "strong")
-    return f"{when}  {state(run.state, paint, 10)} {run_id}  {records.one_line(run.summary, 160)}".rstrip()
+    told = "; ".join([*(f"asks {question(each)}" for each in run.questions), phase(run.progress)]).rstrip("; ")
+    return f"{when}  {state(run.state, paint, 10)} {run_id}  {records.one_line(run.summary or told, 160)}".rstrip()
 
 
 def steps_done(now: Progress) -> str:
@@ -233,16 +261,18 @@ def _read(path: Path) -> str:
         return f"the report cannot be read: {error.strerror}"
 
 
-def steps(run: Run, paint: Paint = plain) -> list[str]:
-    """The run's steps so far, each in one line."""
-    lines = []
-    for event in artifacts.events(Path(run.run_dir)):
-        label, attempt = records.one_line(str(event.get("label", "?")), 80), event.get("attempt")
-        kind = str(event.get("event", "")).removeprefix("step_")
-        again = f" (attempt {attempt})" if attempt and attempt != 1 else ""
-        took = f" in {event['seconds']:.1f} s" if isinstance(event.get("seconds"), int | float) else ""
-        reason = event.get("error") or event.get("warning")
-        why = f": {records.one_line(str(reason), 200)}" if reason else ""
-        when = paint(str(event.get("at", ""))[11:19], "faint")
-        lines.append(f"{when}  {state(kind, paint, 9)} {label}{again}{took}{why}")
-    return lines
+def event(given: dict[str, Any], paint: Paint = plain) -> str:
+    """An event of a transcript in one line."""
+    kind = records.one_line(str(given.get("event", "")), 40)
+    when = paint(records.one_line(str(given.get("at", "")), 40)[11:19], "faint")
+    if not kind.startswith("step_"):
+        told = EVENTS.get(kind, kind.replace("_", " "))
+        about = records.one_line(str(given.get("label") or given.get("until") or ""), 200)
+        return f"{when}  {paint(told, LOOKS.get(kind, 'strong'))}{': ' if about else ''}{about}"
+    label, attempt = records.one_line(str(given.get("label", "?")), 80), given.get("attempt")
+    kind = kind.removeprefix("step_")
+    again = f" (attempt {attempt})" if isinstance(attempt, int) and attempt != 1 else ""
+    took = f" in {given['seconds']:.1f} s" if isinstance(given.get("seconds"), int | float) else ""
+    reason = given.get("error") or given.get("warning")
+    why = f": {records.one_line(str(reason), 200)}" if reason else ""
+    return f"{when}  {state(kind, paint, 9)} {label}{again}{took}{why}"

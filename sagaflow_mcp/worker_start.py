@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from sagaflow_mcp import connection, keys, lineage, sealing, temporal, worker_link
 from sagaflow_mcp.durable import recovery
 from sagaflow_mcp.durable.interceptors import refusals
+from sagaflow_mcp.durable.run_log import RunLog
 from sagaflow_mcp.errors import Failure, Refusal, SagaflowError
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.payloads import SharedPydanticConverter
@@ -76,6 +77,7 @@ async def footing(settings: Settings, server: Connection) -> Footing:
         home, server, identity=identity, payload_converter=SharedPydanticConverter, report=log.report
     )
     refusals.addHandler(log)
+    logging.getLogger().addHandler(RunLog(home))
     return Footing(settings, server, client, ring.home_id, line, identity, sealing.SealingCodec(ring.keys))
 
 

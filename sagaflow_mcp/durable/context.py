@@ -88,6 +88,8 @@ class StepContext:
     codec: SealingCodec
     folder: str = ""
     """Where in the run's folder its files are: that of a child, whose files must not meet its parent's."""
+    label: str = ""
+    """What the step is called in progress, transcript and log."""
     scope: str = ""
     """Which workflow of the run the step is of, as in `journal.step_hash`."""
     ancestors: tuple[str, ...] = ()

@@ -6,12 +6,13 @@ import asyncio
 import dataclasses
 import functools
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from sagaflow_mcp import agent_tools
+from sagaflow_mcp import agent_tools, artifacts
 from sagaflow_mcp.durable import agents, asking, children, lanes, memory, run_state
 from sagaflow_mcp.durable.activities import WriteArtifactInput
 from sagaflow_mcp.durable.agents import Agent
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import random
     import uuid
     from collections.abc import Awaitable, Callable, Iterable, Sequence
-    from pathlib import Path
 
     from pydantic import BaseModel
 
@@ -311,6 +311,10 @@ class Context:
         """Say how far it has come in its phase: `done` of `total`."""
         self._progress.progress(done, total, note)
 
+    def log(self, text: str) -> None:
+        """Write a line into the run's own log, once: not again where the function is called again after a crash."""
+        self._memory.recall(self._memory.key("log", text), lambda: workflow.logger.info("%s", text))
+
     async def ask(
         self,
         question: str,
@@ -363,7 +367,7 @@ class Context:
             raise ValueError(f"ctx.sleep was given {limit.total_seconds():g} seconds, which are negative")
         key = self._memory.key("sleep", limit.total_seconds())
         left = self._memory.deadline(key, limit)
-        await self._memory.once(key, lambda: asyncio.sleep(left.total_seconds()), is_waiting=True)
+        await self._memory.once(key, lambda: _slept(key, left), is_waiting=True)
 
     def now(self) -> datetime:
         """The time, in UTC: the same on every replay."""
@@ -377,6 +381,15 @@ class Context:
     def uuid(self) -> uuid.UUID:
         """A random UUID, the same on every replay."""
         return memory.uuid_of(self._memory.random())
+
+
+async def _slept(key: str, left: timedelta) -> None:
+    if not workflow.unsafe.is_replaying():
+        with workflow.unsafe.sandbox_unrestricted():
+            run_dir = Path(str(run_state.current().envelope.get("run_dir", "")))
+            until = (workflow.now() + left).isoformat().replace("+00:00", "Z")
+            artifacts.note_event(run_dir, "sleep_began", id=key, until=until)
+    await asyncio.sleep(left.total_seconds())
 
 
 def _delta(given: timedelta | float) -> timedelta:

@@ -40,6 +40,8 @@ class NoteProgressInput:
     done: int = 0
     total: int = 0
     note: str = ""
+    number: int = 0
+    """How often the run had said how far it is, this time included: what comes late is told from what is new by it."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,28 @@ async def prepare_child(given: PrepareChildInput) -> PreparedChild:
 @activity.defn
 async def note_progress(given: NoteProgressInput) -> None:
     """Write down how far the run has come; what is written last holds."""
-    step = context.current()
-    about = dataclasses.asdict(given) | {"at": records.now()}
-    await asyncio.to_thread(artifacts.write_json, Path(step.run_dir) / artifacts.PROGRESS, about)
+    execution = activity.info().workflow_run_id or ""
+    await asyncio.to_thread(put_progress, Path(context.current().run_dir), given, execution)
+
+
+def put_progress(run_dir: Path, given: NoteProgressInput, execution: str, *, is_lasting: bool = True) -> None:
+    """Write down `given`, unless something later of the same Temporal execution is there already.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = run_dir / artifacts.PROGRESS
+    before = artifacts.read_json(path) or {}
+    number = before.get("number")
+    if before.get("execution") == execution and isinstance(number, int) and number > given.number:
+        return
+    now = records.now()
+    is_same = before.get("phase") == given.phase
+    since = str(before.get("since", now)) if is_same else now
+    about = dataclasses.asdict(given) | {"at": now, "since": since, "execution": execution}
+    (artifacts.write_json if is_lasting else artifacts.write_json_quickly)(path, about)
+    if not is_same:
+        artifacts.note_event(run_dir, "phase_began", label=given.phase)
 
 
 @activity.defn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import dataclasses
 import uuid
 from datetime import timedelta
@@ -123,9 +124,18 @@ def _tell_of_missing_credentials(step: context.StepContext) -> None:
     notices.tell(step.services, notices.entry(step, "nocredentials", "PAUSED", WITHOUT_CREDENTIALS), show=True)
 
 
+def _beat_from_thread() -> None:
+    with contextlib.suppress(RuntimeError, TimeoutError):  # The step has ended meanwhile, or the loop is busy.
+        activity.heartbeat()
+
+
 @contextlib.contextmanager
-def heartbeats() -> Iterator[None]:
-    """Heartbeat while the body runs; they are also how a cancellation reaches it."""
+def heartbeats(*, in_thread: bool = False) -> Iterator[None]:
+    """Heartbeat while the body runs; they are also how a cancellation reaches it.
+
+    Args:
+        in_thread: whether the step itself runs in a thread: to it, the SDK's heartbeat waits for this event loop.
+    """
     timer: asyncio.TimerHandle
 
     def wait() -> None:
@@ -134,7 +144,11 @@ def heartbeats() -> Iterator[None]:
         timer = asyncio.get_running_loop().call_later(HEARTBEAT_INTERVAL.total_seconds(), beat)
 
     def beat() -> None:
-        activity.heartbeat()
+        if in_thread:
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, contextvars.copy_context().run, _beat_from_thread)
+        else:
+            activity.heartbeat()
         wait()
 
     wait()

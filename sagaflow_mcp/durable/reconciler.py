@@ -260,6 +260,8 @@ class Reconciler:
             },
         )
         self._close_questions(ending.run_id, run_dir)
+        if (run_dir / artifacts.TRANSCRIPT).exists():
+            artifacts.note_event(run_dir, "run_ended", label=ending.status)
         self._end_pause(ending.run_id, run_dir)
         if inbox.deliver(self._home, entry):
             notify.show(self._services.settings, entry)

@@ -17,7 +17,7 @@ from temporalio.converter import WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import ids, lineage, temporal
+from sagaflow_mcp import artifacts, ids, lineage, temporal
 from sagaflow_mcp.durable import open_runs, steps
 from sagaflow_mcp.durable.attempts import Attempts
 
@@ -105,6 +105,7 @@ async def release(ours: Ours) -> Released:
     # Of a step and a task that were both in hand each time, either may be the cause. Then no one is blamed: the next
     # worker tries the task first, while such steps wait.
     tasks_may_be_blamed = not any(each.attempts.deaths() >= steps.SUSPICIOUS for each in begun)
+    _tell_deaths(ours.home, begun)
     suspects = any(run.tasks_in_hand > 1 for run in found)
     closer = False
     for run in found:
@@ -114,6 +115,17 @@ async def release(ours: Ours) -> Released:
     for each in lost:
         closer |= await _give_back(ours.client, each, may_be_blamed=begun == [each] and not suspects)
     return Released(len(lost), suspects=suspects, closer=closer)
+
+
+def _tell_deaths(home: Home, begun: list[_Lost]) -> None:
+    """Write into the transcripts of the runs that workers have died in the middle of their steps."""
+    for run_id, worker in dict.fromkeys((_root(each.run), each.pending.last_worker_identity) for each in begun):
+        artifacts.note_event(Path(home.run(run_id)), "worker_died", worker=worker)
+
+
+def _root(run: WorkflowExecutionDescription) -> str:
+    """The id of the run that an execution, perhaps a child's, belongs to."""
+    return run.raw_description.workflow_execution_info.root_execution.workflow_id or run.id
 
 
 async def _left(ours: Ours) -> AsyncIterator[_Run]:
@@ -136,11 +148,14 @@ async def _unstick(client: Client, run: WorkflowExecution) -> None:
 
 def _run(ours: Ours, description: WorkflowExecutionDescription) -> _Run:
     raw = description.raw_description
-    root = raw.workflow_execution_info.root_execution.workflow_id or description.id
     task = raw.pending_workflow_task
     is_in_hand = task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
     lost = [
-        _Lost(description, pending, Attempts(Path(ours.home.run(root)), description.run_id, pending.activity_id))
+        _Lost(
+            description,
+            pending,
+            Attempts(Path(ours.home.run(_root(description))), description.run_id, pending.activity_id),
+        )
         for pending in raw.pending_activities
         if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
         and ours.is_dead(pending.last_worker_identity)

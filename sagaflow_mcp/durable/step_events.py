@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from typing import TYPE_CHECKING
@@ -32,7 +31,7 @@ class StepEvents:
     def started(self) -> None:
         """The attempt begins."""
         self.began = time.monotonic()
-        self._append("step_started")
+        self._append("step_started", worker=self.step.services.identity)
 
     def finished(self) -> None:
         """The attempt has a result, which the journal has too."""
@@ -70,5 +69,4 @@ class StepEvents:
 
     def _append(self, event: str, **fields: object) -> None:
         about = {"step": self.step.key, "label": self.label, "attempt": self.attempt}
-        with contextlib.suppress(OSError):  # The disk is full, say.
-            artifacts.append_event(self.run_dir, event, **about, **fields)
+        artifacts.note_event(self.run_dir, event, **about, **fields)

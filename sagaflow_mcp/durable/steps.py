@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import typing
 from datetime import timedelta
 from pathlib import Path
@@ -127,6 +128,7 @@ class _StepInbound(ActivityInboundInterceptor):
             key=head["key"],
             codec=self._codec,
             folder=head.get("folder", ""),
+            label=head["label"],
             scope=head.get("scope", ""),
             ancestors=tuple(head.get("ancestors", ())),
         )
@@ -187,7 +189,7 @@ class _StepInbound(ActivityInboundInterceptor):
     async def _performed(self, input: ExecuteActivityInput) -> Any:
         """What the step's own code returns."""
         try:
-            with _hearing():
+            with _hearing(input):
                 return await super().execute_activity(input)
         except Exception:
             if environments.is_lost(self._services.environment):
@@ -229,10 +231,12 @@ class _StepInbound(ActivityInboundInterceptor):
             raise _last_attempt(error) from None
 
 
-def _hearing() -> contextlib.AbstractContextManager[None]:
+def _hearing(input: ExecuteActivityInput) -> contextlib.AbstractContextManager[None]:
     """Hear of a cancellation while the body runs, which comes with the heartbeats. An author's own are left to them."""
     info = activity.info()
-    return contextlib.nullcontext() if info.is_local or info.heartbeat_timeout else model_calls.heartbeats()
+    if info.is_local or info.heartbeat_timeout:
+        return contextlib.nullcontext()
+    return model_calls.heartbeats(in_thread=not inspect.iscoroutinefunction(input.fn))
 
 
 def _last_attempt(error: BaseException) -> ApplicationError:

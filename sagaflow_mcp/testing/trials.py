@@ -180,7 +180,7 @@ def _outcome(run: Run, project: Path, bodies: list[Any], neutral: Callable[[str]
         result=json.loads(neutral(json.dumps(run.result))),
         files={neutral(name): neutral(text) for name, text in {**own, **beside}.items()},
         calls=Counter(neutral(json.dumps(each, sort_keys=True)) for each in bodies),
-        steps=Counter({event["step"]: neutral(event["label"]) for event in events}.values()),
+        steps=Counter({event["step"]: neutral(event["label"]) for event in events if "step" in event}.values()),
         retried=len(started) - len(set(started)),
         again=_again(events),
     )

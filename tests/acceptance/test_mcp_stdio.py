@@ -106,7 +106,9 @@ async def test_a_run_is_launched_waited_for_and_dismissed(local: LocalSagaflow, 
             assert heard
 
             found = await answer(client, "get_run", run_id=run_id)
-            assert found == launched.structured_content
+            assert {**found, "detail": ""} == {**launched.structured_content, "detail": ""}
+            assert f"ended    hello, {name}\n" in found["detail"]
+            assert "  greeter  1 of 1 done, " in found["detail"]
             listed = await answer(client, "list_inbox")
             assert listed["unread"] == 1
             (entry,) = listed["entries"]

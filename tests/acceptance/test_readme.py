@@ -47,6 +47,8 @@ LAUNCHING = {
     "sagaflow engine logs": "worker.log",
     "sagaflow worker status": "pid ",
     "sagaflow engine stop": "the engine has stopped",
+    "sagaflow runs --skill hello-world --since 2d": "DONE       hello-world-",
+    "sagaflow watch": "no run is open",
 }
 """Commands with the package installed."""
 

@@ -169,6 +169,51 @@ def cli(rounds: int) -> list[Figure]:
     ]
 
 
+def listing(rounds: int) -> list[Figure]:
+    """`sagaflow runs` in a home with 10,000 runs, without and with a filter, beside one with 20."""
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = (_home_of_runs(Path(folder, name), count) for name, count in (("few", 20), ("many", 10_000)))
+        commands = {"runs": ["runs"], "failed": ["runs", "--status", "FAILED"], "recent": ["runs", "--since", "2d"]}
+        measured = {name: partial(_said, words, many) for name, words in commands.items()}
+        found = in_turns(rounds, **measured, baseline=partial(_said, ["runs"], few))
+    return [
+        figure
+        for name, words in commands.items()
+        for figure in (
+            Figure(f"sagaflow {' '.join(words)}", found[name], "ms", bar=500, note="10,000 runs"),
+            Figure(
+                f"sagaflow {' '.join(words)}", found[name], "ms", found["baseline"], 3.0, note="the same with 20 runs"
+            ),
+        )
+    ]
+
+
+def _said(words: list[str], home: Home) -> float:
+    return milliseconds([SAGAFLOW, *words], {**os.environ, "SAGAFLOW_HOME": home.root}, says=True)
+
+
+def _home_of_runs(folder: Path, count: int) -> Home:
+    """A home with so many runs that have ended, launched a minute apart until yesterday."""
+    home = Home(str(folder)).prepare()
+    for number in range(count):
+        run_id, at = f"bench-{number:05d}", datetime.now(UTC).timestamp() - 86_400 - 60 * number
+        run = Path(home.run(run_id))
+        run.mkdir()
+        about = {"skill": "bench", "created_at": records.moment(at), "project_dir": PROJECT, "arguments": {}}
+        ending = {
+            "entry_id": f"{run_id}~0000abcd",
+            "status": "DONE" if number % 500 else "FAILED",
+            "summary": "The report is finished: three findings.",
+            "result": "x" * 200,
+            "closed_at": records.moment(at + 30),
+        }
+        for name, content in (("run.json", about), ("ending.json", ending)):
+            (run / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        os.utime(run / "run.json", (at, at))
+        os.utime(run, (at + 30, at + 30))
+    return home
+
+
 def launch(local: LocalSagaflow, rounds: int) -> list[Figure]:
     """`sagaflow launch` of a run without steps, with engine and worker up."""
     environ = local.environment()

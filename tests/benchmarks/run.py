@@ -30,6 +30,7 @@ QUICK = 4
 ALONE: dict[str, Callable[[int], list[Figure]]] = {
     "hook": lambda rounds: commands.hook(QUICK * rounds),
     "cli": lambda rounds: commands.cli(QUICK * rounds),
+    "listing": lambda rounds: commands.listing(2 * rounds),
     "launcher": lambda rounds: launcher.figures(2 * rounds),
     "fan-out": fan_out.figures,
     "sleeps": sleeps.figures,

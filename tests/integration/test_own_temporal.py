@@ -20,6 +20,7 @@ from sagaflow_mcp import (
     doctor,
     engine_client,
     faces,
+    health,
     json_fields,
     keys,
     launch,
@@ -101,7 +102,7 @@ def secured(front: Front, certificates: Certificates, key: str = f'api_key = "{K
     return f'[temporal]\naddress = "{front.address}"\n{key}\n[temporal.tls]\n{tls(certificates)}'
 
 
-def check(local: LocalSagaflow, name: str) -> doctor.Check:
+def check(local: LocalSagaflow, name: str) -> health.Check:
     """What doctor finds under that name."""
     (found,) = [each for each in doctor.examine(local.environment(), faces.CLI) if each.name == name]
     return found

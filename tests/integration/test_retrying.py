@@ -152,12 +152,15 @@ def test_answers_and_children_that_ended_are_kept(local: LocalSagaflow) -> None:
     """A person is not asked again, and a child that was under way beside the failure does its finished steps once."""
     local.model.replace(
         Rule(match="Lane 0, step 2", reply="ok", hold="child", times=1),
-        Rule(match="last one", error=BAD_KEY, times=1),
+        Rule(match="last one", error=BAD_KEY, hold="failure", times=1),
         Rule(reply="ok"),
     )
+    launched = len(local.model.requests)
     run_id = local.launch("discussed")
     waiting.eventually(lambda: runs.get(local.settings.home, run_id).questions)
     anyio.run(answering.answer, local.settings, run_id, "blue")
+    waiting.eventually(lambda: "Lane 0, step 2." in asked(local, launched))
+    local.model.release("failure")
     assert local.wait(run_id).state == "FAILED"
     local.model.release("child")
     before = len(local.model.requests)

@@ -87,10 +87,11 @@ def kill_everything(local: LocalSagaflow) -> None:
     """Kill engine, server and worker, as a loss of power does, and start again."""
     status = engine_client.status(local.settings.home)
     assert status
-    for pid in (status["pid"], local.pid("server"), local.pid("worker")):
+    pids = [status["keeper"], status["pid"], local.pid("server"), local.pid("worker")]
+    for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    waiting.eventually(lambda: engine_client.status(local.settings.home) is None)
+    waiting.eventually(lambda: all(map(process_table.is_gone, pids)), "all are gone")
     engine_client.ready(local.settings.home, environ=local.settings.for_engine())
 
 
@@ -208,10 +209,11 @@ def test_a_paused_run_that_is_cancelled_cleans_up(local: LocalSagaflow) -> None:
     assert entries(local, run_id) == [("CANCELLED", False), ("PAUSED", True)]
 
 
-def test_a_step_without_heartbeats_hears_of_a_cancellation(local: LocalSagaflow, tmp_path: Path) -> None:
-    """A skill's own step that never heartbeats is cancelled with its run."""
+@pytest.mark.parametrize("what", ["dawdle", "dawdle_in_thread"])
+def test_a_step_without_heartbeats_hears_of_a_cancellation(local: LocalSagaflow, tmp_path: Path, what: str) -> None:
+    """A skill's own step that never heartbeats is cancelled with its run, asynchronous or in a thread."""
     word = tmp_path / "word"
-    run_id = local.launch("team", what="dawdle", file=str(word))
+    run_id = local.launch("team", what=what, file=str(word))
     waiting.eventually(Path(f"{word}.begun").exists)
     assert cancel(local, run_id).run.state == "CANCELLED"
     waiting.eventually(lambda: word.exists() and word.read_text(encoding="utf-8") == "cancelled")

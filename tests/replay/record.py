@@ -18,7 +18,7 @@ import anyio
 
 sys.path[0] = str(Path(__file__).parents[2])
 
-from sagaflow_mcp import __version__, answering, runs, temporal  # noqa: E402 (found by the line above)
+from sagaflow_mcp import __version__, answering, runs, steering, temporal  # noqa: E402 (found by the line above)
 from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse  # noqa: E402
 from tests.integration.own_temporal import FEW_EVENTS, DevServer, own_server  # noqa: E402
 from tests.waiting import eventually  # noqa: E402
@@ -61,7 +61,13 @@ def _functions(local: LocalSagaflow) -> None:
     agents = local.launch("recorded-function", run_id="function-agents", part="agents")
     (asked,) = eventually(lambda: runs.get(local.settings.home, agents).questions, "the subagent asks")
     anyio.run(answering.decide, local.settings, asked, "allow for this run")
-    for run_id in (whole, many, batches, agents):
+    paused = local.launch("recorded-function", run_id="function-paused")
+    eventually(lambda: runs.get(local.settings.home, paused).questions, "the run asks")
+    anyio.run(steering.pause, local.settings, paused)
+    anyio.run(answering.answer, local.settings, paused, "yes")
+    eventually(lambda: not runs.get(local.settings.home, paused).questions, "the run has the answer")
+    anyio.run(steering.resume, local.settings, paused)
+    for run_id in (whole, many, batches, agents, paused):
         print(run_id, local.wait(run_id).result)  # noqa: T201 - shown to the recorder
 
 

@@ -35,13 +35,15 @@ RECORDED = sorted(HISTORIES.glob("*/*.json"))
 def test_this_version_is_recorded() -> None:
     """Every release leaves its histories: each part of the machinery, and each link of a continued run."""
     names = [path.name.partition(".")[0] for path in RECORDED if path.parent.name == __version__]
-    children = {name for name in names if name.startswith("function-all-recorded-function-")}
-    assert len(children) == 1
+    parts = ("function-all", "function-paused")
+    children = {name for name in names for part in parts if name.startswith(f"{part}-recorded-function-")}
+    assert len(children) == len(parts)
     assert sorted(set(names) - children) == [
         "function-agents",
         "function-all",
         "function-batches",
         "function-many",
+        "function-paused",
         "recorded-child",
         "recorded-child-child",
         "recorded-continue",

@@ -15,4 +15,4 @@ def test_a_state_that_no_run_has_is_a_slip_on_the_command_line(capsys: pytest.Ca
     assert cli.main(["runs", "--status", "ready"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("sagaflow: status 'ready' is not one of RUNNING, ")
+    assert said.err.startswith("sagaflow: status 'ready' is not one of OPEN, RUNNING, ")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sagaflow_mcp import doctor, faces, processes
+from sagaflow_mcp import doctor, faces, health, processes
 from sagaflow_mcp.paths import Home
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"HOME": str(tmp_path), "SAGAFLOW_HOME": str(tmp_path / "home")}
 
 
-def named(environ: dict[str, str], name: str, face: faces.Face = faces.CLI) -> list[doctor.Check]:
+def named(environ: dict[str, str], name: str, face: faces.Face = faces.CLI) -> list[health.Check]:
     """The checks of that name."""
     return [check for check in doctor.examine(environ, face) if check.name == name]
 
@@ -85,7 +85,7 @@ def test_it_is_told_that_a_login_is_used_though_there_is_a_key(environ: dict[str
     more = {"SAGAFLOW_TRANSPORT": "claude", "SAGAFLOW_CLAUDE": str(claude), "ANTHROPIC_API_KEY": "k"}
     (found,) = named({**environ, **more}, "model access")
     told = f"models.transport is claude: models are asked with {claude}, on its own login"
-    assert (found.level, found.finding) == ("ok", told)
+    assert (found.level, found.finding) == ("info", f"{told}; whether it is logged in, the first call tells")
 
 
 def test_keys_are_counted_in_good_english(environ: dict[str, str]) -> None:
@@ -108,7 +108,7 @@ def test_the_skills_that_can_be_launched_are_counted(environ: dict[str, str], tm
         (skills / name / "SKILL.md").write_text("---\ndescription: Helps.\n---\n", encoding="utf-8")
     bundled = len(list(ROOT.glob("skills/*/SKILL.md")))
     assert named(environ, "skills") == [
-        doctor.Check("skills", "ok", f"{bundled + 2} can be launched"),
+        health.Check("skills", "ok", f"{bundled + 2} can be launched"),
     ]
     assert [check for check in doctor.examine(environ, faces.CLI) if check.name.startswith("skill ")] == []
     (skills / "pdf" / "__init__.py").write_text("not Python", encoding="utf-8")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.cli_help import Parser
 
-WITHOUT = {"demo", "skills trust", "worker run", "completion", "help"}
+WITHOUT = {"demo", "watch", "skills trust", "worker run", "completion", "help"}
 """Commands that are there to be seen or sourced."""
 
 

@@ -14,6 +14,7 @@ PACKAGE = Path(sagaflow_mcp.__file__).parent
 LAYERS = {
     "pure": """
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
+        history time_scale
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
         typed leash child_environ testing._script testing._wire front_matter skill_file projects crash_points
@@ -26,8 +27,8 @@ LAYERS = {
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation
         claude_process claude_sessions wakeups messenger
-        artifacts config_file markers pauses inbox questions notify refused sealing payloads sandbox connection
-        unreachable commands changes git lineage temporal
+        artifacts config_file markers pauses run_index inbox questions notify refused sealing payloads sandbox
+        connection unreachable commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
         worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
         models._claude_outcome models._claude_process models._tools_in_text
@@ -44,16 +45,19 @@ LAYERS = {
         durable.mcp_activities durable.memory durable.model_calls durable.notices
         durable.open_runs durable.permission durable.permit_activities durable.permits durable.persisting
         durable.progress_notes durable.prompt_activities durable.prompting durable.reasons durable.reconciler
-        durable.recovery durable.retry_policies durable.run_state durable.step_events
+        durable.recovery durable.retry_policies durable.run_log durable.run_state durable.step_events
         durable.step_record durable.steps durable.told durable.typed_output skill_workers durable.crashing
     """,
     "use cases": """
         answering run_updates shown telling steering held_steps retrying resetting trusting catalog checking child_runs
-        overview probe inspection launch runs following doctor preferences waking wording session_hook scaffolding
+        health health._check health.claude health.disk health.fixes health.models health.processes health.runs
+        overview probe inspection launch runs run_filter run_details run_words run_page run_timeline
+        watching watch_view progress_numbers following doctor preferences waking wording session_hook scaffolding
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
-        cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
+        cli_completion cli_output cli_show cli_watch json_fields
+        server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_control cli_trust
         permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new waiter
     """,

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagaflow_mcp import records, runs
-from sagaflow_mcp.errors import UsageRefusal
+from sagaflow_mcp import runs
 
 
 def event(kind: str, step: str = "s1", **fields: Any) -> dict[str, Any]:
@@ -72,17 +71,3 @@ def test_an_event_of_another_version_changes_nothing(fields: dict[str, Any]) -> 
 def test_no_time_has_passed_since_what_is_no_moment_of_the_past(moment: str) -> None:
     """A clock may be wrong, and a file damaged."""
     assert runs.seconds_since(moment) == 0
-
-
-@pytest.mark.parametrize("text", ["running", "Done", *sorted(records.ENDINGS)])
-def test_a_state_can_be_asked_for_in_any_case(text: str) -> None:
-    """As people type it."""
-    assert runs.parse_state(text) == text.upper()
-
-
-@pytest.mark.parametrize("text", ["ready", "", "NOTE", "\x1b[31m</x>" * 10_000])
-def test_a_state_that_no_run_has_is_refused(text: str) -> None:
-    """The sentence says which there are."""
-    states = "RUNNING, PAUSED, CANCELLED, DONE, FAILED, TERMINATED, TIMED_OUT"
-    with pytest.raises(UsageRefusal, match=rf"is not one of {states}$"):
-        runs.parse_state(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import sagaflow_mcp
-from sagaflow_mcp import artifacts, catalog, doctor, records, runs, wording
+from sagaflow_mcp import artifacts, catalog, health, questions, records, runs, wording
 from sagaflow_mcp.checking import Checked
 from sagaflow_mcp.probe import Verdict
 from sagaflow_mcp.skill_lint import Finding
@@ -30,6 +30,8 @@ SPEAKS_TO_A_SHELL = {
     "demo",
     "faces",
     "paths",
+    "run_words",
+    "watch_view",
     "session_hook",
     "wording",
 }
@@ -127,8 +129,8 @@ def test_what_was_found_in_a_skill_is_counted_and_told_by_place() -> None:
 
 def test_a_check_is_one_line_with_its_cure() -> None:
     """What is in order needs none."""
-    assert wording.check(doctor.Check("home", "ok", "here")) == "[ok] home: here"
-    assert wording.check(doctor.Check("home", "warn", "full", "make room")) == "[warn] home: full -> make room"
+    assert wording.check(health.Check("home", "ok", "here")) == "[ok] home: here"
+    assert wording.check(health.Check("home", "warn", "full", "make room")) == "[warn] home: full -> make room"
 
 
 def test_a_report_is_a_marked_block_that_cannot_close_itself(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_steps_are_told_in_order(tmp_path: Path) -> None:
     """Each attempt that was not the first says so, and a failed one why."""
     artifacts.append_event(tmp_path, "step_started", label="writer", attempt=1)
     artifacts.append_event(tmp_path, "step_failed", label="writer", attempt=2, seconds=1.26, error="overloaded")
-    first, second = wording.steps(run(run_dir=str(tmp_path)))
+    first, second = map(wording.event, artifacts.events(tmp_path))
     assert first.endswith("  started   writer")
     assert second.endswith("  failed    writer (attempt 2) in 1.3 s: overloaded")
 
@@ -166,7 +168,7 @@ HOSTILE_PROGRESS = runs.Progress(current=(HOSTILE, HOSTILE), last_error=HOSTILE)
         wording.detail(run(state="FAILED", summary=HOSTILE)),
         wording.progress(run(progress=HOSTILE_PROGRESS)),
         wording.skill(HOSTILE_LISTED),
-        wording.check(doctor.Check(HOSTILE, "warn", HOSTILE)),
+        wording.check(health.Check(HOSTILE, "warn", HOSTILE)),
         wording.finding(Finding(HOSTILE, 1, "error", HOSTILE)),
     ],
     ids=["entry", "run", "detail", "progress", "skill", "check", "finding"],
@@ -184,3 +186,32 @@ def test_an_argument_schema_cannot_close_the_block_that_it_is_in() -> None:
     assert "\x1b" not in shown
     assert "</" not in shown
     assert "calls a model" in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "told"),
+    [
+        ("phase_began", {"label": "reading"}, "phase: reading"),
+        ("worker_died", {"worker": "w"}, "the worker died; what was under way is begun again"),
+        ("question_asked", {"id": "q", "label": "Well?"}, "asks: Well?"),
+        ("sleep_began", {"until": "2030-01-31T08:15:00Z"}, "sleeps until: 2030-01-31T08:15:00Z"),
+        ("of_another_version", {}, "of another version"),
+    ],
+)
+def test_what_is_no_step_is_told_in_words(kind: str, fields: dict[str, str], told: str) -> None:
+    """With the time of the day before it."""
+    assert wording.event({"at": "2030-01-31T08:14:59.123Z", "event": kind, **fields}) == f"08:14:59  {told}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"progress": runs.Progress(phase="reading", done=2, total=9)}, "reading 2 of 9"),
+        ({"questions": (questions.Question("q1", "Well?"),)}, "asks q1: Well?"),
+        ({"state": "DONE", "summary": "all is well"}, "all is well"),
+        ({}, ""),
+    ],
+)
+def test_a_list_tells_of_an_open_run_what_it_is_at(changed: dict[str, Any], told: str) -> None:
+    """Without looking at its steps."""
+    assert wording.run_line(run(**changed)).partition("x-1")[2].strip() == told

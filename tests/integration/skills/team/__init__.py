@@ -5,7 +5,7 @@ from typing import Any
 from sagaflow_mcp.durable.activities import spawn_subagent, write_artifact
 from sagaflow_mcp.registry import SkillRegistry, SkillSpec
 
-from .workflow import Team, TeamWorkflow, dawdle
+from .workflow import DAWDLERS, Team, TeamWorkflow
 
 
 def build_input(*, run_id: str, run_dir: str, inbox_path: str, cli_args: dict[str, Any]) -> Team:
@@ -20,7 +20,7 @@ def register(registry: SkillRegistry) -> None:
         SkillSpec(
             name="team",
             workflow_cls=TeamWorkflow,
-            activities=[spawn_subagent, write_artifact, dawdle],
+            activities=[spawn_subagent, write_artifact, *DAWDLERS.values()],
             build_input=build_input,
         )
     )

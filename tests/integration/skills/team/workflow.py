@@ -1,12 +1,14 @@
 """A workflow with parallel branches, a child, and different ways to take a cancellation."""
 
 import asyncio
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from temporalio import activity, workflow
+from temporalio.exceptions import CancelledError
 
 with workflow.unsafe.imports_passed_through():
     from sagaflow_mcp.durable.activities import SpawnSubagentInput, WriteArtifactInput
@@ -17,7 +19,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Team:
-    """What it does: `ask` beside a child, `tidy` or `ignore` when it is cancelled, or `dawdle`."""
+    """What it does: `ask` beside a child, `tidy` or `ignore` when it is cancelled, or one of `DAWDLERS`."""
 
     what: str
     file: str = ""
@@ -34,6 +36,18 @@ async def dawdle(file: str) -> None:
         raise
 
 
+@activity.defn
+def dawdle_in_thread(file: str) -> None:
+    """The same in a function that is not asynchronous."""
+    Path(f"{file}.begun").touch()
+    try:
+        for _ in range(6000):
+            time.sleep(0.1)
+    except CancelledError:
+        Path(file).write_text("cancelled", encoding="utf-8")
+        raise
+
+
 async def ask(text: str) -> str:
     """The model's reply."""
     prompt = f"{text.replace(' ', '-')}.prompt.md"
@@ -46,6 +60,9 @@ async def ask(text: str) -> str:
         result_type=dict[str, str],
     )
     return reply["RESPONSE"]
+
+
+DAWDLERS = {"dawdle": dawdle, "dawdle_in_thread": dawdle_in_thread}
 
 
 async def write(name: str, text: str = "") -> None:
@@ -74,8 +91,9 @@ class TeamWorkflow:
         """What was said."""
         if given.what == "ask":
             return list(await asyncio.gather(self._asked(), workflow.execute_child_workflow(ChildWorkflow.run)))
-        if given.what == "dawdle":
-            await workflow.execute_activity(dawdle, given.file, start_to_close_timeout=timedelta(hours=1))
+        if given.what in DAWDLERS:
+            step = DAWDLERS[given.what]
+            await workflow.execute_activity(step, given.file, start_to_close_timeout=timedelta(hours=1))
         if given.what == "ignore":
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(3600)

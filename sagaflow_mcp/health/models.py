@@ -1,0 +1,80 @@
+"""Whether there is access to a model, as far as that can be known without paying for a call."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from sagaflow_mcp import credentials, engine_client, records
+from sagaflow_mcp.health._check import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sagaflow_mcp.faces import Face
+    from sagaflow_mcp.settings import Settings
+
+PROVIDER = "https://api.anthropic.com"
+"""Where the Messages API is, unless `ANTHROPIC_BASE_URL` says otherwise."""
+
+VERSION = "2023-06-01"
+"""Of the API, as each request to it has to name it."""
+
+SECONDS = 5.0
+"""How long the provider may take to say whether it knows the key."""
+
+REFUSED = (401, 403)
+
+
+def access(settings: Settings, face: Face) -> Iterator[Check]:
+    """How models are asked, and whether that is known to work."""
+    given = settings.credentials()
+    if credentials.CLAUDE in given:
+        why = "models.transport is claude" if settings.transport == "claude" else "no key"
+        finding = f"{why}: models are asked with {given[credentials.CLAUDE]}, on its own login"
+        yield Check("model access", "info", f"{finding}; whether it is logged in, the first call tells")
+    elif given:
+        yield _key(given, face.way_to_a_model(settings.transport))
+    elif engine_client.has_credentials(settings.home):
+        yield Check("model access", "info", "the running engine holds what an earlier launch brought")
+    else:
+        missing = {
+            "api": "no key, and models.transport is api",
+            "claude": "no claude command, and models.transport is claude",
+        }.get(settings.transport, "neither a key nor Claude Code")
+        cure = face.way_to_a_model(settings.transport)
+        yield Check("model access", "warn", f"{missing}: skills that call a model are refused", cure)
+
+
+def _key(given: Mapping[str, str], cure: str) -> Check:
+    """What the provider says of the key, which lists its models for nothing."""
+    base = given.get("ANTHROPIC_BASE_URL", "")
+    where = f"gateway {credentials.shown_address(base)}" if base else "the provider"
+    try:
+        status = _status(base or PROVIDER, given)
+    except (OSError, ValueError) as error:
+        reason = records.one_line(str(getattr(error, "reason", "") or error), 160)
+        return Check("model access", "warn", f"a key in the environment, but {where} does not answer: {reason}", cure)
+    if status in REFUSED:
+        return Check("model access", "fail", f"{where} refuses the key in the environment ({status})", cure)
+    if status == 200:  # noqa: PLR2004 - HTTP's
+        return Check("model access", "ok", f"a key in the environment, which {where} takes")
+    return Check("model access", "info", f"a key in the environment; {where} does not say whether it is good")
+
+
+def _status(base: str, given: Mapping[str, str]) -> int:
+    headers = {"anthropic-version": VERSION}
+    if key := given.get("ANTHROPIC_API_KEY"):
+        headers["x-api-key"] = key
+    if token := given.get("ANTHROPIC_AUTH_TOKEN"):
+        headers["authorization"] = f"Bearer {token}"
+    if not base.startswith(("http://", "https://")):
+        raise ValueError("its address is none of HTTP's")
+    request = urllib.request.Request(f"{base.rstrip('/')}/v1/models?limit=1", headers=headers)  # noqa: S310 - see above
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - as above
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
