@@ -338,6 +338,7 @@ def _machinery(commands: Any) -> None:
         help="instead take work of the home that this one was made from, on another machine; the Temporal server is "
         "that of [temporal] in config.toml",
     )
+    _service(commands)
     _command(commands, "demo", "see a run survive kill -9, in a throw-away home, with no key", as_json=False)
 
 
@@ -351,6 +352,15 @@ def _config(commands: Any) -> None:
     for each in (shown, changed, removed):
         each.add_argument("setting", metavar="NAME", help="such as models.base_url; see: sagaflow config")
     changed.add_argument("value", metavar="VALUE")
+
+
+def _service(commands: Any) -> None:
+    module = "cli_service"
+    service = _group(commands, "service", "have systemd or launchd run the engine, so that runs go on without a login")
+    install = _command(service, "service install", "have the system run the engine from now on", module=module)
+    install.add_argument("--print", action="store_true", dest="print_only", help="only show the file for the system")
+    _command(service, "service uninstall", "have the system run it no more", module=module)
+    _command(service, "service status", "show whether the system runs it", module=module)
 
 
 def _hook(commands: Any) -> None:

@@ -23,12 +23,14 @@ from sagaflow_mcp import (
     inbox,
     keys,
     markers,
+    model_access,
     own_temporal,
     processes,
     records,
     refused,
     runs,
     session_hook,
+    system_service,
     temporal_server,
     wording,
 )
@@ -188,9 +190,29 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
     return Check(name, "ok", f"pid {state['pid']}, up {age}, {state.get('restarts', 0)} restarts, {more}")
 
 
+def _service(settings: Settings, face: faces.Face) -> Iterator[Check]:
+    found = system_service.standing(settings)
+    if not found.installed:
+        return
+    if found.python_gone:
+        finding = f"{found.file} runs {found.python or 'no interpreter'}, which is gone"
+        yield Check("service", "fail", finding, face.renew_service)
+    elif not found.current:
+        yield Check("service", "warn", f"{found.file} was written by another installation", face.renew_service)
+    else:
+        yield Check("service", "ok", f"{found.manager or 'the system'} runs the engine: {found.file}")
+
+
 def _models(settings: Settings, face: faces.Face) -> Iterator[Check]:
     given = settings.credentials()
-    if credentials.CLAUDE in given:
+    if settings.api_key_helper and settings.transport != "claude" and not credentials.keys_in(settings.environ):
+        try:
+            model_access.helped(settings)
+        except SagaflowError as error:
+            yield Check("model access", "fail", str(error), "run the command by hand, and put it right in config.toml")
+        else:
+            yield Check("model access", "ok", "a key from models.api_key_helper, which is asked when one is needed")
+    elif credentials.CLAUDE in given:
         why = "models.transport is claude" if settings.transport == "claude" else "no key"
         yield Check("model access", "ok", f"{why}: models are asked with {given[credentials.CLAUDE]}, on its own login")
     elif given:
@@ -272,6 +294,7 @@ CHECKS: tuple[Callable[[Settings, faces.Face], Iterator[Check]], ...] = (
     _home,
     _temporal,
     _engine,
+    _service,
     _models,
     _skills,
     _inbox,

@@ -36,6 +36,8 @@ class Face:
     """Where a person decides whether an agent may make a call."""
     hook: str
     """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
+    renew_service: str
+    """Has the system's service run what is installed now."""
     allow: str = guard.FOR_SHELL
     """How a value is allowed that a project has set, as in `guard`."""
     trust: str = "look at its code, then run in a terminal: sagaflow skills trust {folder}"
@@ -73,6 +75,7 @@ CLI = Face(
     permit="leave the answer out, and you are asked in the terminal: sagaflow answer RUN",
     set_claude="install Claude Code or set claude.command, or run `sagaflow config unset models.transport`",
     hook="`sagaflow hook install`",
+    renew_service="`sagaflow service install`",
 )
 MCP = Face(
     start_engine="it starts with the next launch_workflow",
@@ -87,6 +90,7 @@ MCP = Face(
     permit="control_run with action permission asks the user in a dialog",
     set_claude="name the claude command in claude.command of config.toml, or take models.transport out of it",
     hook="",
+    renew_service="in a terminal: sagaflow service install, with the command that is installed now",
     allow=guard.FOR_AGENT,
     trust="no tool can change that: a person has to look at its code, and run in a terminal of their own: "
     "{command} skills trust {folder}",

@@ -41,6 +41,18 @@ HOOK = {
     ".changed": "whether this command changed the file",
 }
 
+SERVICE = {
+    ".manager": "systemd or launchd, whichever there is; empty where there is neither",
+    ".name": "what the service is called",
+    ".file": "its file, which need not exist",
+    ".installed": "whether that is there",
+    ".python": "the interpreter that it runs; empty without one",
+    ".python_gone": "whether that is no longer there; `sagaflow service install` renews it",
+    ".current": "whether it runs the installation that is asked",
+    ".active": "whether the system says that it runs",
+    ".said[]": "what was done or found, in sentences",
+}
+
 PREFERENCE = {
     ".name": "the setting, as table.name in config.toml",
     ".value": "what counts; null where nobody has chosen one and there is no default",
@@ -183,6 +195,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "[]", {".name": "engine, server or worker", ".path": "its log", ".lines[]": "the last lines, made harmless"}
     ),
     "worker status": {**WORKER, ".pid": "its process; in place of it all null, and exit code 1, when no worker runs"},
+    "service install": SERVICE,
+    "service uninstall": SERVICE,
+    "service status": SERVICE,
     "hook install": HOOK,
     "hook uninstall": HOOK,
     "hook status": HOOK,

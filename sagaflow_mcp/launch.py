@@ -25,6 +25,7 @@ from sagaflow_mcp import (
     ids,
     keys,
     markers,
+    model_access,
     own_temporal,
     pinning,
     probe,
@@ -151,7 +152,8 @@ def _check(settings: Settings, request: Request) -> _Checked:
         )
     if request.allow:
         _refuse_allowance(request, verdict)
-    credentials = settings.credentials()
+    # A helper that gives no key is no reason to refuse what needs none.
+    credentials = model_access.found(settings) if verdict.needs_model else settings.credentials()
     if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
         cure = request.face.way_to_a_model(settings.transport)
         raise Refusal(f"skill {request.skill!r} calls a model, but there is no access to one: {cure}")

@@ -22,7 +22,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """The defaults of those settings that have one."""
 
-AT_ONCE = frozenset({each.setting for each in guard.GUARDED})
+AT_ONCE = frozenset({"models.api_key_helper", *(each.setting for each in guard.GUARDED)})
 """Settings that each launch and each session reads anew; the engine has all others from its start."""
 
 

@@ -35,6 +35,8 @@ class Settings:
     """Model calls that a worker makes at the same time. `[models] concurrent_calls`."""
     idle_seconds: float = 900.0
     """Seconds that the engine stays up with no open run. `SAGAFLOW_IDLE_SECONDS`, `[engine] idle_seconds`."""
+    api_key_helper: str = field(default="", repr=False)
+    """A shell command that prints a key, for where nobody has one in the environment. `[models] api_key_helper`."""
     temporal: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The Temporal server of the user's own, for `connection.own`; empty where the engine brings one. `[temporal]`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -71,6 +73,7 @@ class Settings:
             models={tier.upper(): models[tier] for tier in _TIERS if tier in models},
             concurrent_model_calls=models.get("concurrent_calls", cls.concurrent_model_calls),
             idle_seconds=_seconds(idle) if idle else engine.get("idle_seconds", cls.idle_seconds),
+            api_key_helper=models.get("api_key_helper", cls.api_key_helper),
             temporal=config["temporal"],
             environ=_completed(environ, config),
             sources=sources(environ, config),
@@ -159,6 +162,7 @@ _RULES: dict[str, dict[str, _Rule]] = {
         "concurrent_calls": _COUNT,
         "base_url": _ADDRESS,
         "transport": _TRANSPORT,
+        "api_key_helper": _TEXT,
     },
     "claude": {"command": _PATH, "config_dir": _PATH},
     "projects": {"home": _PATHS, "server": _TEXT},

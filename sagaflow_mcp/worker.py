@@ -20,6 +20,7 @@ from sagaflow_mcp import (
     connection,
     credentials,
     environments,
+    model_access,
     models,
     temporal,
     temporal_server,
@@ -212,7 +213,7 @@ async def work(environ: Mapping[str, str], address: str) -> None:
     """
     worker_start.begin_threads()
     # As the engine has it: with the model credentials of its environment, until a launch brings others.
-    held = Credentials(at_start=credentials.found_in(environ))
+    held = Credentials(at_start=await asyncio.to_thread(_access, environ))
     given = await worker_start.of_engine(environ, address, held)
     try:
         await RunWorker(given, held).run()
@@ -220,6 +221,15 @@ async def work(environ: Mapping[str, str], address: str) -> None:
         if not given.server.is_own:
             raise
         raise Failure(unreachable.sentence(given.server, error)) from error
+
+
+def _access(environ: Mapping[str, str]) -> dict[str, str]:
+    """The model access that nobody need bring. Never raises: without any, runs wait for it and the inbox says so."""
+    try:
+        return model_access.found(Settings.load(environ))
+    except SagaflowError as error:
+        logger.warning("%s", error)
+        return credentials.found_in(environ)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

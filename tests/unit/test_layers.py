@@ -16,8 +16,8 @@ LAYERS = {
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
-        typed leash child_environ testing._script testing._wire front_matter skill_file projects crash_points
-        testing.cases mcp_names mcp_servers
+        typed leash child_environ service_files testing._script testing._wire front_matter skill_file projects
+        crash_points testing.cases mcp_names mcp_servers
     """,
     "adapters": """
         mcp_clients mcp_clients._connection mcp_clients._connections mcp_clients._errors mcp_clients._http
@@ -25,8 +25,8 @@ LAYERS = {
         agent_tools agent_tools._asking agent_tools._delegation agent_tools._files agent_tools._search
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation
-        artifacts config_file markers pauses inbox questions notify refused sealing payloads sandbox connection unreachable
-        commands changes git lineage temporal
+        artifacts model_access config_file markers pauses inbox questions notify refused sealing payloads sandbox
+        connection unreachable commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
         worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
         models._claude_outcome models._claude_process models._tools_in_text
@@ -48,12 +48,13 @@ LAYERS = {
     "use cases": """
         answering run_updates telling trusting catalog checking child_runs overview probe inspection launch runs
         following doctor preferences waking wording session_hook scaffolding
+        system_service
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
-        builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_trust permission_dialog
-        testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new
+        builder self_portrait demo testing.local testing.plugin cli_question cli_service engine_service cli_tell
+        cli_trust permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new
     """,
 }
 """Every module, lowest layer first; it may import its own layer and those before."""
