@@ -339,6 +339,15 @@ def _machinery(commands: Any) -> None:
         "that of [temporal] in config.toml",
     )
     _service(commands)
+    gc = _command(
+        commands, "gc", "remove what is kept no longer: old runs that were read, and leftovers", module="cli_gc"
+    )
+    gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    gc.add_argument(
+        "--older-than",
+        metavar="AGE",
+        help="ended runs of more than this age, such as 90d (default: keep.runs_days, 180 days)",
+    )
     _command(commands, "demo", "see a run survive kill -9, in a throw-away home, with no key", as_json=False)
 
 

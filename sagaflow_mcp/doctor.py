@@ -99,7 +99,7 @@ def _home(settings: Settings, _face: faces.Face) -> Iterator[Check]:
 
 def _temporal(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     if not settings.temporal:
-        kept = f"closed runs are kept for {temporal_server.KEPT_DAYS} days"
+        kept = f"what it knows of closed runs is kept for {settings.history.days} days"
         yield Check("temporal", "ok", f"the embedded server, {temporal_server.binary()}; {kept}")
         yield from _stranded(settings, own_temporal.EMBEDDED)
         return

@@ -195,6 +195,16 @@ FIELDS: dict[str, dict[str, str]] = {
         "[]", {".name": "engine, server or worker", ".path": "its log", ".lines[]": "the last lines, made harmless"}
     ),
     "worker status": {**WORKER, ".pid": "its process; in place of it all null, and exit code 1, when no worker runs"},
+    "gc": {
+        ".dry_run": "whether it is only what would be removed",
+        ".runs[]": "ended runs whose entries were read",
+        ".entries": "how many dismissed entries of the inbox",
+        ".versions": "how many versions of skills that no run needs",
+        ".blobs": "how many large payloads",
+        ".sessions": "how many sessions of which it is forgotten what they were shown",
+        ".logs": "how many logs that were put aside",
+        ".bytes": "how much room all of that took",
+    },
     "service install": SERVICE,
     "service uninstall": SERVICE,
     "service status": SERVICE,

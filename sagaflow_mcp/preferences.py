@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DEFAULTS: Mapping[str, Any] = {
     "engine.idle_seconds": Settings.idle_seconds,
     "inbox.notify": Settings.notify,
+    "keep.runs_days": Settings.keep_runs_days,
+    "keep.history_days": Settings.keep_history_days,
+    "keep.logs_days": Settings.keep_logs_days,
     "models.concurrent_calls": Settings.concurrent_model_calls,
     **{f"models.{tier.lower()}": model for tier, model in models.DEFAULT_MODELS.items()},
     **{each.setting: each.default for each in guard.CHOSEN if each.default},

@@ -64,6 +64,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
+def size(count: int) -> str:
+    """So many bytes as people say it: `12 kB`, `3.4 MB`."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= scale:
+            return f"{count / scale:.{0 if count >= 10 * scale else 1}f} {unit}"
+    return f"{count} bytes"
+
+
 def state(name: str, paint: Paint = plain, columns: int = 0) -> str:
     """The state `name` of a run, an entry, a step or a check, filled up with spaces to `columns`."""
     return paint(name, LOOKS.get(name, "")) + " " * (columns - len(name))

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from google.protobuf.duration_pb2 import Duration
@@ -23,7 +23,6 @@ from sagaflow_mcp import (
     model_access,
     models,
     temporal,
-    temporal_server,
     unreachable,
     worker_link,
     worker_start,
@@ -107,7 +106,7 @@ class RunWorker:
         ]
         if self._given.server.is_own:
             endless.append(asyncio.create_task(self._until_changed()))
-        kept = housekeeping.keep(self._client, self._settings.home, self._home_id, self._workers)
+        kept = housekeeping.keep(self._client, self._settings, self._home_id, self._workers)
         tasks = [*endless, asyncio.create_task(self._second_look()), asyncio.create_task(kept)]
         stopped = asyncio.create_task(self._stop.wait())
         try:
@@ -155,7 +154,7 @@ class RunWorker:
 
     async def _keep_closed_runs(self) -> None:
         retention = Duration()
-        retention.FromTimedelta(timedelta(days=temporal_server.KEPT_DAYS))
+        retention.FromTimedelta(self._settings.history)
         config = NamespaceConfig(workflow_execution_retention_ttl=retention)
         request = UpdateNamespaceRequest(namespace=self._client.namespace, config=config)
         await self._client.workflow_service.update_namespace(request, timeout=temporal.RPC_LIMIT)

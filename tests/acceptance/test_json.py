@@ -51,6 +51,7 @@ COMMANDS = [
     "hook status",
     "hook install --yes",
     "hook uninstall --yes",
+    "gc --dry-run",
     "service install",
     "service status",
     "service uninstall",

@@ -46,6 +46,7 @@ LAUNCHING = {
     "sagaflow engine status": "running",
     "sagaflow engine logs": "worker.log",
     "sagaflow worker status": "pid ",
+    "sagaflow gc --dry-run": "nothing is old enough to be removed",
     "sagaflow engine stop": "the engine has stopped",
 }
 """Commands with the package installed."""
@@ -187,6 +188,8 @@ def test_the_configuration_is_understood(tmp_path: Path) -> None:
     shown = tomllib.loads(text)
     assert settings.notify == shown["inbox"]["notify"]
     assert settings.idle_seconds == shown["engine"]["idle_seconds"]
+    kept = (settings.keep_runs_days, settings.keep_history_days, settings.keep_logs_days)
+    assert kept == (shown["keep"]["runs_days"], shown["keep"]["history_days"], shown["keep"]["logs_days"])
     assert settings.concurrent_model_calls == shown["models"].pop("concurrent_calls")
     files, web = mcp_servers.of_config(read(settings.home)[mcp_servers.TABLE]).values()
     assert (files.command, web.headers, web.seconds) == ("npx", {"Authorization": "Bearer ${EXAMPLE_TOKEN}"}, 300)

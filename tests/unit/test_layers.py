@@ -16,7 +16,7 @@ LAYERS = {
         __init__ errors paths records ids digest settings registry prompts contract argument_schema authorship syntax
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
-        typed leash child_environ service_files testing._script testing._wire front_matter skill_file projects
+        typed leash child_environ durations service_files testing._script testing._wire front_matter skill_file projects
         crash_points testing.cases mcp_names mcp_servers
     """,
     "adapters": """
@@ -28,8 +28,8 @@ LAYERS = {
         artifacts model_access config_file markers pauses inbox questions notify refused sealing payloads sandbox
         connection unreachable commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
-        worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
-        models._claude_outcome models._claude_process models._tools_in_text
+        worker_link pinning retention leftovers loader skill_check models models._types models._choice
+        models._claude_command models._claude_outcome models._claude_process models._tools_in_text
         models._deferred models._messages_api models._verdict testing testing._calls testing._http testing.messages_api
         streams real_server environments pythons installing supply terminal shared_names skill_lint skill_lint._calls
         skill_lint._findings skill_lint._imports skill_lint._lint skill_lint._prompts skill_lint._reach
@@ -53,7 +53,7 @@ LAYERS = {
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
-        builder self_portrait demo testing.local testing.plugin cli_question cli_service engine_service cli_tell
+        builder self_portrait demo testing.local testing.plugin cli_question cli_gc cli_service engine_service cli_tell
         cli_trust permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new
     """,
 }
