@@ -41,6 +41,23 @@ HOOK = {
     ".changed": "whether this command changed the file",
 }
 
+SCHEDULE = {
+    ".name": "what it is called",
+    ".skill": "what it launches",
+    ".arguments[].name": "an argument that the skill is given",
+    ".arguments[].value": "its value: any JSON",
+    ".cron": "when",
+    ".timezone": "in which time zone",
+    ".catch_up": "how late that may still be",
+    ".overlap": "skip, buffer, allow or cancel: what happens while its last run is open",
+    ".state": "active or paused",
+    ".project_dir": "the folder that it was made in",
+    ".created_at": "when it was made",
+    ".open_runs[]": "its runs that have not ended",
+}
+
+SCHEDULE_NEXT = {**SCHEDULE, ".next[]": "when it is due next; nothing while it is paused"}
+
 SERVICE = {
     ".manager": "systemd or launchd, whichever there is; empty where there is neither",
     ".name": "what the service is called",
@@ -205,6 +222,13 @@ FIELDS: dict[str, dict[str, str]] = {
         ".logs": "how many logs that were put aside",
         ".bytes": "how much room all of that took",
     },
+    "schedule add": SCHEDULE_NEXT,
+    "schedule list": _under("[]", SCHEDULE),
+    "schedule show": SCHEDULE_NEXT,
+    "schedule pause": SCHEDULE_NEXT,
+    "schedule resume": SCHEDULE_NEXT,
+    "schedule run-now": {".run_id": "the run"},
+    "schedule remove": {".name": "what is a schedule no more"},
     "service install": SERVICE,
     "service uninstall": SERVICE,
     "service status": SERVICE,

@@ -68,6 +68,8 @@ class Request:
     """Whom a refusal tells what to do."""
     bundled: bool = False
     """Whether it is the bundled skill, whatever the user has under its name."""
+    unattended: bool = False
+    """Whether nobody is there who could bring a key: then the helper's counts, else what the engine holds."""
     skip_time: bool = False
     """Whether the run's clock jumps over what it waits for, as only a test's throw-away home lets it."""
 
@@ -137,14 +139,26 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
     return Launched(run_id=run_id, run_dir=settings.home.run(run_id), allowed_tools=checked.allowed_tools)
 
 
-def _check(settings: Settings, request: Request) -> _Checked:
+def check(settings: Settings, request: Request) -> None:
+    """Return when a launch would be accepted, as far as that can be known without one.
+
+    Raises:
+        Refusal: as `launch`.
+        Failure: as `launch`.
+    """
+    argument_schema.refuse_unwritable(request.skill, request.arguments)
+    _check(settings, request, is_trial=True)
+
+
+def _check(settings: Settings, request: Request, *, is_trial: bool = False) -> _Checked:
     """Everything that can be known before anything is started."""
     arguments_hash = _arguments_hash(request)
     roots = catalog.bundled() if request.bundled else catalog.roots(settings.environ, request.project_dir)
     source = catalog.find(request.skill, roots, request.face)
     pinned = pinning.pin(settings.home, source, request.face)
     # With a worker up it tries the arguments itself; otherwise a child process does, before anything is started.
-    arguments = None if engine_client.worker_ready(settings.home) else request.arguments
+    has_worker = not is_trial and engine_client.worker_ready(settings.home)
+    arguments = None if has_worker else request.arguments
     verdict = probe.verdict(settings.home, pinned, arguments)
     if verdict.arguments is not None:
         request = replace(
@@ -152,13 +166,20 @@ def _check(settings: Settings, request: Request) -> _Checked:
         )
     if request.allow:
         _refuse_allowance(request, verdict)
-    # A helper that gives no key is no reason to refuse what needs none.
-    credentials = model_access.found(settings) if verdict.needs_model else settings.credentials()
+    credentials = _access(settings, request, verdict)
     if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
         cure = request.face.way_to_a_model(settings.transport)
         raise Refusal(f"skill {request.skill!r} calls a model, but there is no access to one: {cure}")
     request = replace(request, project_dir=_unicode(request.project_dir))
     return _Checked(request, pinned, verdict, credentials, arguments_hash)
+
+
+def _access(settings: Settings, request: Request, verdict: Verdict) -> dict[str, str]:
+    """The model access that comes with the launch."""
+    if request.unattended:
+        return model_access.helped(settings) if verdict.needs_model else {}
+    # A helper that gives no key is no reason to refuse what needs none.
+    return model_access.found(settings) if verdict.needs_model else settings.credentials()
 
 
 def _unicode(path: str) -> str:

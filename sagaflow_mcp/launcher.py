@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from sagaflow_mcp import guard, markers, plugin_options, real_server, records, relay, streams, supply
+from sagaflow_mcp import guard, plugin_options, real_server, records, relay, schedule_files, streams, supply
 from sagaflow_mcp.manifest import Manifest
 from sagaflow_mcp.paths import Home
 
@@ -206,7 +206,7 @@ def _was_told_to_end(alarm: int) -> bool:
 
 def _has_open_runs(environ: Mapping[str, str]) -> bool:
     try:
-        return bool(markers.run_ids(Home.from_environment(environ)))
+        return schedule_files.needs_engine(Home.from_environment(environ))
     except OSError:
         return False
 

@@ -33,6 +33,7 @@ from sagaflow_mcp import (
     processes,
     records,
     runs,
+    schedules,
     server_views,
     telling,
     waking,
@@ -132,10 +133,19 @@ async def launch_workflow(
     run_id: Annotated[
         str | None, Field(description="Own id: launching it again attaches instead of starting twice")
     ] = None,
+    schedule: Annotated[
+        str | None,
+        Field(
+            description="Launch at these times, not now: cron and zone, '0 7 * * 1-5 Europe/Berlin'; run_id names it. "
+            "'remove' ends it"
+        ),
+    ] = None,
     wait_seconds: Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> server_views.RunView:
     """Start a durable run of a skill or task; returns its id at once, or its ending or question within wait_seconds."""
     with server_views.told():
+        if schedule is not None:
+            return await _scheduled(schedule, skill, task, args or {}, run_id)
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
         launched = await launch.launch(settings, request)
@@ -206,12 +216,14 @@ async def list_runs(
     ] = None,
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
 ) -> str:
-    """Runs of this home, newest first."""
+    """Runs of this home, newest first, and its schedules."""
     with server_views.told():
         home = (await _settings()).home
         wanted = runs.parse_state(status) if status else None
         found = await anyio.to_thread.run_sync(lambda: runs.listing(home, status=wanted, limit=limit))
-        return "\n".join(wording.run_line(each) for each in found) or "no runs"
+        timed = [] if wanted else await anyio.to_thread.run_sync(schedules.listing, home)
+        lines = [*map(wording.run_line, found), *(f"schedule {wording.schedule(each)}" for each in timed)]
+        return "\n".join(lines) or "no runs"
 
 
 @server.tool(annotations=READ_ONLY)
@@ -279,6 +291,25 @@ def _request(skill: str | None, task: str | None, args: dict[str, Any], run_id: 
         face=faces.MCP,
         bundled=not skill,
     )
+
+
+async def _scheduled(
+    times: str, skill: str | None, task: str | None, args: dict[str, Any], name: str | None
+) -> server_views.RunView:
+    """The schedule `name` as it is now, made or, with `remove` for its times, ended."""
+    settings = await _settings()
+    if times.strip() == "remove":
+        if not name:
+            raise ToolError("give the schedule's name as run_id; list_runs shows them")
+        await schedules.remove(settings, name)
+        return server_views.RunView(run_id=name, state="REMOVED", detail="runs that it has launched go on")
+    request = _request(skill, task, args, None)
+    cron, zone = schedules.parse_times(times)
+    added = await schedules.add(settings, schedules.Wanted(name or request.skill, cron, zone), request)
+    due = await schedules.next_times(settings, added.name)
+    more = f"; due next at {due[0]}" if due else ""
+    key = "" if schedules.keeps_key(settings) else f"; {wording.WITHOUT_KEY}"
+    return server_views.RunView(run_id=added.name, state="SCHEDULED", detail=f"{wording.schedule(added)}{more}{key}")
 
 
 def _listed(settings: Settings) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.questions import Question
     from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Progress, Run
+    from sagaflow_mcp.schedules import Shown
     from sagaflow_mcp.skill_lint import Finding
     from sagaflow_mcp.terminal import Paint, Role
 
@@ -37,12 +38,19 @@ LOOKS: dict[str, Role] = {
 }
 """What stands out on a terminal: states of runs and entries, events of steps, levels of checks."""
 
+WITHOUT_KEY = (
+    "after a restart of the machine it finds no key, unless models.api_key_helper in config.toml names a command that "
+    "prints one; a launch that fails for that is told in the inbox"
+)
+"""What whoever makes a schedule must know where a key is only in the environment."""
+
 FOR_AGENTS = {
     "`sagaflow skills list`": "list_skills",
     "`sagaflow doctor`": "doctor",
     "`sagaflow runs`": "list_runs",
     "`sagaflow inbox`": "list_inbox",
     "`sagaflow engine logs`": "doctor",
+    "`sagaflow schedule list`": "list_runs",
 }
 """Shell commands that a plugin-only user does not have, and the tool that does the same."""
 
@@ -62,6 +70,17 @@ def duration(seconds: float) -> str:
     if whole < 3600:  # noqa: PLR2004 - seconds in an hour
         return f"{whole // 60}m {whole % 60:02d}s"
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def schedule(found: Shown, paint: Paint = plain) -> str:
+    """One line about a schedule."""
+    given = ", ".join(f"{each.name}={each.value}" for each in found.arguments)
+    more = f"; open: {', '.join(found.open_runs)}" if found.open_runs else ""
+    said = (
+        f"{found.skill}{f' ({given})' if given else ''} at {found.cron!r} {found.timezone}, catch-up {found.catch_up}, "
+        f"overlap {found.overlap}{more}"
+    )
+    return f"{paint(found.name, 'strong')}: {found.state}, {records.one_line(said, 500)}"
 
 
 def size(count: int) -> str:

@@ -22,6 +22,7 @@ from sagaflow_mcp import (
     environments,
     model_access,
     models,
+    scheduling,
     temporal,
     unreachable,
     worker_link,
@@ -103,6 +104,7 @@ class RunWorker:
         endless = [
             asyncio.create_task(self._reconciler.run()),
             asyncio.create_task(worker_link.serve(self._settings.home, self, self.credentials)),
+            asyncio.create_task(scheduling.Schedules(self._client, self._settings, self._home_id).run()),
         ]
         if self._given.server.is_own:
             endless.append(asyncio.create_task(self._until_changed()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,11 @@ def sagaflow(local: LocalSagaflow, home: Path, *words: str) -> str:
     return done.stdout
 
 
+def asks(local: LocalSagaflow, run_id: str) -> bool:
+    """Whether the run asks something now."""
+    return bool(runs.get(local.settings.home, run_id).questions)
+
+
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[LocalSagaflow]:
     """A Sagaflow with one run that has ended and one that asks."""
@@ -60,7 +66,7 @@ def local(tmp_path: Path) -> Iterator[LocalSagaflow]:
     with LocalSagaflow(skills=[tmp_path / "skills"]) as started:
         for run_id in ("ended", "open"):
             started.launch("mover", run_id=run_id)
-            eventually(lambda run_id=run_id: runs.get(started.settings.home, run_id).questions, "it asks")
+            eventually(functools.partial(asks, started, run_id), "it asks")
         sagaflow(started, Path(started.settings.home.root), "answer", "ended", "no")
         assert started.wait("ended").result == "no 100000"
         yield started

@@ -28,7 +28,8 @@ LAYERS = {
         artifacts model_access config_file markers pauses inbox questions notify refused sealing payloads sandbox
         connection unreachable commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
-        worker_link pinning retention leftovers loader skill_check models models._types models._choice
+        worker_link schedule_files schedule_server
+        pinning retention leftovers loader skill_check models models._types models._choice
         models._claude_command models._claude_outcome models._claude_process models._tools_in_text
         models._deferred models._messages_api models._verdict testing testing._calls testing._http testing.messages_api
         streams real_server environments pythons installing supply terminal shared_names skill_lint skill_lint._calls
@@ -48,12 +49,13 @@ LAYERS = {
     "use cases": """
         answering run_updates telling trusting catalog checking child_runs overview probe inspection launch runs
         following doctor preferences waking wording session_hook scaffolding
-        system_service
+        system_service schedules scheduling
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output json_fields server server_views worker worker_start joined engine hook launcher
-        builder self_portrait demo testing.local testing.plugin cli_question cli_gc cli_service engine_service cli_tell
+        builder self_portrait demo testing.local testing.plugin cli_question
+        cli_gc cli_schedule cli_service engine_service cli_tell
         cli_trust permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new
     """,
 }

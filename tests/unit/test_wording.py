@@ -30,7 +30,9 @@ SPEAKS_TO_A_SHELL = {
     "demo",
     "faces",
     "paths",
+    "service_files",
     "session_hook",
+    "system_service",
     "wording",
 }
 """Modules whose sentences no agent is shown, and those that choose them by reader."""
