@@ -64,7 +64,7 @@ SERVICE = {
     ".file": "its file, which need not exist",
     ".installed": "whether that is there",
     ".python": "the interpreter that it runs; empty without one",
-    ".python_gone": "whether that is no longer there; `sagaflow service install` renews it",
+    ".python_gone": "whether that is no longer there; sagaflow service install renews it",
     ".current": "whether it runs the installation that is asked",
     ".active": "whether the system says that it runs",
     ".said[]": "what was done or found, in sentences",

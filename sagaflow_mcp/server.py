@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import anyio.to_thread
 from mcp.server.mcpserver import Context, ElicitationResult, MCPServer, Resolve
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
-from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, Tool, ToolAnnotations
 from pydantic import Field, ValidationError
 
 from sagaflow_mcp import (
@@ -87,6 +87,18 @@ class _Server(MCPServer):
             # Of the same type: one that it did not expect the SDK writes into the log.
             raise type(error)(records.one_line(said, records.SENTENCE_LIMIT)) from cause
 
+    async def list_tools(self) -> list[Tool]:
+        """The tools, without the titles that the SDK makes of the names of what they take: each session reads them."""
+        return [
+            tool.model_copy(
+                update={
+                    "input_schema": server_views.untitled(tool.input_schema),
+                    "output_schema": server_views.untitled(tool.output_schema),
+                }
+            )
+            for tool in await super().list_tools()
+        ]
+
     async def _refuse_unknown(self, name: str, arguments: dict[str, Any]) -> None:
         """Return when the tool `name` has all of `arguments`: the SDK would leave out one that it has not."""
         for tool in await self.list_tools():
@@ -134,17 +146,17 @@ async def launch_workflow(
         str | None, Field(description="Own id: launching it again attaches instead of starting twice")
     ] = None,
     schedule: Annotated[
-        str | None,
+        str,
         Field(
             description="Launch at these times, not now: cron and zone, '0 7 * * 1-5 Europe/Berlin'; run_id names it. "
             "'remove' ends it"
         ),
-    ] = None,
+    ] = "",
     wait_seconds: Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> server_views.RunView:
     """Start a durable run of a skill or task; returns its id at once, or its ending or question within wait_seconds."""
     with server_views.told():
-        if schedule is not None:
+        if schedule:
             return await _scheduled(schedule, skill, task, args or {}, run_id)
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
