@@ -27,6 +27,7 @@ from sagaflow_mcp import (
     refused,
     runs,
     session_hook,
+    system_service,
     temporal_server,
     wording,
 )
@@ -105,7 +106,7 @@ def _home(settings: Settings, _face: faces.Face) -> Iterator[Check]:
 
 def _temporal(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     if not settings.temporal:
-        kept = f"closed runs are kept for {temporal_server.KEPT_DAYS} days"
+        kept = f"what it knows of closed runs is kept for {settings.history.days} days"
         yield Check("temporal", "ok", f"the embedded server, {temporal_server.binary()}; {kept}")
         yield from _stranded(settings, own_temporal.EMBEDDED)
         return
@@ -207,6 +208,19 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
     return Check(name, "ok", f"pid {state['pid']}, up {age}, {state.get('restarts', 0)} restarts, {more}")
 
 
+def _service(settings: Settings, face: faces.Face) -> Iterator[Check]:
+    found = system_service.standing(settings)
+    if not found.installed:
+        return
+    if found.python_gone:
+        finding = f"{found.file} runs {found.python or 'no interpreter'}, which is gone"
+        yield Check("service", "fail", finding, face.renew_service)
+    elif not found.current:
+        yield Check("service", "warn", f"{found.file} was written by another installation", face.renew_service)
+    else:
+        yield Check("service", "ok", f"{found.manager or 'the system'} runs the engine: {found.file}")
+
+
 def _skills(settings: Settings, face: faces.Face) -> Iterator[Check]:
     roots = catalog.roots(settings.environ, face.folder(settings.environ))
     listed = catalog.listing(roots)
@@ -272,6 +286,7 @@ CHECKS: tuple[Callable[[Settings, faces.Face], Iterator[Check]], ...] = (
     _home,
     _temporal,
     _engine,
+    _service,
     models.access,
     claude.version,
     health_runs.open_runs,

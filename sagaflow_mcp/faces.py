@@ -45,6 +45,8 @@ class Face:
     make_room: str
     hook: str
     """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
+    renew_service: str
+    """Has the system's service run what is installed now."""
     allow: str = guard.FOR_SHELL
     """How a value is allowed that a project has set, as in `guard`."""
     trust: str = "look at its code, then run in a terminal: sagaflow skills trust {folder}"
@@ -88,6 +90,7 @@ CLI = Face(
     end_process="`sagaflow doctor --fix` ends it",
     make_room="`sagaflow gc` removes what is old and read",
     hook="`sagaflow hook install`",
+    renew_service="`sagaflow service install`",
 )
 MCP = Face(
     start_engine="it starts with the next launch_workflow",
@@ -108,6 +111,7 @@ MCP = Face(
     end_process="end process {pid}",
     make_room="remove the folders of old runs, once nothing of them is needed",
     hook="",
+    renew_service="in a terminal: sagaflow service install, with the command that is installed now",
     allow=guard.FOR_AGENT,
     trust="no tool can change that: a person has to look at its code, and run in a terminal of their own: "
     "{command} skills trust {folder}",
