@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -64,7 +67,7 @@ def _key(key: str, given: Mapping[str, str], cure: str) -> Check:
     where = f"gateway {credentials.shown_address(base)}" if base else "the provider"
     try:
         status = _status(base or PROVIDER, given)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = records.one_line(str(getattr(error, "reason", "") or error), 160)
         return Check("model access", "warn", f"{key}, but {where} does not answer: {reason}", cure)
     if status in REFUSED:
@@ -80,9 +83,16 @@ def _status(base: str, given: Mapping[str, str]) -> int:
         headers["x-api-key"] = key
     if token := given.get("ANTHROPIC_AUTH_TOKEN"):
         headers["authorization"] = f"Bearer {token}"
-    if not base.startswith(("http://", "https://")):
+    address = urllib.parse.urlsplit(base)
+    if address.scheme not in {"http", "https"} or not address.hostname:
         raise ValueError("its address is none of HTTP's")
-    request = urllib.request.Request(f"{base.rstrip('/')}/v1/models?limit=1", headers=headers)  # noqa: S310 - see above
+    if address.username and "authorization" not in headers:
+        pair = f"{urllib.parse.unquote(address.username)}:{urllib.parse.unquote(address.password or '')}"
+        headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    # Without a name and a password, which urllib would take for a port.
+    host = address.netloc.rpartition("@")[2]
+    url = f"{address.scheme}://{host}{address.path.rstrip('/')}/v1/models?limit=1"
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - see above
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - as above
             return int(answer.status)
