@@ -33,6 +33,8 @@ class Messenger:
         self._waking = waking
         self._address, self._token = environ[SOCKET], environ[TOKEN]
         self._look_at = 0.0
+        self.failures = 0
+        """How often a message could not be sent."""
 
     def look(self) -> None:
         """Send what there is to be sent by now. Never raises: what cannot be sent comes with the next prompt."""
@@ -43,7 +45,7 @@ class Messenger:
             if self._waking.are_due(time.time()):
                 self._send()
         except (OSError, ValueError):
-            return
+            self.failures += 1
 
     def _send(self) -> None:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -119,7 +119,7 @@ def test_without_the_plugin_the_hook_in_the_settings_tells_a_session_once(
     assert first_request("What is new?").count("run x-1: hello, alice") == 1
     bare.run("plugin", "marketplace", "add", str(checkout))
     bare.run("plugin", "install", PLUGIN)
-    assert "is not needed" in bare.ours("hook", "install")
+    assert "are not needed" in bare.ours("hook", "install")
     assert first_request("And now?").count("run x-1: hello, alice") == 1
     bare.run("plugin", "uninstall", PLUGIN)
     bare.ours("hook", "uninstall", "--yes")

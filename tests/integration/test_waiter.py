@@ -15,35 +15,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import claude_process, claude_sessions, inbox, markers, records, wakeups
+from sagaflow_mcp import claude_process, claude_sessions, inbox, wakeups
 from sagaflow_mcp.claude_sessions import Note
-from sagaflow_mcp.records import Entry, OpenRun
 from tests import process_table
+from tests.integration.launched_runs import LaunchedRuns
 from tests.waiting import LIMIT_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sagaflow_mcp.claude_process import ClaudeProcess
     from sagaflow_mcp.paths import Home
 
 RUN_SH = Path(__file__).parents[2] / "hooks" / "run.sh"
 SESSION = "5e55-1"
 
 
-def this_process() -> ClaudeProcess:
-    """What the hook takes for Claude Code."""
-    found = claude_process.of(os.getpid())
-    assert found is not None
-    return found
-
-
-class Claude:
+class Claude(LaunchedRuns):
     """A session in a terminal, as far as hooks see it."""
 
     def __init__(self, home: Home) -> None:
-        self.home = home
-        self.process = this_process()
+        super().__init__(home)
         self.hooks: list[subprocess.Popen[str]] = []
 
     def begins(self, name: str = "wait", session_id: str = SESSION, **environ: str) -> subprocess.Popen[str]:
@@ -72,22 +63,6 @@ class Claude:
         eventually(lambda: _is_locked(lock) or hook.poll() is not None, "the lock")
         assert hook.poll() is None
         return hook
-
-    def runs(self, run_id: str, launcher: str | None = None) -> None:
-        """An open run that this process, or another one, has launched."""
-        key = self.process.key if launcher is None else launcher
-        marker = OpenRun(run_id, "hello", "d", "/projects/other", records.now(), "", key)
-        markers.claim(self.home, marker)
-        Path(self.home.run(run_id)).mkdir()
-        Path(self.home.run(run_id), "run.json").write_text(json.dumps(marker._asdict()), encoding="utf-8")
-
-    def ends(self, run_id: str, status: str = "DONE", summary: str = "hello") -> None:
-        """The run's ending, as the reconciler delivers it."""
-        report = f"{self.home.run(run_id)}/report.md"
-        entry = Entry(f"{run_id}~1", run_id, "hello", status, summary, records.now(), report, "/projects/other")
-        inbox.deliver(self.home, entry)
-        if entry.is_ending:
-            markers.remove(self.home, run_id)
 
 
 def _is_locked(path: str) -> bool:
