@@ -26,6 +26,7 @@ from sagaflow_mcp import (
     records,
     refused,
     runs,
+    schedule_files,
     session_hook,
     system_service,
     temporal_server,
@@ -163,9 +164,10 @@ def _engine(settings: Settings, face: faces.Face) -> Iterator[Check]:
             cure = face.end_engine.format(pid=place.pid())
             yield Check("engine", "fail", "it hangs: it is alive, but does not answer", cure)
             return
-        level: Level = "warn" if open_runs else "info"
+        is_needed = schedule_files.needs_engine(settings.home)
+        level: Level = "warn" if is_needed else "info"
         yield Check(
-            "engine", level, f"not running, {markers.counted(open_runs)}", face.start_engine if open_runs else ""
+            "engine", level, f"not running, {markers.counted(open_runs)}", face.start_engine if is_needed else ""
         )
         return
     if status.get("temporal") != own_temporal.label(settings.temporal):
@@ -206,6 +208,14 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
         return Check(name, "warn", "not running at this moment")
     age = wording.duration(runs.seconds_since(str(state.get("started_at", ""))))
     return Check(name, "ok", f"pid {state['pid']}, up {age}, {state.get('restarts', 0)} restarts, {more}")
+
+
+def _schedules(settings: Settings, _face: faces.Face) -> Iterator[Check]:
+    found = schedule_files.listing(settings.home)
+    if found:
+        paused = sum(each.paused for each in found)
+        named = ", ".join(each.name for each in found[:5])
+        yield Check("schedules", "ok", f"{len(found) - paused} active, {paused} paused: {named}")
 
 
 def _service(settings: Settings, face: faces.Face) -> Iterator[Check]:
@@ -286,6 +296,7 @@ CHECKS: tuple[Callable[[Settings, faces.Face], Iterator[Check]], ...] = (
     _home,
     _temporal,
     _engine,
+    _schedules,
     _service,
     models.access,
     claude.version,
