@@ -38,6 +38,7 @@ class Face:
     end_run: str
     """Ends the run `{run_id}`."""
     resume_run: str
+    """Has the run `{run_id}`, which is paused, go on."""
     retry_run: str
     """Has the run `{run_id}`, which has failed, go on."""
     end_process: str
@@ -85,7 +86,7 @@ CLI = Face(
     set_claude="install Claude Code or set claude.command, or run `sagaflow config unset models.transport`",
     see_logs="`sagaflow engine logs` says why; the engine starts another if it stays silent",
     end_run="`sagaflow cancel {run_id}`",
-    resume_run="`sagaflow resume RUN` lets one go on",
+    resume_run="`sagaflow resume {run_id}` lets it go on",
     retry_run="`sagaflow retry {run_id}` lets it go on",
     end_process="`sagaflow doctor --fix` ends it",
     make_room="`sagaflow gc` removes what is old and read",
@@ -106,7 +107,7 @@ MCP = Face(
     set_claude="name the claude command in claude.command of config.toml, or take models.transport out of it",
     see_logs="the engine starts another if it stays silent",
     end_run="control_run with cancel ends it: {run_id}",
-    resume_run="control_run with resume lets one go on",
+    resume_run="control_run with resume lets it go on",
     retry_run="control_run with retry lets it go on",
     end_process="end process {pid}",
     make_room="remove the folders of old runs, once nothing of them is needed",

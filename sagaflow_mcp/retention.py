@@ -130,10 +130,10 @@ def added(first: Freed, second: Freed) -> Freed:
 
 
 def _mentioned(home: Home) -> Iterator[str]:
-    """What open runs name in the files that they were launched with: a run that another one goes on from."""
+    """The runs that open ones go on from, whose results they take over."""
     for run_id in markers.run_ids(home):
         about = artifacts.read_json(Path(home.run(run_id)) / "run.json") or {}
-        yield from (value for value in about.values() if isinstance(value, str) and records.is_run_id(value))
+        yield from map(str, about.get("ancestors") or ())
 
 
 def _is_going(folder: Path) -> bool:

@@ -209,7 +209,7 @@ def test_a_run_that_is_launched_or_retried_meanwhile_stays(home: Home) -> None:
     assert retention.expired(home, set(), now) == ["again", "parent"]
     marker = records.OpenRun("again", "x", "0" * 64, "", records.now(), "")
     assert markers.claim(home, marker)
-    Path(home.run("again"), "run.json").write_text('{"forked_from": "parent"}', encoding="utf-8")
+    Path(home.run("again"), "run.json").write_text('{"ancestors": ["parent"]}', encoding="utf-8")
     assert retention.remove(home, "again", ["again"]) == retention.Freed()
     assert Path(home.run("again"), "ending.json").exists()
     assert retention.expired(home, set(), now) == []
