@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import cli_output, guard, markers, records, waking
+from sagaflow_mcp import cli_output, guard, markers, records, schedule_files, waking
 from sagaflow_mcp import inbox as inbox_entries
 from sagaflow_mcp.errors import Refusal, UsageRefusal
 from sagaflow_mcp.paths import Home
@@ -170,6 +170,8 @@ def engine_stop(options: argparse.Namespace) -> int:
     print("the engine has stopped" if ran else "no engine was running")
     if open_runs:
         print(f"{markers.counted(len(open_runs))}, to go on when it starts again: {', '.join(open_runs[:5])}")
+    if schedule_files.is_active(home):
+        print("schedules launch nothing until it starts again, with the next session or command")
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 from argcomplete.completers import FilesCompleter, SuppressCompleter
@@ -13,7 +14,7 @@ from argcomplete.finders import CompletionFinder
 from argcomplete.lexers import split_line
 from argcomplete.shell_integration import shellcode
 
-from sagaflow_mcp import catalog, cli_help, faces, inbox, probe, records, run_filter, runs, settings
+from sagaflow_mcp import catalog, cli_help, faces, inbox, probe, records, run_filter, runs, schedule_files, settings
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.paths import Home
 
@@ -49,6 +50,8 @@ def answer(parser: Parser) -> None:
     command = cli_help.reached(parser, words[1:])
     if command.prog == f"{NAME} launch":
         has_all = _add_parameters(command, words[2:])
+    elif command.prog == f"{NAME} schedule add":
+        has_all = _add_parameters(command, words[4:])
     else:
         has_all = all(action.option_strings for action in _actions(command))
     for each in _all(parser):
@@ -68,15 +71,22 @@ def _completer(command: str, action: argparse.Action) -> object:
     """What offers words for one argument; None where its grammar says what it can be."""
     if action.choices is not None:
         return None
-    if action.metavar == "RUN":
-        return _whatever_happens(_unread if command == f"{NAME} dismiss" else _runs)
-    if command == f"{NAME} skills check" and action.metavar == "SKILL":
-        return _whatever_happens(_checkable)
-    if action.metavar in _BY_METAVAR:
-        return _whatever_happens(_BY_METAVAR[str(action.metavar)])
+    if words := _words(command, str(action.metavar)):
+        return _whatever_happens(words)
     if action.metavar in {"DIR", "FILE", "PATH"}:
         return FilesCompleter()
     return getattr(action, "completer", None)
+
+
+def _words(command: str, metavar: str) -> Words | None:
+    """What finds the words that may stand for `metavar` in `command`; None where nothing does."""
+    if metavar == "RUN":
+        return _unread if command == f"{NAME} dismiss" else _runs
+    if command == f"{NAME} skills check" and metavar == "SKILL":
+        return _checkable
+    if metavar == "NAME" and command.startswith(f"{NAME} schedule ") and not command.endswith(" add"):
+        return _schedules
+    return _BY_METAVAR.get(metavar)
 
 
 def _whatever_happens(words: Words) -> Words:
@@ -124,7 +134,15 @@ def _states() -> dict[str, str]:
     return dict.fromkeys([run_filter.ANY_OPEN, *run_filter.STATES], "")
 
 
-_BY_METAVAR: dict[str, Words] = {"SKILL": _skills, "STATUS": _states}
+def _schedules() -> dict[str, str]:
+    return {each.name: f"{each.skill} at {each.cron}" for each in schedule_files.listing(_home())}
+
+
+def _zones() -> dict[str, str]:
+    return dict.fromkeys(sorted(zoneinfo.available_timezones()), "")
+
+
+_BY_METAVAR: dict[str, Words] = {"SKILL": _skills, "STATUS": _states, "ZONE": _zones}
 
 
 def _add_parameters(launch: Parser, words: Sequence[str]) -> bool:

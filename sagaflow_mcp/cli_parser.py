@@ -20,6 +20,11 @@ sagaflow launch SKILL [--param value ...] [--arg k=v ...] [--args-json J] [--all
        sagaflow launch --task TEXT [--allow TOOL] [--id ID] [--await] [--json]"""
 
 
+SCHEDULE_USAGE = """\
+sagaflow schedule add NAME SKILL --cron CRON [--timezone ZONE] [--catch-up SPAN] [--overlap HOW] [--param value ...]
+                              [--arg k=v ...] [--args-json J] [--allow TOOL] [--json]"""
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of one command line, its function in `command`.
 
@@ -29,7 +34,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = grammar()
     options, rest = parser.parse_known_args(cli_help.completed(parser, arguments))
-    if options.name == "launch":
+    if options.name == "schedule" and options.part == "add":
+        options.arguments = launch_arguments(rest, options.arg or [], options.args_json)
+    elif options.name == "launch":
         if options.task is not None:
             _refuse_beside_task(options, rest)
             options.arguments = {"task": options.task}
@@ -159,7 +166,7 @@ def _lazily(name: str, module: str) -> Callable[[argparse.Namespace], int]:
 
     def run(options: argparse.Namespace) -> int:
         functions = importlib.import_module(f"sagaflow_mcp.{module}")  # Not at the top: --help need not pay for it.
-        status: int = getattr(functions, name.replace(" ", "_"))(options)
+        status: int = getattr(functions, name.replace(" ", "_").replace("-", "_"))(options)
         return status
 
     return run
@@ -183,15 +190,7 @@ def _launch(commands: Any) -> None:
         help="in place of SKILL: what an agent is to do that reads, searches and writes files in this folder",
     )
     launch.set_defaults(skill_gets_task=False)
-    launch.add_argument("--arg", action="append", metavar="K=V", help="an argument, also one named like an option here")
-    launch.add_argument("--args-json", metavar="JSON", help="arguments as one JSON object")
-    launch.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="TOOL",
-        help="a tool that the run's agents use without asking, such as bash; once for each",
-    )
+    _add_arguments(launch)
     launch.add_argument("--id", metavar="ID", dest="run_id", help="own run id: launching it again attaches to the run")
     launch.add_argument(
         "--await",
@@ -201,6 +200,21 @@ def _launch(commands: Any) -> None:
     )
     launch.add_argument(
         "--execution-timeout", type=float, metavar="SECONDS", help="longest time the run may take in all"
+    )
+
+
+def _add_arguments(command: Parser) -> None:
+    """The ways to give a skill's arguments, beside its parameters as options."""
+    command.add_argument(
+        "--arg", action="append", metavar="K=V", help="an argument, also one named like an option here"
+    )
+    command.add_argument("--args-json", metavar="JSON", help="arguments as one JSON object")
+    command.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="TOOL",
+        help="a tool that the run's agents use without asking, such as bash; once for each",
     )
 
 
@@ -390,6 +404,17 @@ def _machinery(commands: Any) -> None:
         help="instead take work of the home that this one was made from, on another machine; the Temporal server is "
         "that of [temporal] in config.toml",
     )
+    _schedule(commands)
+    _service(commands)
+    gc = _command(
+        commands, "gc", "remove what is kept no longer: old runs that were read, and leftovers", module="cli_gc"
+    )
+    gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    gc.add_argument(
+        "--older-than",
+        metavar="AGE",
+        help="ended runs of more than this age, such as 90d (default: keep.runs_days, 180 days)",
+    )
     _command(commands, "demo", "see a run survive kill -9, in a throw-away home, with no key", as_json=False)
 
 
@@ -403,6 +428,54 @@ def _config(commands: Any) -> None:
     for each in (shown, changed, removed):
         each.add_argument("setting", metavar="NAME", help="such as models.base_url; see: sagaflow config")
     changed.add_argument("value", metavar="VALUE")
+
+
+def _schedule(commands: Any) -> None:
+    module = "cli_schedule"
+    group = _group(commands, "schedule", "have a skill launched at its times, whoever is there")
+    add = _command(
+        group,
+        "schedule add",
+        "launch a skill at its times from now on",
+        module=module,
+        usage=SCHEDULE_USAGE,
+        epilog="Each run gets the version of the skill that there is at its time. What was missed or skipped, or could "
+        "not be launched, is told in the inbox.",
+    )
+    add.add_argument("schedule", metavar="NAME", help="what the schedule is called; its runs' ids begin with it")
+    add.add_argument("skill", metavar="SKILL", help="what is launched; see: sagaflow skills list")
+    add.add_argument("--cron", required=True, metavar="CRON", help="when, such as '0 7 * * 1-5' or '@every 2h'")
+    add.add_argument("--timezone", default="UTC", metavar="ZONE", help="in which time zone (default UTC)")
+    add.add_argument(
+        "--catch-up", default="1h", metavar="SPAN", help="how late it may still be launched, such as 30m (default 1h)"
+    )
+    add.add_argument(
+        "--overlap",
+        choices=("skip", "buffer", "allow", "cancel"),
+        default="skip",
+        metavar="HOW",
+        help="while its last run is open: skip (default), buffer: one waits, allow: both, cancel: the old one",
+    )
+    _add_arguments(add)
+    _command(group, "schedule list", "list the schedules", module=module)
+    for name, help_text in (
+        ("show", "show one: when it is due next, and its open runs"),
+        ("pause", "launch nothing until it is resumed"),
+        ("resume", "launch again, from now on"),
+        ("remove", "end it; its runs go on"),
+        ("run-now", "launch what it launches, now"),
+    ):
+        command = _command(group, f"schedule {name}", help_text, module=module)
+        command.add_argument("schedule", metavar="NAME")
+
+
+def _service(commands: Any) -> None:
+    module = "cli_service"
+    service = _group(commands, "service", "have systemd or launchd run the engine, so that runs go on without a login")
+    install = _command(service, "service install", "have the system run the engine from now on", module=module)
+    install.add_argument("--print", action="store_true", dest="print_only", help="only show the file for the system")
+    _command(service, "service uninstall", "have the system run it no more", module=module)
+    _command(service, "service status", "show whether the system runs it", module=module)
 
 
 def _hook(commands: Any) -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import engine_client, records
+from sagaflow_mcp import engine_client, model_access, records
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -25,7 +25,7 @@ LINE_LIMIT = 1000
 def keep(settings: Settings) -> NoReturn:
     """Keep the engine and its worker up, and show what the worker logs from now on, until interrupted."""
     _check_server(settings)
-    engine_client.ready(settings.home, credentials=settings.credentials(), environ=settings.for_engine())
+    engine_client.ready(settings.home, credentials=model_access.found(settings), environ=settings.for_engine())
     tail = Tail(Path(settings.home.engine) / "worker.log")
     print("the worker is up; ^C leaves it running, `sagaflow engine stop` ends it", file=sys.stderr, flush=True)
     while True:

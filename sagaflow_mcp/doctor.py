@@ -26,7 +26,9 @@ from sagaflow_mcp import (
     records,
     refused,
     runs,
+    schedule_files,
     session_hook,
+    system_service,
     temporal_server,
     wording,
 )
@@ -105,7 +107,7 @@ def _home(settings: Settings, _face: faces.Face) -> Iterator[Check]:
 
 def _temporal(settings: Settings, _face: faces.Face) -> Iterator[Check]:
     if not settings.temporal:
-        kept = f"closed runs are kept for {temporal_server.KEPT_DAYS} days"
+        kept = f"what it knows of closed runs is kept for {settings.history.days} days"
         yield Check("temporal", "ok", f"the embedded server, {temporal_server.binary()}; {kept}")
         yield from _stranded(settings, own_temporal.EMBEDDED)
         return
@@ -162,9 +164,10 @@ def _engine(settings: Settings, face: faces.Face) -> Iterator[Check]:
             cure = face.end_engine.format(pid=place.pid())
             yield Check("engine", "fail", "it hangs: it is alive, but does not answer", cure)
             return
-        level: Level = "warn" if open_runs else "info"
+        is_needed = schedule_files.needs_engine(settings.home)
+        level: Level = "warn" if is_needed else "info"
         yield Check(
-            "engine", level, f"not running, {markers.counted(open_runs)}", face.start_engine if open_runs else ""
+            "engine", level, f"not running, {markers.counted(open_runs)}", face.start_engine if is_needed else ""
         )
         return
     if status.get("temporal") != own_temporal.label(settings.temporal):
@@ -205,6 +208,27 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
         return Check(name, "warn", "not running at this moment")
     age = wording.duration(runs.seconds_since(str(state.get("started_at", ""))))
     return Check(name, "ok", f"pid {state['pid']}, up {age}, {state.get('restarts', 0)} restarts, {more}")
+
+
+def _schedules(settings: Settings, _face: faces.Face) -> Iterator[Check]:
+    found = schedule_files.listing(settings.home)
+    if found:
+        paused = sum(each.paused for each in found)
+        named = ", ".join(each.name for each in found[:5])
+        yield Check("schedules", "ok", f"{len(found) - paused} active, {paused} paused: {named}")
+
+
+def _service(settings: Settings, face: faces.Face) -> Iterator[Check]:
+    found = system_service.standing(settings)
+    if not found.installed:
+        return
+    if found.python_gone:
+        finding = f"{found.file} runs {found.python or 'no interpreter'}, which is gone"
+        yield Check("service", "fail", finding, face.renew_service)
+    elif not found.current:
+        yield Check("service", "warn", f"{found.file} was written by another installation", face.renew_service)
+    else:
+        yield Check("service", "ok", f"{found.manager or 'the system'} runs the engine: {found.file}")
 
 
 def _skills(settings: Settings, face: faces.Face) -> Iterator[Check]:
@@ -272,6 +296,8 @@ CHECKS: tuple[Callable[[Settings, faces.Face], Iterator[Check]], ...] = (
     _home,
     _temporal,
     _engine,
+    _schedules,
+    _service,
     models.access,
     claude.version,
     health_runs.open_runs,

@@ -51,17 +51,7 @@ def start(home: Home, *, program: Sequence[str] = ENGINE, environ: Mapping[str, 
     Raises:
         Failure: the disk is full, no process can be made, or the home only joins the work of another.
     """
-    joined = joining(home).pid_file
-    if os.path.exists(joined):
-        raise Failure(
-            f"the home {home.root!r} only joins the work of another machine's: launch there, or remove {joined!r} to "
-            "give this one an engine of its own"
-        )
-    if paths.free_bytes(home.engine) < NEEDED_BYTES:
-        raise Failure(
-            f"the disk that holds the Sagaflow home {home.root!r} is full: "
-            f"the engine needs {NEEDED_BYTES // 1_000_000} MB; make room, or set SAGAFLOW_HOME to a folder elsewhere"
-        )
+    refuse_unfit(home)
     given = dict(os.environ if environ is None else environ)
     given.pop(processes.LOCK_VARIABLE, None)
     reader, writer = os.pipe()
@@ -83,6 +73,21 @@ def start(home: Home, *, program: Sequence[str] = ENGINE, environ: Mapping[str, 
     finally:
         os.close(writer)
     return reader
+
+
+def refuse_unfit(home: Home) -> None:
+    """Return when `home` can have an engine; Failure when its disk is full or it only joins another's work."""
+    joined = joining(home).pid_file
+    if os.path.exists(joined):
+        raise Failure(
+            f"the home {home.root!r} only joins the work of another machine's: launch there, or remove {joined!r} to "
+            "give this one an engine of its own"
+        )
+    if paths.free_bytes(home.engine) < NEEDED_BYTES:
+        raise Failure(
+            f"the disk that holds the Sagaflow home {home.root!r} is full: "
+            f"the engine needs {NEEDED_BYTES // 1_000_000} MB; make room, or set SAGAFLOW_HOME to a folder elsewhere"
+        )
 
 
 def joining(home: Home) -> processes.Place:

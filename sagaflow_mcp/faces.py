@@ -38,6 +38,7 @@ class Face:
     end_run: str
     """Ends the run `{run_id}`."""
     resume_run: str
+    """Has the run `{run_id}`, which is paused, go on."""
     retry_run: str
     """Has the run `{run_id}`, which has failed, go on."""
     end_process: str
@@ -45,6 +46,8 @@ class Face:
     make_room: str
     hook: str
     """Puts our hook into Claude Code's settings; empty for a session, which may have it from the plugin."""
+    renew_service: str
+    """Has the system's service run what is installed now."""
     allow: str = guard.FOR_SHELL
     """How a value is allowed that a project has set, as in `guard`."""
     trust: str = "look at its code, then run in a terminal: sagaflow skills trust {folder}"
@@ -83,11 +86,12 @@ CLI = Face(
     set_claude="install Claude Code or set claude.command, or run `sagaflow config unset models.transport`",
     see_logs="`sagaflow engine logs` says why; the engine starts another if it stays silent",
     end_run="`sagaflow cancel {run_id}`",
-    resume_run="`sagaflow resume RUN` lets one go on",
+    resume_run="`sagaflow resume {run_id}` lets it go on",
     retry_run="`sagaflow retry {run_id}` lets it go on",
     end_process="`sagaflow doctor --fix` ends it",
     make_room="`sagaflow gc` removes what is old and read",
     hook="`sagaflow hook install`",
+    renew_service="`sagaflow service install`",
 )
 MCP = Face(
     start_engine="it starts with the next launch_workflow",
@@ -103,11 +107,12 @@ MCP = Face(
     set_claude="name the claude command in claude.command of config.toml, or take models.transport out of it",
     see_logs="the engine starts another if it stays silent",
     end_run="control_run with cancel ends it: {run_id}",
-    resume_run="control_run with resume lets one go on",
+    resume_run="control_run with resume lets it go on",
     retry_run="control_run with retry lets it go on",
     end_process="end process {pid}",
     make_room="remove the folders of old runs, once nothing of them is needed",
     hook="",
+    renew_service="in a terminal: sagaflow service install, with the command that is installed now",
     allow=guard.FOR_AGENT,
     trust="no tool can change that: a person has to look at its code, and run in a terminal of their own: "
     "{command} skills trust {folder}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from sagaflow_mcp import engine_client, runs
+from sagaflow_mcp import engine_client, model_access, runs
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ async def follow(settings: Settings, run_id: str, seconds: float | None = None) 
 
 def _keep_engine_up(settings: Settings) -> None:
     status = engine_client.ensure(settings.home, environ=settings.for_engine())
-    credentials = settings.credentials()
-    if credentials and not status.get("credentials"):
+    # In this order: a helper is asked for a key only where there is none.
+    if not status.get("credentials") and (credentials := model_access.found(settings)):
         engine_client.ready(settings.home, credentials=credentials, environ=settings.for_engine())
     if status.get("state") == "failed":
         raise Failure(f"the engine has stopped trying: {status.get('reason')}; the run goes on once that is put right")

@@ -88,6 +88,20 @@ def close(home: Home, entry_id: str) -> None:
         _sync_folder(_path(home, "new"))
 
 
+def forget(home: Home, entry_ids: Iterable[str]) -> list[str]:
+    """Those of `entry_ids` that were dismissed, and now are gone. Failure if the inbox could not be changed.
+
+    One that is unread stays.
+    """
+    gone = []
+    with _writing(home):
+        for entry_id in entry_ids:
+            with suppress(FileNotFoundError):
+                os.unlink(_path(home, "cur", entry_id + _SUFFIX))
+                gone.append(entry_id)
+    return gone
+
+
 def unread(home: Home, limit: int | None = None) -> list[Entry]:
     """The unread entries, newest first; with `limit`, that many of those delivered last. OSError if unreadable.
 

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING
 
 from temporalio.service import RPCError
 
-from sagaflow_mcp import connection, engine_start, ids, models, paths, processes, temporal, unreachable, worker_start
+from sagaflow_mcp import (
+    connection,
+    engine_start,
+    ids,
+    model_access,
+    models,
+    paths,
+    processes,
+    temporal,
+    unreachable,
+    worker_start,
+)
 from sagaflow_mcp.child_runs import ChildRuns
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import context, steps
@@ -100,7 +111,7 @@ class _Joined:
 
     def __init__(self, given: Footing) -> None:
         self._given = given
-        self._credentials = Credentials(at_start=given.settings.credentials())
+        self._credentials = Credentials(at_start=model_access.found(given.settings))
         self._transport = models.ChosenTransport(given.settings.models)
         services = context.Services(
             settings=given.settings,

@@ -43,6 +43,35 @@ HOOK = {
     ".changed": "whether this command changed the file",
 }
 
+SCHEDULE = {
+    ".name": "what it is called",
+    ".skill": "what it launches",
+    ".arguments[].name": "an argument that the skill is given",
+    ".arguments[].value": "its value: any JSON",
+    ".cron": "when",
+    ".timezone": "in which time zone",
+    ".catch_up": "how late that may still be",
+    ".overlap": "skip, buffer, allow or cancel: what happens while its last run is open",
+    ".state": "active or paused",
+    ".project_dir": "the folder that it was made in",
+    ".created_at": "when it was made",
+    ".open_runs[]": "its runs that have not ended",
+}
+
+SCHEDULE_NEXT = {**SCHEDULE, ".next[]": "when it is due next; nothing while it is paused"}
+
+SERVICE = {
+    ".manager": "systemd or launchd, whichever there is; empty where there is neither",
+    ".name": "what the service is called",
+    ".file": "its file, which need not exist",
+    ".installed": "whether that is there",
+    ".python": "the interpreter that it runs; empty without one",
+    ".python_gone": "whether that is no longer there; sagaflow service install renews it",
+    ".current": "whether it runs the installation that is asked",
+    ".active": "whether the system says that it runs",
+    ".said[]": "what was done or found, in sentences",
+}
+
 PREFERENCE = {
     ".name": "the setting, as table.name in config.toml",
     ".value": "what counts; null where nobody has chosen one and there is no default",
@@ -211,6 +240,26 @@ FIELDS: dict[str, dict[str, str]] = {
         "[]", {".name": "engine, server or worker", ".path": "its log", ".lines[]": "the last lines, made harmless"}
     ),
     "worker status": {**WORKER, ".pid": "its process; in place of it all null, and exit code 1, when no worker runs"},
+    "gc": {
+        ".dry_run": "whether it is only what would be removed",
+        ".runs[]": "ended runs whose entries were read",
+        ".entries": "how many dismissed entries of the inbox",
+        ".versions": "how many versions of skills that no run needs",
+        ".blobs": "how many large payloads",
+        ".sessions": "how many sessions of which it is forgotten what they were shown",
+        ".logs": "how many logs that were put aside",
+        ".bytes": "how much room all of that took",
+    },
+    "schedule add": SCHEDULE_NEXT,
+    "schedule list": _under("[]", SCHEDULE),
+    "schedule show": SCHEDULE_NEXT,
+    "schedule pause": SCHEDULE_NEXT,
+    "schedule resume": SCHEDULE_NEXT,
+    "schedule run-now": {".run_id": "the run"},
+    "schedule remove": {".name": "what is a schedule no more"},
+    "service install": SERVICE,
+    "service uninstall": SERVICE,
+    "service status": SERVICE,
     "hook install": HOOK,
     "hook uninstall": HOOK,
     "hook status": HOOK,

@@ -25,6 +25,7 @@ from sagaflow_mcp import (
     ids,
     keys,
     markers,
+    model_access,
     own_temporal,
     pinning,
     probe,
@@ -72,6 +73,8 @@ class Request:
     """Whether it is the bundled skill, whatever the user has under its name."""
     launcher: str = ""
     """The key of the Claude Code process that launches it, which is told of its ending; empty where there is none."""
+    unattended: bool = False
+    """Whether nobody is there who could bring a key: then the helper's counts, else what the engine holds."""
     skip_time: bool = False
     """Whether the run's clock jumps over what it waits for, as only a test's throw-away home lets it."""
 
@@ -141,14 +144,26 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
     return Launched(run_id=run_id, run_dir=settings.home.run(run_id), allowed_tools=checked.allowed_tools)
 
 
-def _check(settings: Settings, request: Request) -> _Checked:
+def check(settings: Settings, request: Request) -> None:
+    """Return when a launch would be accepted, as far as that can be known without one.
+
+    Raises:
+        Refusal: as `launch`.
+        Failure: as `launch`.
+    """
+    argument_schema.refuse_unwritable(request.skill, request.arguments)
+    _check(settings, request, is_trial=True)
+
+
+def _check(settings: Settings, request: Request, *, is_trial: bool = False) -> _Checked:
     """Everything that can be known before anything is started."""
     arguments_hash = _arguments_hash(request)
     roots = catalog.bundled() if request.bundled else catalog.roots(settings.environ, request.project_dir)
     source = catalog.find(request.skill, roots, request.face)
     pinned = pinning.pin(settings.home, source, request.face)
     # With a worker up it tries the arguments itself; otherwise a child process does, before anything is started.
-    arguments = None if engine_client.worker_ready(settings.home) else request.arguments
+    has_worker = not is_trial and engine_client.worker_ready(settings.home)
+    arguments = None if has_worker else request.arguments
     verdict = probe.verdict(settings.home, pinned, arguments)
     if verdict.arguments is not None:
         request = replace(
@@ -156,16 +171,27 @@ def _check(settings: Settings, request: Request) -> _Checked:
         )
     if request.allow:
         _refuse_allowance(request, verdict)
-    refuse_without_model(settings, request.skill, verdict, request.face)
+    credentials = _access(settings, request, verdict)
+    refuse_without_model(settings, request.skill, verdict, credentials, request.face)
     request = replace(request, project_dir=_unicode(request.project_dir))
-    return _Checked(request, pinned, verdict, settings.credentials(), arguments_hash)
+    return _Checked(request, pinned, verdict, credentials, arguments_hash)
 
 
-def refuse_without_model(settings: Settings, skill: str, verdict: Verdict, face: faces.Face) -> None:
+def refuse_without_model(
+    settings: Settings, skill: str, verdict: Verdict, credentials: Mapping[str, str], face: faces.Face
+) -> None:
     """Return when `skill` calls no model, or there is access to one; Refusal with the way out when there is none."""
-    if verdict.needs_model and not settings.credentials() and not engine_client.has_credentials(settings.home):
+    if verdict.needs_model and not credentials and not engine_client.has_credentials(settings.home):
         cure = face.way_to_a_model(settings.transport)
         raise Refusal(f"skill {skill!r} calls a model, but there is no access to one: {cure}")
+
+
+def _access(settings: Settings, request: Request, verdict: Verdict) -> dict[str, str]:
+    """The model access that comes with the launch."""
+    if request.unattended:
+        return model_access.helped(settings) if verdict.needs_model else {}
+    # A helper that gives no key is no reason to refuse what needs none.
+    return model_access.found(settings) if verdict.needs_model else settings.credentials()
 
 
 def _unicode(path: str) -> str:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, NoReturn
 from sagaflow_mcp import (
     claude_process,
     guard,
-    markers,
     messenger,
     plugin_options,
     real_server,
     records,
     relay,
+    schedule_files,
     streams,
     supply,
 )
@@ -225,7 +225,7 @@ def _was_told_to_end(alarm: int) -> bool:
 
 def _has_open_runs(environ: Mapping[str, str]) -> bool:
     try:
-        return bool(markers.run_ids(Home.from_environment(environ)))
+        return schedule_files.needs_engine(Home.from_environment(environ))
     except OSError:
         return False
 

@@ -96,6 +96,15 @@ class Home:
         return os.path.join(self.root, "sessions")
 
     @property
+    def schedules(self) -> str:
+        """One folder per schedule; it is made with the first one."""
+        return os.path.join(self.root, "schedules")
+
+    def schedule(self, name: str) -> str:
+        """The folder of the schedule `name`."""
+        return os.path.join(self.schedules, name)
+
+    @property
     def engine(self) -> str:
         """State files, locks, sockets and logs of the engine, and the embedded server's database."""
         return os.path.join(self.root, "engine")

@@ -110,22 +110,30 @@ def verify(pinned: Pinned) -> None:
         )
 
 
-def drop_unused(home: Home, needed: Collection[tuple[str, str]], before: float) -> int:
-    """How many versions were removed: those not used since `before` and not `needed`, pairs of skill and digest.
+def drop_unused(
+    home: Home, needed: Collection[tuple[str, str]], before: float, *, dry_run: bool = False
+) -> tuple[int, int]:
+    """How many versions were removed, or would be with `dry_run`, and their bytes.
+
+    They are those not used since `before` and not `needed`, pairs of skill and digest.
 
     The version of each skill that was used last stays, so that its next launch need neither copy nor probe it. What a
     copy that was cut off has left goes too.
     """
-    dropped = 0
+    dropped, size = 0, 0
     for skill in _folders(Path(home.skills)):
         found = sorted(_folders(skill), key=_used_at, reverse=True)
         versions = [each for each in found if not each.name.startswith(".")]
         old = [each for each in versions[1:] if (skill.name, each.name) not in needed and _used_at(each) < before]
+        if dry_run:
+            dropped, size = dropped + len(old), size + sum(map(_bytes, old))
+            continue
         moved = [each for each in (_moved_away(home, folder, before) for folder in old) if each]
         for folder in {*moved, *(each for each in found if each.name.startswith(".") and _used_at(each) < before)}:
+            size += _bytes(folder)
             shutil.rmtree(folder, ignore_errors=True)
         dropped += len(moved)
-    return dropped
+    return dropped, size
 
 
 def _is_here(home: Home, pinned: Pinned) -> bool:
@@ -159,6 +167,12 @@ def _turn(home: Home) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _bytes(folder: Path) -> int:
+    with contextlib.suppress(OSError):
+        return sum(each.lstat().st_size for each in folder.rglob("*"))
+    return 0
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -17,13 +17,18 @@ DEFAULTS: Mapping[str, Any] = {
     "engine.idle_seconds": Settings.idle_seconds,
     "inbox.notify": Settings.notify,
     **{f"inbox.{way}": True for way in ways.ALL},
+    "keep.runs_days": Settings.keep_runs_days,
+    "keep.history_days": Settings.keep_history_days,
+    "keep.logs_days": Settings.keep_logs_days,
     "models.concurrent_calls": Settings.concurrent_model_calls,
     **{f"models.{tier.lower()}": model for tier, model in models.DEFAULT_MODELS.items()},
     **{each.setting: each.default for each in guard.CHOSEN if each.default},
 }
 """The defaults of those settings that have one."""
 
-AT_ONCE = frozenset({*(each.setting for each in guard.GUARDED), *(f"inbox.{way}" for way in ways.ALL)})
+AT_ONCE = frozenset(
+    {"models.api_key_helper", *(each.setting for each in guard.GUARDED), *(f"inbox.{way}" for way in ways.ALL)}
+)
 """Settings that each launch and each session reads anew; the engine has all others from its start."""
 
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from sagaflow_mcp import artifacts, engine_client, launch, markers, pinning, probe, records, run_updates, runs
+from sagaflow_mcp import (
+    artifacts,
+    engine_client,
+    launch,
+    markers,
+    model_access,
+    pinning,
+    probe,
+    records,
+    run_updates,
+    runs,
+)
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -37,9 +48,9 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
     """
     run = await anyio.to_thread.run_sync(_retried, settings, run_id)
     about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
-    await anyio.to_thread.run_sync(_check, settings, about, face)
+    credentials = await anyio.to_thread.run_sync(_check, settings, about, face)
     marker = _marker({**about, "launcher": launcher or about.get("launcher", "")}, run.closed_at)
-    await anyio.to_thread.run_sync(_make_ready, settings, marker)
+    await anyio.to_thread.run_sync(_make_ready, settings, marker, credentials)
     # Before the reset: an engine that ends now is started again for the run.
     if not await anyio.to_thread.run_sync(markers.claim, settings.home, marker):
         raise Refusal(f"run {run_id!r} is being retried already")
@@ -96,14 +107,20 @@ def _retried(settings: Settings, run_id: str) -> runs.Run:
     return run
 
 
-def _check(settings: Settings, about: dict[str, Any], face: Face) -> None:
-    """Refusal when the run's version of the skill is gone, or there is no access to a model that it needs."""
+def _check(settings: Settings, about: dict[str, Any], face: Face) -> dict[str, str]:
+    """The access to a model that the run goes on with.
+
+    Refusal when the run's version of the skill is gone, or there is no access to a model that it needs.
+    """
     pinned = pinning.locate(settings.home, str(about.get("skill")), str(about.get("digest")))
     try:
         pinning.verify(pinned)
     except Refusal as error:
         raise Refusal(f"{error}; {WITH_CURRENT}") from None
-    launch.refuse_without_model(settings, pinned.name, probe.verdict(settings.home, pinned), face)
+    verdict = probe.verdict(settings.home, pinned)
+    credentials = model_access.found(settings) if verdict.needs_model else {}
+    launch.refuse_without_model(settings, pinned.name, verdict, credentials, face)
+    return credentials
 
 
 def _marker(about: dict[str, Any], closed_at: str) -> records.OpenRun:
@@ -121,13 +138,13 @@ def _belongs_to(path: Path, about: dict[str, Any], launcher: str) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _make_ready(settings: Settings, marker: records.OpenRun) -> None:
+def _make_ready(settings: Settings, marker: records.OpenRun, credentials: dict[str, str]) -> None:
     engine_client.ready(
         settings.home,
         skill=marker.skill,
         digest=marker.digest,
         run_id=marker.run_id,
-        credentials=settings.credentials(),
+        credentials=credentials,
         environ=settings.for_engine(),
     )
 

@@ -37,7 +37,7 @@ def sheet(found: RunDetails, lines: int, face: Face = CLI, paint: Paint = plain)
     yield f"{paint(run.run_id, 'strong')}: {wording.state(run.state, paint)} {_since(found)}".rstrip()
     yield f"skill    {records.one_line(run.skill, 80)}"
     yield f"launched {run.created_at}" + (f" in {records.one_line(run.project_dir, 500)}" if run.project_dir else "")
-    yield from _now(run, face) if run.is_open else [f"ended    {records.one_line(run.summary)}"]
+    yield from _now(run, face) if run.is_open else _ended(run, face)
     yield f"folder   {run.run_dir}"
     yield from _files(found.artifacts)
     yield from _totals(found, paint)
@@ -54,9 +54,17 @@ def _since(found: RunDetails) -> str:
     return f"for {wording.duration(runs.seconds_since(since))}"
 
 
+def _ended(run: Run, face: Face) -> Iterator[str]:
+    yield f"ended    {records.one_line(run.summary)}"
+    if run.state != "DONE":
+        yield f"next     {face.retry_run.format(run_id=run.run_id)}"
+
+
 def _now(run: Run, face: Face) -> Iterator[str]:
     """What an open run is at: how far, its steps in flight, and what it asks with the way to answer."""
     now = run.progress
+    if run.state == "PAUSED":
+        yield f"next     {face.resume_run.format(run_id=run.run_id)}"
     yield f"now      {'; '.join(_figures(now))}; its ending will be in the inbox"
     if now.phase:
         yield f"phase    {wording.phase(now)}, for {wording.duration(runs.seconds_since(now.phase_since))}"

@@ -36,6 +36,7 @@ from sagaflow_mcp import (
     retrying,
     run_details,
     runs,
+    schedules,
     server_views,
     shown,
     steering,
@@ -95,12 +96,12 @@ class _Server(MCPServer):
             raise type(error)(records.one_line(said, records.SENTENCE_LIMIT)) from cause
 
     async def list_tools(self) -> list[Tool]:
-        """The tools, without the titles that Pydantic makes of the arguments' names: they say nothing and take room."""
+        """The tools, without the titles that the SDK makes of the names of what they take: each session reads them."""
         return [
             tool.model_copy(
                 update={
-                    "input_schema": _without_titles(tool.input_schema),
-                    "output_schema": _without_titles(tool.output_schema),
+                    "input_schema": server_views.untitled(tool.input_schema),
+                    "output_schema": server_views.untitled(tool.output_schema),
                 }
             )
             for tool in await super().list_tools()
@@ -162,10 +163,19 @@ async def launch_workflow(
     run_id: Annotated[
         str | None, Field(description="Own id: launching it again attaches instead of starting twice")
     ] = None,
+    schedule: Annotated[
+        str,
+        Field(
+            description="Launch at these times, not now: cron and zone, '0 7 * * 1-5 Europe/Berlin'; run_id names it. "
+            "'remove' ends it"
+        ),
+    ] = "",
     wait_seconds: Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> server_views.RunView:
     """Start a durable run of a skill or task; returns its id at once, or its ending or question within wait_seconds."""
     with server_views.told():
+        if schedule:
+            return await _scheduled(schedule, skill, task, args or {}, run_id)
         request = _request(skill, task, args or {}, run_id)
         settings = await _settings()
         launched = await launch.launch(settings, request)
@@ -240,12 +250,14 @@ async def list_runs(
     since: Annotated[str, Field(description="Age, as 2d")] = "",
     limit: Annotated[int, Field(ge=1, le=200)] = 20,
 ) -> str:
-    """Runs of this home, newest first."""
+    """Runs of this home, newest first, and its schedules."""
     with server_views.told():
         home = (await _settings()).home
         chosen = RunFilter.parse(status, skill, project, since, faces.MCP.folder(os.environ))
         found = await anyio.to_thread.run_sync(lambda: runs.listing(home, chosen, limit=limit))
-        return "\n".join(wording.run_line(each) for each in found) or "no runs"
+        timed = await anyio.to_thread.run_sync(schedules.listing, home) if chosen.has_none else []
+        lines = [*map(wording.run_line, found), *(f"schedule {wording.schedule(each)}" for each in timed)]
+        return "\n".join(lines) or "no runs"
 
 
 @server.tool(annotations=READ_ONLY)
@@ -350,6 +362,25 @@ def _request(skill: str | None, task: str | None, args: dict[str, Any], run_id: 
         bundled=not skill,
         launcher=claude_process.of_server(os.environ),
     )
+
+
+async def _scheduled(
+    times: str, skill: str | None, task: str | None, args: dict[str, Any], name: str | None
+) -> server_views.RunView:
+    """The schedule `name` as it is now, made or, with `remove` for its times, ended."""
+    settings = await _settings()
+    if times.strip() == "remove":
+        if not name:
+            raise ToolError("give the schedule's name as run_id; list_runs shows them")
+        await schedules.remove(settings, name)
+        return server_views.RunView(run_id=name, state="REMOVED", detail="runs that it has launched go on")
+    request = _request(skill, task, args, None)
+    cron, zone = schedules.parse_times(times)
+    added = await schedules.add(settings, schedules.Wanted(name or request.skill, cron, zone), request)
+    due = await schedules.next_times(settings, added.name)
+    more = f"; due next at {due[0]}" if due else ""
+    key = "" if schedules.keeps_key(settings) else f"; {wording.WITHOUT_KEY}"
+    return server_views.RunView(run_id=added.name, state="SCHEDULED", detail=f"{wording.schedule(added)}{more}{key}")
 
 
 def _listed(settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from pydantic import BaseModel
@@ -56,6 +56,15 @@ class Inbox(BaseModel):
 
     unread: int
     entries: list[InboxEntry]
+
+
+def untitled(schema: Any) -> Any:
+    """`schema` without the titles in it."""
+    if isinstance(schema, list):
+        return [untitled(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {name: untitled(value) for name, value in schema.items() if not (name == "title" and isinstance(value, str))}
 
 
 def of_run(run: Run, allowed_tools: Sequence[str] | None = None) -> RunView:

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import __version__, control, credentials, markers, processes, records
+from sagaflow_mcp import __version__, control, credentials, markers, processes, records, schedule_files
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.peer import Peer
 
@@ -47,8 +47,8 @@ class Service:
         self.touched = time.monotonic() + STARTER_SECONDS
 
     def close_if_idle(self, idle_seconds: float) -> None:
-        """Take no more requests if there were none, and no open run, for `idle_seconds`."""
-        busy = bool(markers.run_ids(self._home))
+        """Take no more requests if there were none, and no open run and no schedule, for `idle_seconds`."""
+        busy = schedule_files.needs_engine(self._home)
         with self._changed:
             if busy or self._pending:
                 self.touched = max(self.touched, time.monotonic())

@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,14 @@ class Settings:
     """Model calls that a worker makes at the same time. `[models] concurrent_calls`."""
     idle_seconds: float = 900.0
     """Seconds that the engine stays up with no open run. `SAGAFLOW_IDLE_SECONDS`, `[engine] idle_seconds`."""
+    api_key_helper: str = field(default="", repr=False)
+    """A shell command that prints a key, for where nobody has one in the environment. `[models] api_key_helper`."""
+    keep_runs_days: int = 180
+    """Days that an ended run is kept once its entries were read. `[keep] runs_days`."""
+    keep_history_days: int = 90
+    """Days that the embedded server keeps an ended run's history, at most `keep_runs_days`. `[keep] history_days`."""
+    keep_logs_days: int = 30
+    """Days that logs are kept which were put aside. `[keep] logs_days`."""
     temporal: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The Temporal server of the user's own, for `connection.own`; empty where the engine brings one. `[temporal]`."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -70,10 +79,19 @@ class Settings:
             models={tier.upper(): models[tier] for tier in _TIERS if tier in models},
             concurrent_model_calls=models.get("concurrent_calls", cls.concurrent_model_calls),
             idle_seconds=_seconds(idle) if idle else engine.get("idle_seconds", cls.idle_seconds),
+            api_key_helper=models.get("api_key_helper", cls.api_key_helper),
+            keep_runs_days=config["keep"].get("runs_days", cls.keep_runs_days),
+            keep_history_days=config["keep"].get("history_days", cls.keep_history_days),
+            keep_logs_days=config["keep"].get("logs_days", cls.keep_logs_days),
             temporal=config["temporal"],
             environ=_completed(environ, config),
             sources=sources(environ, config),
         )
+
+    @property
+    def history(self) -> timedelta:
+        """How long the embedded server keeps what has ended: no longer than the run itself, whose payloads it needs."""
+        return timedelta(days=min(self.keep_history_days, self.keep_runs_days))
 
     def for_engine(self) -> dict[str, str]:
         """The environment that an engine is started with, which serves the user's other projects too."""
@@ -158,7 +176,9 @@ _RULES: dict[str, dict[str, _Rule]] = {
         "concurrent_calls": _COUNT,
         "base_url": _ADDRESS,
         "transport": _TRANSPORT,
+        "api_key_helper": _TEXT,
     },
+    "keep": dict.fromkeys(("runs_days", "history_days", "logs_days"), _COUNT),
     "claude": {"command": _PATH, "config_dir": _PATH},
     "projects": {"home": _PATHS, "server": _TEXT},
     "skills": {"path": _PATHS},

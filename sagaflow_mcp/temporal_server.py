@@ -24,9 +24,6 @@ PORTS = range(20_000, 32_768)
 """Below what Linux and macOS give to outgoing connections: a client that dials a dead local port in that range
 can be connected to itself and keep the port from the server. 7233, where people run their own Temporal, is outside."""
 
-KEPT_DAYS = 90
-"""How long the server keeps closed runs; its own default is 24 hours, too short for an engine that was off."""
-
 TIME_SKIPPING = (
     ("frontend.WorkflowTimeSkippingEnabled", "true"),
     # What later servers call it; each ignores a name that it does not know.

@@ -1,4 +1,4 @@
-"""The start of an engine for runs that are open when none is up, as after a reboot."""
+"""The start of an engine for open runs and schedules when none is up, as after a reboot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import markers, paths
+from sagaflow_mcp import markers, paths, schedule_files
 from sagaflow_mcp.errors import SagaflowError
 
 if TYPE_CHECKING:
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 
 def wake_open_runs(home: Home, environ: Mapping[str, str]) -> str | None:
-    """None once an engine is up or on its way, or when no run of `home` is open; else why none can be started.
+    """None once an engine is up or on its way, or `home` needs none; else why none can be started.
 
     Never raises: nobody has asked for an engine here.
     """
+    waiting = "open runs"
     try:
         if not markers.run_ids(home):
-            return None
+            waiting = "schedules"
+            if not schedule_files.is_active(home):
+                return None
         # Imported here: a command that only reads the inbox need not pay for it.
         from sagaflow_mcp import engine_client, processes  # noqa: PLC0415
 
@@ -34,7 +37,7 @@ def wake_open_runs(home: Home, environ: Mapping[str, str]) -> str | None:
     except FileNotFoundError:
         return None  # There is no home yet.
     except (OSError, SagaflowError) as error:
-        return f"open runs cannot go on: {error}"
+        return f"{waiting} cannot go on: {error}"
     return None
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sagaflow_mcp.questions import Question
     from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Progress, Run
+    from sagaflow_mcp.schedules import Shown
     from sagaflow_mcp.skill_lint import Finding
     from sagaflow_mcp.steering import Cancelled
     from sagaflow_mcp.terminal import Paint, Role
@@ -64,6 +65,11 @@ EVENTS = {
     "run_retried": "retried",
 }
 """What a transcript says beside its steps, in words."""
+WITHOUT_KEY = (
+    "after a restart of the machine it finds no key, unless models.api_key_helper in config.toml names a command that "
+    "prints one; a launch that fails for that is told in the inbox"
+)
+"""What whoever makes a schedule must know where a key is only in the environment."""
 
 FOR_AGENTS = {
     "`sagaflow skills list`": "list_skills",
@@ -71,6 +77,7 @@ FOR_AGENTS = {
     "`sagaflow runs`": "list_runs",
     "`sagaflow inbox`": "list_inbox",
     "`sagaflow engine logs`": "doctor",
+    "`sagaflow schedule list`": "list_runs",
 }
 """Shell commands that a plugin-only user does not have, and the tool that does the same."""
 
@@ -90,6 +97,25 @@ def duration(seconds: float) -> str:
     if whole < 3600:  # noqa: PLR2004 - seconds in an hour
         return f"{whole // 60}m {whole % 60:02d}s"
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def schedule(found: Shown, paint: Paint = plain) -> str:
+    """One line about a schedule."""
+    given = ", ".join(f"{each.name}={each.value}" for each in found.arguments)
+    more = f"; open: {', '.join(found.open_runs)}" if found.open_runs else ""
+    said = (
+        f"{found.skill}{f' ({given})' if given else ''} at {found.cron!r} {found.timezone}, catch-up {found.catch_up}, "
+        f"overlap {found.overlap}{more}"
+    )
+    return f"{paint(found.name, 'strong')}: {found.state}, {records.one_line(said, 500)}"
+
+
+def size(count: int) -> str:
+    """So many bytes as people say it: `12 kB`, `3.4 MB`."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= scale:
+            return f"{count / scale:.{0 if count >= 10 * scale else 1}f} {unit}"
+    return f"{count} bytes"
 
 
 def state(name: str, paint: Paint = plain, columns: int = 0) -> str:

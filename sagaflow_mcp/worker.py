@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from google.protobuf.duration_pb2 import Duration
@@ -20,9 +20,10 @@ from sagaflow_mcp import (
     connection,
     credentials,
     environments,
+    model_access,
     models,
+    scheduling,
     temporal,
-    temporal_server,
     unreachable,
     worker_link,
     worker_start,
@@ -103,10 +104,11 @@ class RunWorker:
         endless = [
             asyncio.create_task(self._reconciler.run()),
             asyncio.create_task(worker_link.serve(self._settings.home, self, self.credentials)),
+            asyncio.create_task(scheduling.Schedules(self._client, self._settings, self._home_id).run()),
         ]
         if self._given.server.is_own:
             endless.append(asyncio.create_task(self._until_changed()))
-        kept = housekeeping.keep(self._client, self._settings.home, self._home_id, self._workers)
+        kept = housekeeping.keep(self._client, self._settings, self._home_id, self._workers)
         tasks = [*endless, asyncio.create_task(self._second_look()), asyncio.create_task(kept)]
         stopped = asyncio.create_task(self._stop.wait())
         try:
@@ -154,7 +156,7 @@ class RunWorker:
 
     async def _keep_closed_runs(self) -> None:
         retention = Duration()
-        retention.FromTimedelta(timedelta(days=temporal_server.KEPT_DAYS))
+        retention.FromTimedelta(self._settings.history)
         config = NamespaceConfig(workflow_execution_retention_ttl=retention)
         request = UpdateNamespaceRequest(namespace=self._client.namespace, config=config)
         await self._client.workflow_service.update_namespace(request, timeout=temporal.RPC_LIMIT)
@@ -212,7 +214,7 @@ async def work(environ: Mapping[str, str], address: str) -> None:
     """
     worker_start.begin_threads()
     # As the engine has it: with the model credentials of its environment, until a launch brings others.
-    held = Credentials(at_start=credentials.found_in(environ))
+    held = Credentials(at_start=await asyncio.to_thread(_access, environ))
     given = await worker_start.of_engine(environ, address, held)
     try:
         await RunWorker(given, held).run()
@@ -220,6 +222,15 @@ async def work(environ: Mapping[str, str], address: str) -> None:
         if not given.server.is_own:
             raise
         raise Failure(unreachable.sentence(given.server, error)) from error
+
+
+def _access(environ: Mapping[str, str]) -> dict[str, str]:
+    """The model access that nobody need bring. Never raises: without any, runs wait for it and the inbox says so."""
+    try:
+        return model_access.found(Settings.load(environ))
+    except SagaflowError as error:
+        logger.warning("%s", error)
+        return credentials.found_in(environ)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import credentials, engine_client, records
+from sagaflow_mcp import credentials, engine_client, model_access, records
+from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.health._check import Check
 
 if TYPE_CHECKING:
@@ -30,12 +34,14 @@ REFUSED = (401, 403)
 def access(settings: Settings, face: Face) -> Iterator[Check]:
     """How models are asked, and whether that is known to work."""
     given = settings.credentials()
-    if credentials.CLAUDE in given:
+    if settings.api_key_helper and settings.transport != "claude" and not credentials.keys_in(settings.environ):
+        yield _helper(settings, face.way_to_a_model(settings.transport))
+    elif credentials.CLAUDE in given:
         why = "models.transport is claude" if settings.transport == "claude" else "no key"
         finding = f"{why}: models are asked with {given[credentials.CLAUDE]}, on its own login"
         yield Check("model access", "info", f"{finding}; whether it is logged in, the first call tells")
     elif given:
-        yield _key(given, face.way_to_a_model(settings.transport))
+        yield _key("a key in the environment", given, face.way_to_a_model(settings.transport))
     elif engine_client.has_credentials(settings.home):
         yield Check("model access", "info", "the running engine holds what an earlier launch brought")
     else:
@@ -47,20 +53,28 @@ def access(settings: Settings, face: Face) -> Iterator[Check]:
         yield Check("model access", "warn", f"{missing}: skills that call a model are refused", cure)
 
 
-def _key(given: Mapping[str, str], cure: str) -> Check:
+def _helper(settings: Settings, cure: str) -> Check:
+    try:
+        given = model_access.helped(settings)
+    except SagaflowError as error:
+        return Check("model access", "fail", str(error), "run the command by hand, and put it right in config.toml")
+    return _key("a key from models.api_key_helper", given, cure)
+
+
+def _key(key: str, given: Mapping[str, str], cure: str) -> Check:
     """What the provider says of the key, which lists its models for nothing."""
     base = given.get("ANTHROPIC_BASE_URL", "")
     where = f"gateway {credentials.shown_address(base)}" if base else "the provider"
     try:
         status = _status(base or PROVIDER, given)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = records.one_line(str(getattr(error, "reason", "") or error), 160)
-        return Check("model access", "warn", f"a key in the environment, but {where} does not answer: {reason}", cure)
+        return Check("model access", "warn", f"{key}, but {where} does not answer: {reason}", cure)
     if status in REFUSED:
-        return Check("model access", "fail", f"{where} refuses the key in the environment ({status})", cure)
+        return Check("model access", "fail", f"{where} refuses {key} ({status})", cure)
     if status == 200:  # noqa: PLR2004 - HTTP's
-        return Check("model access", "ok", f"a key in the environment, which {where} takes")
-    return Check("model access", "info", f"a key in the environment; {where} does not say whether it is good")
+        return Check("model access", "ok", f"{key}, which {where} takes")
+    return Check("model access", "info", f"{key}; {where} does not say whether it is good")
 
 
 def _status(base: str, given: Mapping[str, str]) -> int:
@@ -69,9 +83,16 @@ def _status(base: str, given: Mapping[str, str]) -> int:
         headers["x-api-key"] = key
     if token := given.get("ANTHROPIC_AUTH_TOKEN"):
         headers["authorization"] = f"Bearer {token}"
-    if not base.startswith(("http://", "https://")):
+    address = urllib.parse.urlsplit(base)
+    if address.scheme not in {"http", "https"} or not address.hostname:
         raise ValueError("its address is none of HTTP's")
-    request = urllib.request.Request(f"{base.rstrip('/')}/v1/models?limit=1", headers=headers)  # noqa: S310 - see above
+    if address.username and "authorization" not in headers:
+        pair = f"{urllib.parse.unquote(address.username)}:{urllib.parse.unquote(address.password or '')}"
+        headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    # Without a name and a password, which urllib would take for a port.
+    host = address.netloc.rpartition("@")[2]
+    url = f"{address.scheme}://{host}{address.path.rstrip('/')}/v1/models?limit=1"
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - see above
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - as above
             return int(answer.status)

@@ -50,7 +50,7 @@ def open_runs(settings: Settings, face: Face) -> Iterator[Check]:
         finding = (
             f"{markers.counted(len(paused))} {'is' if len(paused) == 1 else 'are'} paused: {', '.join(paused[:5])}"
         )
-        yield Check("runs", "info", finding, face.resume_run)
+        yield Check("runs", "info", finding, face.resume_run.format(run_id=paused[0]))
 
 
 def _not_getting_on(run: Run, face: Face) -> Check:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import inbox, records
+from sagaflow_mcp import inbox, records, schedule_files
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests.acceptance import tools
 
@@ -28,6 +28,10 @@ def sagaflow() -> Iterator[LocalSagaflow]:
         local.wait(local.launch("hello-world", run_id="greeting-1", name="alice"))
         note = records.Entry("noted-1~1", "noted-1", "x", "NOTE", HOSTILE, records.now())
         inbox.deliver(local.settings.home, note)
+        mornings = schedule_files.Schedule(
+            "mornings", "hello-world", {}, "@daily", "UTC", 3600, "skip", "", [], "", records.now()
+        )
+        schedule_files.put(local.settings.home, mornings)
         bundled = tools.ROOT / "skills" / "hello-world"
         Path(local.settings.home.config).write_text('[skills]\npath = "~/shared"\n', encoding="utf-8")
         for name, root in (("greet", ".claude/skills"), ("broken", ".claude/skills"), ("share", "shared")):
@@ -84,6 +88,12 @@ def completed(local: LocalSagaflow, line: str) -> list[str]:
         ("sagaflow inbox ", ["--all", "--help", "--json", "--limit"]),
         ("sagaflow inbox --limit ", []),
         ("sagaflow completion ", ["bash", "fish", "zsh"]),
+        ("sagaflow schedule ", ["add", "list", "pause", "remove", "resume", "run-now", "show"]),
+        ("sagaflow schedule show ", ["mornings"]),
+        ("sagaflow schedule add other gr", ["greet"]),
+        ("sagaflow schedule add other hello-world --n", ["--name"]),
+        ("sagaflow schedule add other hello-world --timezone Europe/Berl", ["Europe/Berlin"]),
+        ("sagaflow schedule add other hello-world --overlap ", ["allow", "buffer", "cancel", "skip"]),
         ("sagaflow 'unfinished", []),
     ],
 )

@@ -78,6 +78,9 @@ def inspect(local: LocalSagaflow, inspector: Path) -> Inspect:
         words = [
             "--cli",
             *SERVERS[server],
+            # Of milliseconds; its own 15 s are little where many other tests run.
+            "--connect-timeout",
+            "60000",
             *given,
             "--method",
             method,

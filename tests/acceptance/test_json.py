@@ -55,6 +55,17 @@ COMMANDS = [
     "hook status",
     "hook install --yes",
     "hook uninstall --yes",
+    "schedule add nightly hello-world --cron @daily --name carol",
+    "schedule list",
+    "schedule pause nightly",
+    "schedule resume nightly",
+    "schedule show nightly",
+    "schedule run-now nightly",
+    "schedule remove nightly",
+    "gc --dry-run",
+    "service install",
+    "service status",
+    "service uninstall",
     "dismiss one",
     "engine stop",
 ]
@@ -75,9 +86,21 @@ def sagaflow() -> Iterator[LocalSagaflow]:
 def carried_out(local: LocalSagaflow, command: str) -> subprocess.CompletedProcess[str]:
     """What `sagaflow COMMAND --json` does."""
     words = [str(tools.COMMANDS / "sagaflow"), *command.split(), "--json"]
+    # The system's services are none of a test's business: nothing is done to them.
+    environ = {**local.environment(), "PATH": f"{without_effect(local)}:{tools.path()}"}
     return subprocess.run(
-        words, env=local.environment(), cwd=local.folder, capture_output=True, encoding="utf-8", timeout=60, check=False
+        words, env=environ, cwd=local.folder, capture_output=True, encoding="utf-8", timeout=60, check=False
     )
+
+
+def without_effect(local: LocalSagaflow) -> Path:
+    """A folder with commands in the place of the system's own, which agree to everything."""
+    folder = local.folder / "without-effect"
+    folder.mkdir(exist_ok=True)
+    for name in ("systemctl", "loginctl", "launchctl"):
+        folder.joinpath(name).write_text("#!/bin/sh\n", encoding="utf-8")
+        folder.joinpath(name).chmod(0o700)
+    return folder
 
 
 def places(value: Any, at: str = "") -> set[str]:

@@ -158,6 +158,23 @@ async def test_the_skills_and_the_checks_are_shown(local: LocalSagaflow, mode: s
             assert not [line for line in checks if line.startswith("[fail]")]
 
 
+async def test_a_schedule_is_made_seen_and_ended(local: LocalSagaflow, mode: str) -> None:
+    """With the tool that launches; the list of runs shows it."""
+    with anyio.fail_after(LIMIT):
+        async with connection(local, mode) as client:
+            given = {"skill": "hello-world", "args": {"name": "alice"}, "run_id": "mornings"}
+            made = await answer(client, "launch_workflow", schedule="0 7 * * MON-FRI Europe/Berlin", **given)
+            assert (made["run_id"], made["state"]) == ("mornings", "SCHEDULED")
+            assert "hello-world (name=alice) at '0 7 * * MON-FRI' Europe/Berlin" in made["detail"]
+            assert "due next at " in made["detail"]
+            assert "schedule mornings: active, hello-world" in await answer(client, "list_runs")
+            refused = await client.call_tool("launch_workflow", {"schedule": "7", "skill": "hello-world"})
+            assert "'7' in 'UTC' is no time for a schedule" in text(refused)
+            ended = await answer(client, "launch_workflow", schedule="remove", run_id="mornings")
+            assert ended["state"] == "REMOVED"
+            assert "mornings" not in await answer(client, "list_runs")
+
+
 async def test_what_every_session_pays_for_is_short(local: LocalSagaflow, mode: str) -> None:
     """Tool schemas and instructions are part of the context of each conversation."""
     with anyio.fail_after(LIMIT):

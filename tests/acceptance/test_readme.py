@@ -46,11 +46,25 @@ LAUNCHING = {
     "sagaflow engine status": "running",
     "sagaflow engine logs": "worker.log",
     "sagaflow worker status": "pid ",
+    "sagaflow gc --dry-run": "nothing is old enough to be removed",
     "sagaflow engine stop": "the engine has stopped",
     "sagaflow runs --skill hello-world --since 2d": "DONE       hello-world-",
     "sagaflow watch": "no run is open",
 }
 """Commands with the package installed."""
+
+SCHEDULING = {
+    "sagaflow schedule add nightly hello-world --cron '0 2 * * *' --timezone Europe/Berlin --name alice": (
+        "nightly: active, hello-world (name=alice) at '0 2 * * *' Europe/Berlin, catch-up 1h, overlap skip"
+    ),
+    "sagaflow schedule list": "nightly: active",
+    "sagaflow schedule show nightly": ":00:00Z",
+    "sagaflow schedule run-now nightly": "launched nightly-",
+    "sagaflow schedule pause nightly": "nightly: paused",
+    "sagaflow schedule resume nightly": "nightly: active",
+    "sagaflow schedule remove nightly": "schedule nightly is removed",
+}
+"""Commands with the package installed, and a model."""
 
 CONFIGURING = {
     "sagaflow config": "engine.idle_seconds      900.0 ",
@@ -85,6 +99,7 @@ def test_each_command_is_run_by_a_test_here() -> None:
         *HOOKING,
         *LAUNCHING,
         *GREETING,
+        *SCHEDULING,
         *CONFIGURING,
         *LOOKING,
         *INSPECTING,
@@ -128,6 +143,18 @@ def test_the_commands_in_a_shell_work() -> None:
             shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
             assert said in shown
             assert "--await" not in command or shown.splitlines()[-1] == said
+
+
+def test_the_commands_for_schedules_work() -> None:
+    """In the README's order; the run that is launched beside its times ends as any."""
+    with LocalSagaflow() as local:
+        local.model.add(Rule(match="Please greet", reply="STRUCTURED_OUTPUT_START\nGREETING|hi\nSTRUCTURED_OUTPUT_END"))
+        environment = {**local.environment(), "PATH": tools.path()}
+        for command, said in SCHEDULING.items():
+            shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
+            assert said in " ".join(shown.split())
+            if "run-now" in command:
+                assert local.wait(shown.split()[-1]).result == "hi"
 
 
 def test_temporals_own_commands_show_a_run_of_the_embedded_server() -> None:
@@ -189,6 +216,8 @@ def test_the_configuration_is_understood(tmp_path: Path) -> None:
     shown = tomllib.loads(text)
     assert settings.notify == shown["inbox"]["notify"]
     assert settings.idle_seconds == shown["engine"]["idle_seconds"]
+    kept = (settings.keep_runs_days, settings.keep_history_days, settings.keep_logs_days)
+    assert kept == (shown["keep"]["runs_days"], shown["keep"]["history_days"], shown["keep"]["logs_days"])
     assert settings.concurrent_model_calls == shown["models"].pop("concurrent_calls")
     files, web = mcp_servers.of_config(read(settings.home)[mcp_servers.TABLE]).values()
     assert (files.command, web.headers, web.seconds) == ("npx", {"Authorization": "Bearer ${EXAMPLE_TOKEN}"}, 300)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.testing import LocalSagaflow
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 90
 """How long a command may take."""
 
 

@@ -83,7 +83,7 @@ def test_a_key_that_is_refused_is_told_before_a_run_fails(local: LocalSagaflow, 
     silent = troubles(local, face, ANTHROPIC_BASE_URL=strict.base_url)["model access"]
     assert (silent.level, wrong.level) == ("warn", "fail")
     assert "does not answer" in silent.finding
-    assert wrong.finding.endswith("refuses the key in the environment (401)")
+    assert wrong.finding.endswith("refuses a key in the environment (401)")
     assert silent.cure == wrong.cure == face.set_key
 
 

@@ -48,7 +48,7 @@ def ended_run(home: Home, name: str, pinned: Pinned, *, launched: float, ended: 
 def clear(home: Home, versions: set[tuple[str, str]] = NOTHING, *, since: float = 0) -> int:
     """Clear what is not needed while these versions are open, the oldest of their runs for so many days."""
     now = datetime.now(UTC)
-    return leftovers.clear(home, leftovers.InUse(versions, now - timedelta(days=since)), now)
+    return leftovers.clear(home, leftovers.InUse(versions, now - timedelta(days=since)), now).versions
 
 
 def pin_editions(author: Author, *editions: str) -> dict[str, Pinned]:

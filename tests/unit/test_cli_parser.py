@@ -68,7 +68,7 @@ def test_a_slip_in_the_arguments_is_a_sentence(words: list[str], sentence: str) 
         (["lunch"], "there is no command 'lunch'; did you mean `sagaflow launch`? See: sagaflow --help"),
         (["RUNS"], "did you mean `sagaflow runs`?"),
         (["stop"], "did you mean `sagaflow engine stop`?"),
-        (["list", "--json"], "did you mean `sagaflow skills list`?"),
+        (["list", "--json"], "did you mean `sagaflow skills list` or `sagaflow schedule list`?"),
         (["zzz"], "there is no command 'zzz'; see: sagaflow --help"),
         (["skills", "lst"], "there is no command 'skills lst'; did you mean `sagaflow skills list`?"),
         (["help", "lunch"], "did you mean `sagaflow launch`?"),

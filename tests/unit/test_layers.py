@@ -17,8 +17,8 @@ LAYERS = {
         history time_scale
         skill_imports shown_sources load_errors structured_output reports credentials keys failures wire manifest
         relay plugin_options guard project_env simple_toml json_text claude_settings own_temporal faces docstrings
-        typed leash child_environ testing._script testing._wire front_matter skill_file projects crash_points
-        testing.cases mcp_names mcp_servers entry_lines ways
+        typed leash child_environ durations service_files testing._script testing._wire front_matter skill_file projects
+        crash_points testing.cases mcp_names mcp_servers entry_lines ways
     """,
     "adapters": """
         mcp_clients mcp_clients._connection mcp_clients._connections mcp_clients._errors mcp_clients._http
@@ -27,11 +27,13 @@ LAYERS = {
         agent_tools._shell agent_tools._web agent_tools._web_address agent_tools._web_download agent_tools._web_html
         agent_tools._web_text agent_tools._workspace conversation
         claude_process claude_sessions wakeups messenger
-        artifacts config_file markers pauses run_index inbox questions notify refused sealing payloads sandbox
+        artifacts model_access config_file markers pauses run_index inbox questions notify refused sealing payloads
+        sandbox
         connection unreachable commands changes git lineage temporal
         starting processes patience supervisor children temporal_server control peer service engine_start engine_client
-        worker_link pinning leftovers loader skill_check models models._types models._choice models._claude_command
-        models._claude_outcome models._claude_process models._tools_in_text
+        worker_link schedule_files schedule_server
+        pinning retention leftovers loader skill_check models models._types models._choice
+        models._claude_command models._claude_outcome models._claude_process models._tools_in_text
         models._deferred models._messages_api models._verdict testing testing._calls testing._http testing.messages_api
         streams real_server environments pythons installing supply terminal shared_names skill_lint skill_lint._calls
         skill_lint._findings skill_lint._imports skill_lint._lint skill_lint._prompts skill_lint._reach
@@ -53,12 +55,14 @@ LAYERS = {
         health health._check health.claude health.disk health.fixes health.models health.processes health.runs
         overview probe inspection launch runs run_filter run_details run_words run_page run_timeline
         watching watch_view progress_numbers following doctor preferences waking wording session_hook scaffolding
+        system_service schedules scheduling
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output cli_show cli_watch json_fields
         server server_views worker worker_start joined engine hook launcher
         builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_control cli_trust
+        cli_gc cli_schedule cli_service engine_service
         permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new waiter
     """,
 }

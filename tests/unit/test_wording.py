@@ -32,7 +32,9 @@ SPEAKS_TO_A_SHELL = {
     "paths",
     "run_words",
     "watch_view",
+    "service_files",
     "session_hook",
+    "system_service",
     "wording",
 }
 """Modules whose sentences no agent is shown, and those that choose them by reader."""

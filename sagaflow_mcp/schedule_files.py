@@ -1,0 +1,142 @@
+"""The schedules of a home: a folder each, with what it launches, how far it was looked after, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sagaflow_mcp import markers, paths, records
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.paths import Home
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+"""What a schedule can be called: a run's id is made of it and of the time that it is due."""
+
+OVERLAPS = ("skip", "buffer", "allow", "cancel")
+"""What happens while the run before is open: nothing is launched; one waits for it; both go on; it is cancelled."""
+
+DEFINITION, STATE, DUE = "schedule.json", "state.json", "due"
+
+
+class Schedule(NamedTuple):
+    """What is launched when."""
+
+    name: str
+    skill: str
+    arguments: dict[str, Any]
+    cron: str
+    timezone: str
+    catch_up_seconds: int
+    """How late a run may be launched; what was due before is missed."""
+    overlap: str
+    """One of `OVERLAPS`."""
+    project_dir: str
+    allow: list[str]
+    skills_path: str
+    """The folders of skills of whoever made it, as `SAGAFLOW_SKILLS_PATH` names them."""
+    created_at: str
+    paused: bool = False
+    bundled: bool = False
+    """Whether it is the bundled skill, whatever the user has under its name."""
+
+
+def listing(home: Home) -> list[Schedule]:
+    """The schedules of `home`, by name; one whose file is damaged is left out."""
+    try:
+        names = sorted(os.listdir(home.schedules))
+    except FileNotFoundError:
+        return []
+    found = [find(home, name) for name in names if NAME.fullmatch(name)]
+    return [each for each in found if each is not None]
+
+
+def find(home: Home, name: str) -> Schedule | None:
+    """The schedule `name`; None when there is none or its file is damaged."""
+    value = _read(os.path.join(home.schedule(name), DEFINITION))
+    try:
+        return Schedule(**value)._replace(name=name) if value else None
+    except TypeError:
+        return None
+
+
+def put(home: Home, schedule: Schedule) -> None:
+    """Have `schedule` on disk, whole; OSError if it cannot be written."""
+    folder = home.schedule(schedule.name)
+    os.makedirs(os.path.join(folder, DUE), mode=0o700, exist_ok=True)
+    paths.write_atomically(os.path.join(folder, DEFINITION), json.dumps(schedule._asdict(), indent=1) + "\n")
+
+
+def remove(home: Home, name: str) -> None:
+    """Take the schedule `name` away; nothing happens when there is none. OSError if it cannot be removed."""
+    folder = home.schedule(name)
+    # First what makes it one: where this is cut off, the rest goes when one of its name is made or removed.
+    for path in (os.path.join(folder, DEFINITION), os.path.join(folder, STATE)):
+        if os.path.exists(path):
+            os.unlink(path)
+    for stamp in stamps(home, name):
+        os.unlink(os.path.join(folder, DUE, stamp))
+    for each in (os.path.join(folder, DUE), folder):
+        if os.path.isdir(each):
+            os.rmdir(each)
+
+
+def is_active(home: Home) -> bool:
+    """Whether a schedule is to launch something, for which an engine must be up."""
+    return any(not each.paused for each in listing(home))
+
+
+def needs_engine(home: Home) -> bool:
+    """Whether an engine must be up: for an open run or a schedule. FileNotFoundError when there is no home."""
+    return bool(markers.run_ids(home)) or is_active(home)
+
+
+def state(home: Home, name: str) -> dict[str, Any]:
+    """How far the schedule was looked after; empty before that."""
+    return _read(os.path.join(home.schedule(name), STATE)) or {}
+
+
+def keep_state(home: Home, name: str, value: dict[str, Any]) -> None:
+    """Have `value` as the state of the schedule `name`; OSError if it cannot be written, as when it was removed."""
+    paths.write_atomically(os.path.join(home.schedule(name), STATE), json.dumps(value) + "\n")
+
+
+def stamps(home: Home, name: str) -> list[str]:
+    """The times at which something was due, as far as they are still kept, each as `run_id` writes it."""
+    try:
+        return sorted(each for each in os.listdir(os.path.join(home.schedule(name), DUE)) if not each.endswith("~"))
+    except FileNotFoundError:
+        return []
+
+
+def record(home: Home, name: str, stamp: str) -> dict[str, Any] | None:
+    """What came of what was due at `stamp`; None while nothing did."""
+    return _read(os.path.join(home.schedule(name), DUE, stamp))
+
+
+def keep_record(home: Home, name: str, stamp: str, outcome: str, run_id: str = "") -> None:
+    """Have on disk what came of what was due at `stamp`. OSError if it cannot be written."""
+    path = os.path.join(home.schedule(name), DUE, stamp)
+    paths.write_atomically(path, json.dumps({"outcome": outcome, "run_id": run_id, "at": records.now()}) + "\n")
+
+
+def drop_record(home: Home, name: str, stamp: str) -> None:
+    """Forget what came of it."""
+    os.unlink(os.path.join(home.schedule(name), DUE, stamp))
+
+
+def open_runs(home: Home, name: str) -> list[str]:
+    """The open runs that the schedule `name` has launched, oldest first."""
+    made = re.compile(re.escape(name) + r"-[0-9]{8}-[0-9]{6}")
+    return sorted(run_id for run_id in markers.run_ids(home) if made.fullmatch(run_id))
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,116 @@
+"""A home that is moved, or kept as a backup: what was open goes on there, and what has ended is still known."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sagaflow_mcp import engine_client, inbox, runs
+from sagaflow_mcp.testing import LocalSagaflow
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SKILL = '''
+from sagaflow_mcp import skill
+
+
+@skill("mover")
+async def mover(ctx, size: int = 100_000) -> str:
+    """Notes something before it asks and after, and carries a lot meanwhile."""
+    large = await ctx.step(repeated, size)
+    await ctx.artifact("before.txt", large)
+    answer = await ctx.ask("Go on?", options=["yes", "no"])
+    await ctx.artifact("after.txt", answer)
+    return f"{answer} {len(large)}"
+
+
+def repeated(size: int) -> str:
+    """More than a history holds."""
+    return "x" * size
+'''
+
+
+def sagaflow(local: LocalSagaflow, home: Path, *words: str) -> str:
+    """What a command says that uses this home."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sagaflow_mcp", *words],
+        env={**local.environment(), "SAGAFLOW_HOME": str(home)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def asks(local: LocalSagaflow, run_id: str) -> bool:
+    """Whether the run asks something now."""
+    return bool(runs.get(local.settings.home, run_id).questions)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalSagaflow]:
+    """A Sagaflow with one run that has ended and one that asks."""
+    (tmp_path / "skills" / "mover").mkdir(parents=True)
+    (tmp_path / "skills" / "mover" / "workflow.py").write_text(SKILL, encoding="utf-8")
+    with LocalSagaflow(skills=[tmp_path / "skills"]) as started:
+        for run_id in ("ended", "open"):
+            started.launch("mover", run_id=run_id)
+            eventually(functools.partial(asks, started, run_id), "it asks")
+        sagaflow(started, Path(started.settings.home.root), "answer", "ended", "no")
+        assert started.wait("ended").result == "no 100000"
+        yield started
+
+
+@pytest.fixture
+def elsewhere(local: LocalSagaflow) -> Iterator[Path]:
+    """Where another home can lie; its engine is ended."""
+    folder = Path(tempfile.mkdtemp(prefix="sagaflow-test-"))
+    yield folder / "moved"
+    if (folder / "moved").exists():
+        engine_client.stop(type(local.settings.home)(str(folder / "moved")))
+    shutil.rmtree(folder)
+
+
+def test_a_run_goes_on_in_a_home_that_was_moved(local: LocalSagaflow, elsewhere: Path) -> None:
+    """With the engine stopped, the folder is moved, and the next command there lets the run go on."""
+    home = Path(local.settings.home.root)
+    sagaflow(local, home, "engine", "stop")
+    shutil.move(home, elsewhere)
+    assert "ended" in sagaflow(local, elsewhere, "runs")
+    sagaflow(local, elsewhere, "answer", "open", "yes")
+    assert sagaflow(local, elsewhere, "launch", "mover", "--id", "open", "--await").splitlines()[-1] == ("yes 100000")
+    moved = type(local.settings.home)(str(elsewhere))
+    assert (elsewhere / "runs" / "open" / "after.txt").read_text(encoding="utf-8") == "yes"
+    entries = [entry for entry, _ in inbox.for_run(moved, "open") if entry.is_ending]
+    assert [entry.status for entry in entries] == ["DONE"]
+    assert not home.exists()
+    shown = runs.get(moved, "ended")
+    assert shown.result == "no 100000"
+    assert Path(shown.report_path).parent == elsewhere / "runs" / "ended"
+
+
+def test_a_backup_is_put_back(local: LocalSagaflow, elsewhere: Path) -> None:
+    """Taken with the engine stopped; what happened afterwards is as if it had not."""
+    home = Path(local.settings.home.root)
+    sagaflow(local, home, "engine", "stop")
+    archive = elsewhere.with_name("backup.tar.gz")
+    subprocess.run(["tar", "-C", str(home.parent), "-czf", str(archive), home.name], check=True)
+    sagaflow(local, home, "answer", "open", "no")
+    assert local.wait("open").result == "no 100000"
+    sagaflow(local, home, "engine", "stop")
+    shutil.rmtree(home)
+    subprocess.run(["tar", "-C", str(home.parent), "-xzf", str(archive)], check=True)
+    sagaflow(local, home, "answer", "open", "yes")
+    assert local.wait("open").result == "yes 100000"
+    assert local.wait("ended").result == "no 100000"
