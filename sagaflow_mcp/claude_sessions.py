@@ -6,6 +6,7 @@ its runs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,7 +38,21 @@ def write(home: Home, process: ClaudeProcess, note: Note) -> None:
     if find(home, process.key) != note:
         os.makedirs(home.sessions, mode=0o700, exist_ok=True)
         # Not escaped beyond need: hooks/run.sh looks for the id in it.
-        paths.write_atomically(_path(home, process.key), json.dumps(note._asdict()) + "\n")
+        # A session's start waits for this, and what outlives the power is not the process.
+        paths.write_atomically(_path(home, process.key), json.dumps(note._asdict()) + "\n", durable=False)
+
+
+def enter(home: Home, pid: int, note: Note) -> set[str]:
+    """The `keys` of the session that the process `pid` is in from now on, which is noted; none without a process.
+
+    Never raises: a full disk must not keep anything from being told.
+    """
+    process = claude_process.of(pid)
+    if process is None:
+        return set()
+    with contextlib.suppress(OSError, ValueError):
+        write(home, process, note)
+    return keys(home, process, note.session_id)
 
 
 def find(home: Home, key: str) -> Note | None:

@@ -7,14 +7,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import claude_process, claude_sessions, entry_lines, guard, inbox, markers, records, ways
-from sagaflow_mcp.claude_sessions import Note
+from sagaflow_mcp import entry_lines, guard, inbox, records, ways
 from sagaflow_mcp.paths import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from sagaflow_mcp.claude_process import ClaudeProcess
     from sagaflow_mcp.records import Entry
 
 LIMIT = 1_500
@@ -61,7 +59,7 @@ def main(pid: int) -> int:
         event = read_event()
         name = str(event.get("hook_event_name") or START)
         home = Home.from_environment(os.environ)
-        text = context(home, event, os.environ, time.time(), claude_process.of(pid)) if name in {START, PROMPT} else ""
+        text = context(home, event, os.environ, time.time(), pid) if name in {START, PROMPT} else ""
         if text:
             found = {"hookSpecificOutput": {"hookEventName": name, "additionalContext": text}}
             # Not print: a closed pipe would make the interpreter fail when it flushes at its end.
@@ -71,9 +69,7 @@ def main(pid: int) -> int:
     return 0
 
 
-def context(
-    home: Home, event: Mapping[str, Any], environ: Mapping[str, str], now: float, process: ClaudeProcess | None = None
-) -> str:
+def context(home: Home, event: Mapping[str, Any], environ: Mapping[str, str], now: float, pid: int = 0) -> str:
     """What this session has not been told yet, at most `LIMIT` characters; empty if that is nothing.
 
     What it tells is claimed for the session first, so that of two hooks one tells it. Of the counted entries only the
@@ -87,22 +83,20 @@ def context(
         return WITHHELD if is_start else ""
     if not is_ours(home.root):
         return ""
-    note = note_of(event, environ)
-    record(home, process, note)
+    session_id, cwd = place_of(event, environ)
+    own = _own(home, event, pid, session_id, cwd)
     if not ways.is_on(ways.START if is_start else ways.PROMPT, home, environ):
         return ""
     looked_at = os.stat(os.path.join(home.inbox, "new")).st_mtime_ns
     unread = inbox.unread(home, READ_LIMIT)
-    own = claude_sessions.keys(home, process, note.session_id) if process else ()
-    folders = {note.cwd, os.path.realpath(note.cwd)}
-    groups = _groups(home, unread, folders, own, records.moment(now - WEEK_SECONDS))
+    groups = _groups(home, unread, {cwd, os.path.realpath(cwd)}, own, records.moment(now - WEEK_SECONDS))
 
     def claimed(entry: Entry) -> bool:
-        return _claim(home, note.session_id, entry.entry_id)
+        return _claim(home, session_id, entry.entry_id)
 
     lines, left = _lines(groups[HERE], claimed)
     if not left:
-        _stamp(home, note.session_id, looked_at, now)
+        _stamp(home, session_id, looked_at, now)
     counts = {HERE: left}
     if is_start:
         counts |= {ELSEWHERE: len(groups[ELSEWHERE]), OLD: len(groups[OLD])}
@@ -113,19 +107,20 @@ def context(
     return _message(lines, counts) if lines else ""
 
 
-def note_of(event: Mapping[str, Any], environ: Mapping[str, str]) -> Note:
-    """The session, and where it works, that `event` says."""
+def place_of(event: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str]:
+    """The id of the session, and the folder where it works, that `event` says."""
     session_id = str(event.get("session_id") or environ.get("CLAUDE_CODE_SESSION_ID") or "")
-    return Note(session_id, str(event.get("cwd") or os.getcwd()))
+    return session_id, str(event.get("cwd") or os.getcwd())
 
 
-def record(home: Home, process: ClaudeProcess | None, note: Note) -> None:
-    """Have it known which session `process` is in. Never raises: a full disk must not keep anything from being told."""
-    try:
-        if process is not None:
-            claude_sessions.write(home, process, note)
-    except (OSError, ValueError):
-        return
+def _own(home: Home, event: Mapping[str, Any], pid: int, session_id: str, cwd: str) -> Collection[str]:
+    """The processes that have launched this session's runs; which of them it is in now, is noted."""
+    # A new process has launched nothing, and its launcher knows its first session: a start is to be quick.
+    if not pid or event.get("source") == "startup":
+        return ()
+    from sagaflow_mcp import claude_sessions  # noqa: PLC0415 - as above
+
+    return claude_sessions.enter(home, pid, claude_sessions.Note(session_id, cwd))
 
 
 def _stamp(home: Home, session_id: str, looked_at: int, now: float) -> None:
@@ -151,7 +146,7 @@ def _groups(
     """The entries of the project in `folders` or of runs that `own` processes launched, of others, and old ones."""
     groups: dict[str, list[Entry]] = {HERE: [], ELSEWHERE: [], OLD: []}
     for entry in entries:
-        is_here = _is_near(entry.project_dir, folders) or (own and markers.launcher(home, entry.run_id) in own)
+        is_here = _is_near(entry.project_dir, folders) or _is_own(home, entry.run_id, own)
         is_old = entry.age_key < oldest.rstrip("Z")
         groups[(OLD if is_old else HERE) if is_here else ELSEWHERE].append(entry)
     return groups
@@ -183,6 +178,15 @@ def _is_near(project: str, folders: Iterable[str]) -> bool:
     own = project.rstrip("/") + "/"
     others = [folder.rstrip("/") + "/" for folder in folders]
     return bool(project) and any(own.startswith(other) or other.startswith(own) for other in others)
+
+
+def _is_own(home: Home, run_id: str, own: Collection[str]) -> bool:
+    """Whether one of the processes `own` has launched the run."""
+    if not own:
+        return False
+    from sagaflow_mcp import markers  # noqa: PLC0415 - most sessions have nothing but their project's entries
+
+    return markers.launcher(home, run_id) in own
 
 
 def is_ours(path: str) -> bool:

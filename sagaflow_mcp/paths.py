@@ -234,10 +234,13 @@ def free_bytes(folder: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def write_atomically(path: str, content: str | bytes, like: os.stat_result | None = None) -> None:
+def write_atomically(
+    path: str, content: str | bytes, like: os.stat_result | None = None, *, durable: bool = True
+) -> None:
     """Replace `path` by `content`: a reader sees the old or the new one whole. OSError if it cannot be written.
 
-    The file is the user's alone, or has the permissions and, as far as that can be, the owner that `like` tells.
+    The file is the user's alone, or has the permissions and, as far as that can be, the owner that `like` tells. What
+    is not `durable` may be lost with the power.
     """
     # With a tilde, what a crash leaves behind is neither a run id nor an entry id.
     temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}~"
@@ -248,7 +251,8 @@ def write_atomically(path: str, content: str | bytes, like: os.stat_result | Non
             file.flush()
             if like is not None:
                 _make_alike(file.fileno(), like)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         # Not contextlib.suppress: a hook that imports this module would pay for contextlib.

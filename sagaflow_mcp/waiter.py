@@ -11,7 +11,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import claude_process, guard, hook, processes, ways
+from sagaflow_mcp import claude_process, claude_sessions, guard, hook, processes, ways
+from sagaflow_mcp.claude_sessions import Note
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.wakeups import Wakeups
 
@@ -49,14 +50,14 @@ def main(pid: int) -> int:
 
 
 def _main(home: Home, process: ClaudeProcess, environ: Mapping[str, str]) -> int:
-    note = hook.note_of(hook.read_event(), environ)
+    session_id, cwd = hook.place_of(hook.read_event(), environ)
     if guard.foreign(environ, guard.OF_HOME) or not hook.is_ours(home.root):
         return NOTHING
-    hook.record(home, process, note)
+    claude_sessions.enter(home, process.pid, Note(session_id, cwd))
     # Without a terminal Claude Code would not end while this waits.
     if environ.get("CLAUDE_CODE_ENTRYPOINT") != ways.TERMINAL or not ways.is_on(ways.WAKE, home, environ):
         return NOTHING
-    wakeups = Wakeups(home, process, note.session_id)
+    wakeups = Wakeups(home, process, session_id)
     # Held until this process ends: one waits, whichever hook has started it.
     if processes.acquire(wakeups.lock, TURN_SECONDS) is None:
         return NOTHING

@@ -46,10 +46,17 @@ class Session:
         self.root = root
 
     def begin(
-        self, session_id: str = "5e55-1", *, cwd: str = PROJECT, on: str = START, **environ: str
+        self,
+        session_id: str = "5e55-1",
+        *,
+        cwd: str = PROJECT,
+        on: str = START,
+        source: str = "startup",
+        **environ: str,
     ) -> subprocess.Popen[bytes]:
         """The hook process of an event, by default a session's start, its input written."""
-        event = {"hook_event_name": on, "source": "startup", "session_id": session_id, "cwd": cwd}
+        event = {"hook_event_name": on, "session_id": session_id, "cwd": cwd}
+        event |= {"source": source} if on == START else {"prompt": "Go on."}
         return self.begin_with(json.dumps(event).encode(), on=on, CLAUDE_CODE_SESSION_ID=session_id, **environ)
 
     def begin_with(self, event: bytes, *, on: str = START, **environ: str) -> subprocess.Popen[bytes]:
@@ -445,10 +452,12 @@ def test_which_session_the_process_is_in_is_always_known(session: Session, tools
     assert session.context("5e55-1") == session.prompt("5e55-1") == ""
     assert count.read_text(encoding="utf-8") == ""
     put(session.home, "run-1")
-    session.context("5e55-1", cwd="/projects")
+    session.prompt("5e55-1", cwd="/projects")
     assert session.note() == {"session_id": "5e55-1", "cwd": "/projects"}
     inbox.dismiss(session.home, None)
-    assert session.context("5e55-2") == session.prompt("5e55-3") == ""
+    assert told(session.begin("5e55-2", source="clear")) == ""
+    assert session.note()["session_id"] == "5e55-2"
+    assert session.prompt("5e55-3") == ""
     assert session.note()["session_id"] == "5e55-3"
     assert count.read_text(encoding="utf-8") == "started\n" * 3
     session.prompt("5e55-3")
