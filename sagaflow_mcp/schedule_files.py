@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sagaflow_mcp import markers, paths, records
@@ -72,15 +74,10 @@ def put(home: Home, schedule: Schedule) -> None:
 def remove(home: Home, name: str) -> None:
     """Take the schedule `name` away; nothing happens when there is none. OSError if it cannot be removed."""
     folder = home.schedule(name)
-    # First what makes it one: where this is cut off, the rest goes when one of its name is made or removed.
-    for path in (os.path.join(folder, DEFINITION), os.path.join(folder, STATE)):
-        if os.path.exists(path):
-            os.unlink(path)
-    for stamp in stamps(home, name):
-        os.unlink(os.path.join(folder, DUE, stamp))
-    for each in (os.path.join(folder, DUE), folder):
-        if os.path.isdir(each):
-            os.rmdir(each)
+    # First what makes it one: what is left where this is cut off is none, and goes with the next one of its name.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, DEFINITION))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_active(home: Home) -> bool:

@@ -111,7 +111,7 @@ async def add(settings: Settings, wanted: Wanted, request: launch.Request) -> Sh
         bundled=request.bundled,
     )
     # In the home first: what Temporal has beyond that is taken for left over.
-    schedule_files.put(home, schedule)
+    _write(home, schedule)
     try:
         await _on_server(settings, lambda client, home_id: _create(home, client, home_id, schedule))
     except BaseException:
@@ -142,7 +142,7 @@ async def set_paused(settings: Settings, name: str, *, paused: bool) -> Shown:
     if not paused:
         state = {each: value for each, value in schedule_files.state(home, name).items() if each != "telling"}
         schedule_files.keep_state(home, name, {**state, "looked_until": datetime.now(UTC).isoformat()})
-    schedule_files.put(home, schedule)
+    _write(home, schedule)
     await _on_server(settings, lambda client, home_id: schedule_server.set_paused(client, home_id, name, paused=paused))
     return _shown(home, schedule)
 
@@ -226,6 +226,14 @@ def _is_zone(text: str) -> bool:
         zoneinfo.ZoneInfo(text)
         return True
     return "/" in text and text[0].isalpha()
+
+
+def _write(home: Home, schedule: Schedule) -> None:
+    try:
+        schedule_files.put(home, schedule)
+    except OSError as error:
+        folder = home.schedule(schedule.name)
+        raise Failure(f"the schedule cannot be written to {folder!r}: {error.strerror or error}") from error
 
 
 def _refuse_unfit(home: Home, wanted: Wanted) -> None:
