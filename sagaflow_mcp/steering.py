@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from sagaflow_mcp import following, inbox, pauses, records, run_updates
+from sagaflow_mcp import following, inbox, pauses, records, run_updates, runs
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def pause(settings: Settings, run_id: str) -> None:
         Refusal: there is no such run, it has ended, or it is paused.
         Failure: the engine, Temporal or the run's worker does not answer.
     """
-    run = await run_updates.running(settings, run_id, "does")
+    run = await _open(settings, run_id, "pause")
     run_dir = Path(run.run_dir)
     # First, so that also what waits for a worker is held from this moment on.
     is_new = await anyio.to_thread.run_sync(pauses.put, run_dir)
@@ -67,7 +67,7 @@ async def resume(settings: Settings, run_id: str) -> None:
         Refusal: there is no such run, it has ended, or it is not paused.
         Failure: the engine, Temporal or the run's worker does not answer.
     """
-    run = await run_updates.running(settings, run_id, "does")
+    run = await _open(settings, run_id, "resume")
     since = pauses.since(Path(run.run_dir))
     # In this order: a run whose file is gone would be listed as running while its workflow still waits.
     changed = await _hold(settings, run_id, shut=False)
@@ -88,7 +88,7 @@ async def cancel(settings: Settings, run_id: str, *, force: bool = False) -> Can
         Refusal: there is no such run, or it has ended.
         Failure: the engine or Temporal does not answer.
     """
-    run = await run_updates.running(settings, run_id, "does")
+    run = await _open(settings, run_id, "cancel")
     async with _answering(run_id):
         client = await run_updates.connected(settings)
         again = await _end(client, run_id, force=force)
@@ -96,6 +96,14 @@ async def cancel(settings: Settings, run_id: str, *, force: bool = False) -> Can
     async for found in following.follow(settings, run_id, CLEAN_UP_SECONDS):
         run = found
     return Cancelled(run, again)
+
+
+async def _open(settings: Settings, run_id: str, action: str) -> Run:
+    """The run `run_id`. Refusal when there is none, or it has ended, and there is nothing to do `action` to."""
+    run = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
+    if not run.is_open:
+        raise Refusal(f"run {run_id!r} has ended ({run.state}); there is nothing to {action}")
+    return run
 
 
 async def _end(client: Client, run_id: str, *, force: bool) -> bool:
