@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+FIRST = ("test_schedules", "test_claude_code", "test_live_notice", "test_readme", "test_skills_new")
+"""The files that take longest, mostly to wait: begun last, they would be what everybody waits for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hand out the longest files before all others."""
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Makes the user's home, settings and credentials unreachable for the whole run."""
