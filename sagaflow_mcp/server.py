@@ -117,16 +117,6 @@ class _Server(MCPServer):
                 raise ToolError(f"Error executing tool {name}: unknown argument {shown!r}; it takes: {takes}")
 
 
-def _without_titles(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_without_titles(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    # An argument called title has a schema there, and no text.
-    kept = {name: value for name, value in schema.items() if not (name == "title" and isinstance(value, str))}
-    return {name: _without_titles(value) for name, value in kept.items()}
-
-
 @asynccontextmanager
 async def _lifespan(_server: MCPServer) -> AsyncIterator[None]:
     # In a thread that nobody waits for: the client is answered at once, whatever the home is like.
