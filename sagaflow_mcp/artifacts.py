@@ -119,20 +119,12 @@ def read(run_dir: Path, path: str) -> str:
         raise Refusal(f"{str(target)!r} cannot be read: {error}") from error
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replace `path` by `value` as JSON; OSError if it cannot be written."""
-    paths.write_atomically(str(path), json.dumps(value, indent=1) + "\n")
+def write_json(path: Path, value: object, *, durable: bool = True) -> None:
+    """Replace `path` by `value` as JSON; OSError if it cannot be written.
 
-
-def write_json_quickly(path: Path, value: object) -> None:
-    """As `write_json`, without waiting for the disk: after a power cut there may be an older value."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}~")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, json.dumps(value, indent=1).encode() + b"\n")
-    finally:
-        os.close(descriptor)
-    draft.replace(path)
+    What is not `durable` does not wait for the disk: after a power cut there may be an older value.
+    """
+    paths.write_atomically(str(path), json.dumps(value, indent=1) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
