@@ -36,6 +36,11 @@ def helped(settings: Settings) -> dict[str, str]:
     return {"ANTHROPIC_API_KEY": _printed(command, settings), **({"ANTHROPIC_BASE_URL": base} if base else {})}
 
 
+def needs_nobody(settings: Settings) -> bool:
+    """Whether a run finds a model although nobody is there: by the helper, or by a login."""
+    return bool(settings.api_key_helper) or credentials.CLAUDE in settings.credentials()
+
+
 def _printed(command: str, settings: Settings) -> str:
     """What a shell says to `command`. Its standard output is never repeated: there may be a key in it."""
     try:

@@ -13,23 +13,23 @@ import anyio.to_thread
 
 from sagaflow_mcp import (
     durations,
-    engine_client,
     ids,
     keys,
     launch,
     records,
+    run_updates,
     schedule_files,
 )
 from sagaflow_mcp.errors import Failure, Refusal
 from sagaflow_mcp.schedule_files import Schedule
+from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from temporalio.client import Client
 
     from sagaflow_mcp.paths import Home
-    from sagaflow_mcp.settings import Settings
 
 CATCH_UP = timedelta(hours=1)
 """How late a run may be launched, unless its schedule says otherwise."""
@@ -159,7 +159,17 @@ async def run_now(settings: Settings, name: str) -> launch.Launched:
         allow=tuple(schedule.allow),
         bundled=schedule.bundled,
     )
-    return await launch.launch(settings, request)
+    return await launch.launch(settings_for(settings.environ, schedule), request)
+
+
+def settings_for(environ: Mapping[str, str], schedule: Schedule) -> Settings:
+    """The settings as they are now, with the folders of skills of whoever made the schedule.
+
+    Raises:
+        Refusal: as `Settings.load`.
+        Failure: as `Settings.load`.
+    """
+    return Settings.load({**environ, "SAGAFLOW_SKILLS_PATH": schedule.skills_path})
 
 
 async def next_times(settings: Settings, name: str) -> list[str]:
@@ -170,13 +180,6 @@ async def next_times(settings: Settings, name: str) -> list[str]:
         return []
     found = await _on_server(settings, lambda client, home_id: schedule_server.described(client, home_id, name))
     return [records.moment(each.timestamp()) for each in found.info.next_action_times] if found else []
-
-
-def keeps_key(settings: Settings) -> bool:
-    """Whether a run finds a model although nobody is there: by the helper, or by a login."""
-    from sagaflow_mcp import credentials  # noqa: PLC0415 - as above
-
-    return bool(settings.api_key_helper) or credentials.CLAUDE in settings.credentials()
 
 
 async def _create(home: Home, client: Client, home_id: str, schedule: Schedule) -> None:
@@ -200,12 +203,7 @@ async def _on_server(settings: Settings, act: Callable[[Client, str], Coroutine[
     """What `act` makes of the server and the home's id; Failure when that does not answer."""
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
-    from sagaflow_mcp import connection, temporal  # noqa: PLC0415 - as above
-
-    address = await anyio.to_thread.run_sync(
-        lambda: engine_client.ready(settings.home, credentials=settings.credentials(), environ=settings.for_engine())
-    )
-    client = await temporal.connect(settings.home, connection.own(settings) or address)
+    client = await run_updates.connected(settings)
     try:
         return await act(client, keys.KeyRing.of(settings.home).home_id)
     except RPCError as error:

@@ -27,16 +27,17 @@ from sagaflow_mcp import (
     records,
     schedule_files,
     schedule_server,
+    schedules,
     temporal,
 )
 from sagaflow_mcp.durable.interceptors import refusals, refused
 from sagaflow_mcp.errors import Failure, Refusal
-from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
     from sagaflow_mcp.schedule_files import Schedule
+    from sagaflow_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -309,7 +310,8 @@ class Schedules:
         # An attempt before this one may have come so far; the run may even have ended.
         if not await asyncio.to_thread(self._was_launched, run_id):
             try:
-                await launch.launch(await asyncio.to_thread(self._settings_for, schedule), request(schedule, run_id))
+                settings = await asyncio.to_thread(schedules.settings_for, self._settings.environ, schedule)
+                await launch.launch(settings, request(schedule, run_id))
             except Refusal as error:
                 return await self._failed(schedule, given, str(error))
             except Failure as error:
@@ -321,10 +323,6 @@ class Schedules:
 
     def _was_launched(self, run_id: str) -> bool:
         return markers.exists(self._home, run_id) or Path(self._home.run(run_id), "ending.json").exists()
-
-    def _settings_for(self, schedule: Schedule) -> Settings:
-        """The settings as they are now, with the folders of skills of whoever made the schedule."""
-        return Settings.load({**self._settings.environ, "SAGAFLOW_SKILLS_PATH": schedule.skills_path})
 
     async def _failed(self, schedule: Schedule, given: Due, reason: str) -> str:
         said = f"{_due_text(schedule, given)} could not be launched: {reason}"

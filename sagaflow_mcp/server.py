@@ -29,6 +29,7 @@ from sagaflow_mcp import (
     guard,
     inbox,
     launch,
+    model_access,
     overview,
     permission_dialog,
     processes,
@@ -369,7 +370,7 @@ async def _scheduled(
     added = await schedules.add(settings, schedules.Wanted(name or request.skill, cron, zone), request)
     due = await schedules.next_times(settings, added.name)
     more = f"; due next at {due[0]}" if due else ""
-    key = "" if schedules.keeps_key(settings) else f"; {wording.WITHOUT_KEY}"
+    key = "" if model_access.needs_nobody(settings) else f"; {wording.WITHOUT_KEY}"
     return server_views.RunView(run_id=added.name, state="SCHEDULED", detail=f"{wording.schedule(added)}{more}{key}")
 
 
