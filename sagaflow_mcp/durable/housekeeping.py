@@ -61,7 +61,7 @@ async def keep(client: Client, settings: Settings, home_id: str, workers: SkillW
             if now - cleared_at >= CLEAR_INTERVAL:
                 cleared_at = now
                 await _clear(client, settings, home_id, now)
-        except RPCError as error:
+        except (Failure, RPCError) as error:
             logger.warning("could not look for what no run needs; trying again: %s", error)
         except Exception:
             # A boundary: whatever cannot be let go, the worker's runs go on.
