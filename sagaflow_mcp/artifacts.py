@@ -127,6 +127,15 @@ def write_json(path: Path, value: object, *, durable: bool = True) -> None:
     paths.write_atomically(str(path), json.dumps(value, indent=1) + "\n", durable=durable)
 
 
+@contextlib.contextmanager
+def changing(what: str, folder: str | Path) -> Iterator[None]:
+    """Have an OSError of the body be a Failure which says that `what`, such as "the pause", is not in `folder`."""
+    try:
+        yield
+    except OSError as error:
+        raise Failure(f"{what} cannot be written to {str(folder)!r}: {error.strerror or error}") from error
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in `path`; None when there is none or it is damaged."""
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from sagaflow_mcp import (
+    artifacts,
     durations,
     ids,
     keys,
@@ -26,6 +27,7 @@ from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from contextlib import AbstractContextManager
 
     from temporalio.client import Client
 
@@ -111,7 +113,8 @@ async def add(settings: Settings, wanted: Wanted, request: launch.Request) -> Sh
         bundled=request.bundled,
     )
     # In the home first: what Temporal has beyond that is taken for left over.
-    _write(home, schedule)
+    with _changing(home, schedule.name):
+        schedule_files.put(home, schedule)
     try:
         await _on_server(settings, lambda client, home_id: _create(home, client, home_id, schedule))
     except BaseException:
@@ -121,11 +124,17 @@ async def add(settings: Settings, wanted: Wanted, request: launch.Request) -> Sh
 
 
 async def remove(settings: Settings, name: str) -> None:
-    """End the schedule `name`; its runs go on. Refusal when there is none; Failure when Temporal does not answer."""
+    """End the schedule `name`; its runs go on.
+
+    Raises:
+        Refusal: there is none.
+        Failure: it cannot be removed from the home, or Temporal does not answer.
+    """
     from sagaflow_mcp import schedule_server  # noqa: PLC0415 - half a second that others need not pay
 
     _found(settings.home, name)
-    schedule_files.remove(settings.home, name)
+    with _changing(settings.home, name):
+        schedule_files.remove(settings.home, name)
     await _on_server(settings, lambda client, home_id: schedule_server.delete(client, home_id, name))
 
 
@@ -134,15 +143,16 @@ async def set_paused(settings: Settings, name: str, *, paused: bool) -> Shown:
 
     Raises:
         Refusal: there is none.
-        Failure: Temporal does not answer.
+        Failure: the home cannot be changed, or Temporal does not answer.
     """
     from sagaflow_mcp import schedule_server  # noqa: PLC0415 - as above
 
     home, schedule = settings.home, _found(settings.home, name)._replace(paused=paused)
-    if not paused:
-        state = {each: value for each, value in schedule_files.state(home, name).items() if each != "telling"}
-        schedule_files.keep_state(home, name, {**state, "looked_until": datetime.now(UTC).isoformat()})
-    _write(home, schedule)
+    with _changing(home, name):
+        if not paused:
+            state = {each: value for each, value in schedule_files.state(home, name).items() if each != "telling"}
+            schedule_files.keep_state(home, name, {**state, "looked_until": datetime.now(UTC).isoformat()})
+        schedule_files.put(home, schedule)
     await _on_server(settings, lambda client, home_id: schedule_server.set_paused(client, home_id, name, paused=paused))
     return _shown(home, schedule)
 
@@ -226,12 +236,8 @@ def _is_zone(text: str) -> bool:
     return "/" in text and text[0].isalpha()
 
 
-def _write(home: Home, schedule: Schedule) -> None:
-    try:
-        schedule_files.put(home, schedule)
-    except OSError as error:
-        folder = home.schedule(schedule.name)
-        raise Failure(f"the schedule cannot be written to {folder!r}: {error.strerror or error}") from error
+def _changing(home: Home, name: str) -> AbstractContextManager[None]:
+    return artifacts.changing("the schedule", home.schedule(name))
 
 
 def _refuse_unfit(home: Home, wanted: Wanted) -> None:
