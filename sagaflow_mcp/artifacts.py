@@ -119,20 +119,21 @@ def read(run_dir: Path, path: str) -> str:
         raise Refusal(f"{str(target)!r} cannot be read: {error}") from error
 
 
-def write_json(path: Path, value: object) -> None:
-    """Replace `path` by `value` as JSON; OSError if it cannot be written."""
-    paths.write_atomically(str(path), json.dumps(value, indent=1) + "\n")
+def write_json(path: Path, value: object, *, durable: bool = True) -> None:
+    """Replace `path` by `value` as JSON; OSError if it cannot be written.
+
+    What is not `durable` does not wait for the disk: after a power cut there may be an older value.
+    """
+    paths.write_atomically(str(path), json.dumps(value, indent=1) + "\n", durable=durable)
 
 
-def write_json_quickly(path: Path, value: object) -> None:
-    """As `write_json`, without waiting for the disk: after a power cut there may be an older value."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}~")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+@contextlib.contextmanager
+def changing(what: str, folder: str | Path) -> Iterator[None]:
+    """Have an OSError of the body be a Failure which says that `what`, such as "the pause", is not in `folder`."""
     try:
-        os.write(descriptor, json.dumps(value, indent=1).encode() + b"\n")
-    finally:
-        os.close(descriptor)
-    draft.replace(path)
+        yield
+    except OSError as error:
+        raise Failure(f"{what} cannot be written to {str(folder)!r}: {error.strerror or error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 from temporalio.service import RPCError
 
-from sagaflow_mcp import cli_output, connection, durations, engine_client, keys, retention, temporal, wording
+from sagaflow_mcp import cli_output, durations, keys, retention, run_updates, wording
 from sagaflow_mcp.durable import housekeeping
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.settings import Settings
@@ -64,8 +63,7 @@ def _plural(noun: str, count: int) -> str:
 
 async def _collected(settings: Settings, older_than: timedelta | None, dry_run: bool) -> Freed:
     # Only the server knows which children of ended runs still work.
-    address = await anyio.to_thread.run_sync(lambda: engine_client.ready(settings.home, environ=settings.for_engine()))
-    client = await temporal.connect(settings.home, connection.own(settings) or address)
+    client = await run_updates.connected(settings)
     home_id = keys.KeyRing.of(settings.home).home_id
     now = datetime.now(UTC)
     return await housekeeping.collect(client, settings, home_id, now, older_than=older_than, dry_run=dry_run)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sagaflow_mcp import cli_output, durations, faces, launch, runs, schedules, wording
+from sagaflow_mcp import cli_output, durations, faces, launch, model_access, records, runs, schedules, wording
 from sagaflow_mcp.schedules import Wanted
 from sagaflow_mcp.settings import Settings
 
@@ -41,7 +41,7 @@ def schedule_add(options: argparse.Namespace) -> int:
     screen.show(wording.schedule(added))
     for each in anyio.run(schedules.next_times, settings, added.name)[:1]:
         screen.show(f"due next at {each}")
-    if not schedules.keeps_key(settings):
+    if not model_access.needs_nobody(settings):
         screen.show(wording.WITHOUT_KEY)
     return 0
 
@@ -68,7 +68,7 @@ def schedule_show(options: argparse.Namespace) -> int:
         return _print_json(settings, found)
     screen = cli_output.screen()
     screen.show(wording.schedule(found))
-    screen.show(f"made {found.created_at} in {found.project_dir}")
+    screen.show(f"made {found.created_at} in {records.one_line(found.project_dir, 500)}")
     for each in anyio.run(schedules.next_times, settings, found.name):
         screen.show(f"  due at {each}")
     for run_id in found.open_runs:

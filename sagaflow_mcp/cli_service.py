@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import cli_output, credentials, system_service
+from sagaflow_mcp import cli_output, model_access, system_service
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def sentence(found: system_service.Standing, *, active: bool) -> str:
 
 def _advice(settings: Settings) -> list[str]:
     """What to do so that runs find a model where nobody is there to bring a key."""
-    if settings.api_key_helper or credentials.CLAUDE in settings.credentials():
+    if model_access.needs_nobody(settings):
         return []
     sentence = (
         "no key is written to the disk: runs that were launched before a restart of the machine wait for the next "

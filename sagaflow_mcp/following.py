@@ -47,7 +47,7 @@ async def follow(settings: Settings, run_id: str, seconds: float | None = None) 
 def _keep_engine_up(settings: Settings) -> None:
     status = engine_client.ensure(settings.home, environ=settings.for_engine())
     # In this order: a helper is asked for a key only where there is none.
-    if not status.get("credentials") and (credentials := model_access.found(settings)):
+    if not status.get("credentials") and (credentials := model_access.at_hand(settings)):
         engine_client.ready(settings.home, credentials=credentials, environ=settings.for_engine())
     if status.get("state") == "failed":
         raise Failure(f"the engine has stopped trying: {status.get('reason')}; the run goes on once that is put right")

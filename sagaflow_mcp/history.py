@@ -52,15 +52,6 @@ class Tokens:
                 self.output += _number(reply.get("output"))
                 self.cost_usd = round(self.cost_usd + _number(reply.get("cost_usd")), 6)
 
-    def plus(self, other: Tokens) -> Tokens:
-        """Both together."""
-        return Tokens(
-            self.calls + other.calls,
-            self.input + other.input,
-            self.output + other.output,
-            round(self.cost_usd + other.cost_usd, 6),
-        )
-
 
 @dataclass
 class Attempt:

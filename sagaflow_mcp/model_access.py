@@ -27,6 +27,18 @@ def found(settings: Settings) -> dict[str, str]:
     return helped(settings) or given if needs_helper else given
 
 
+def at_hand(settings: Settings) -> dict[str, str]:
+    """As `found`, but where the helper gives no key, what there is without it: who waits for a run need not have one.
+
+    Raises:
+        Refusal: `SAGAFLOW_TRANSPORT` is not in order.
+    """
+    try:
+        return found(settings)
+    except Failure:
+        return settings.credentials()
+
+
 def helped(settings: Settings) -> dict[str, str]:
     """The key that `models.api_key_helper` prints, by name; empty without a helper. Failure if it gives none."""
     command = settings.api_key_helper
@@ -34,6 +46,11 @@ def helped(settings: Settings) -> dict[str, str]:
         return {}
     base = settings.environ.get("ANTHROPIC_BASE_URL")
     return {"ANTHROPIC_API_KEY": _printed(command, settings), **({"ANTHROPIC_BASE_URL": base} if base else {})}
+
+
+def needs_nobody(settings: Settings) -> bool:
+    """Whether a run finds a model although nobody is there: by the helper, or by a login."""
+    return bool(settings.api_key_helper) or credentials.CLAUDE in settings.credentials()
 
 
 def _printed(command: str, settings: Settings) -> str:

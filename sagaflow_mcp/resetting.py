@@ -55,7 +55,7 @@ async def again(client: Client, run_id: str, run_dir: Path) -> Point:
 
     Raises:
         Refusal: Temporal no longer has its history, or it ended before it did anything.
-        Failure: Temporal does not answer.
+        Failure: Temporal does not answer, or the folder cannot be changed.
     """
     try:
         found = await client.get_workflow_handle(run_id).describe(rpc_timeout=temporal.RPC_LIMIT)
@@ -67,7 +67,8 @@ async def again(client: Client, run_id: str, run_dir: Path) -> Point:
         link = await _link(converter, run_id, events[0])
         chosen = point(events, await _places(converter, events[-1], link), link)
         if chosen.is_whole:
-            await asyncio.to_thread(artifacts.write_json, run_dir / artifacts.RETRIED, {"link": link})
+            with artifacts.changing("the retry", run_dir):
+                await asyncio.to_thread(artifacts.write_json, run_dir / artifacts.RETRIED, {"link": link})
         execution = WorkflowExecution(workflow_id=run_id, run_id=found.run_id)
         request = _request(client, execution, chosen)
         await client.workflow_service.reset_workflow_execution(request, timeout=temporal.RPC_LIMIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,7 +45,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
 
     Raises:
         Refusal: there is no such run, it is open or done, or what it needs to go on is gone.
-        Failure: the engine, Temporal or the run's worker does not answer.
+        Failure: the engine, Temporal or the run's worker does not answer, or the home cannot be changed.
     """
     run = await anyio.to_thread.run_sync(_retried, settings, run_id)
     about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
@@ -52,7 +53,9 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
     marker = _marker({**about, "launcher": launcher or about.get("launcher", "")}, run.closed_at)
     await anyio.to_thread.run_sync(_make_ready, settings, marker, credentials)
     # Before the reset: an engine that ends now is started again for the run.
-    if not await anyio.to_thread.run_sync(markers.claim, settings.home, marker):
+    with artifacts.changing("the retry", settings.home.open_runs):
+        is_first = await anyio.to_thread.run_sync(markers.claim, settings.home, marker)
+    if not is_first:
         raise Refusal(f"run {run_id!r} is being retried already")
     try:
         was_paused = await _reset(settings, run)
@@ -64,7 +67,8 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
         raise
     await anyio.to_thread.run_sync(lambda: artifacts.note_event(Path(run.run_dir), "run_retried"))
     if launcher:
-        await anyio.to_thread.run_sync(_belongs_to, Path(run.run_dir) / "run.json", about, launcher)
+        with contextlib.suppress(OSError):  # It goes on; only who is told of it stays as it was.
+            await anyio.to_thread.run_sync(_belongs_to, Path(run.run_dir) / "run.json", about, launcher)
     if was_paused:
         from sagaflow_mcp.durable import holding  # noqa: PLC0415 - as in `_reset`
 

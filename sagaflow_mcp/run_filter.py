@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import records
+from sagaflow_mcp import durations, records
 from sagaflow_mcp.errors import UsageRefusal
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ ANY_OPEN = "OPEN"
 """What a user writes for all of them."""
 
 STATES = (*OPEN, *sorted(records.ENDINGS))
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 LONGEST = timedelta(days=10_000)
 """Longer ago there were no runs, and no dates further back."""
@@ -113,7 +111,7 @@ def parse_age(text: str) -> timedelta:
             f"age {records.one_line(text, 40)!r} is not a number and one of s, m, h, d and w, such as 2d"
         )
     try:
-        return min(timedelta(**{UNITS[found[2]]: int(found[1])}), LONGEST)
+        return min(timedelta(**{durations.UNITS[found[2]]: int(found[1])}), LONGEST)
     except OverflowError:
         return LONGEST
 

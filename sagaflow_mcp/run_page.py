@@ -43,7 +43,7 @@ def page(found: RunDetails) -> str:
         _table("Retries, crashes and waits", ("when", "what"), _trouble(found.history)),
         _report(found),
         _steps(found.totals),
-        _table("Files", ("name", "size"), [(each.name, run_words.size(each.bytes)) for each in found.artifacts]),
+        _table("Files", ("name", "size"), [(each.name, wording.size(each.bytes)) for each in found.artifacts]),
         _text("Log", "\n".join(run_details.last_lines(found.log_path, LOG_LINES))),
         _foot(found),
     ]

@@ -120,18 +120,9 @@ def answer(run: Run, asked: Question, face: Face = CLI) -> str:
 
 def _files(found: tuple[Artifact, ...]) -> Iterator[str]:
     for number, each in enumerate(found[:MOST_ARTIFACTS]):
-        yield f"{'files' if not number else '':<8} {records.one_line(each.name, 200)}  {size(each.bytes)}"
+        yield f"{'files' if not number else '':<8} {records.one_line(each.name, 200)}  {wording.size(each.bytes)}"
     if len(found) > MOST_ARTIFACTS:
         yield f"         … and {len(found) - MOST_ARTIFACTS} more"
-
-
-def size(count: int) -> str:
-    """A number of bytes as people say it."""
-    if count < 1_000:  # noqa: PLR2004 - bytes in a kilobyte
-        return f"{count} B"
-    if count < 1_000_000:  # noqa: PLR2004 - in a megabyte
-        return f"{count / 1_000:.1f} kB"
-    return f"{count / 1_000_000:.1f} MB"
 
 
 def money(cost: float) -> str:

@@ -34,9 +34,6 @@ WORKFLOW = "SagaflowDue"
 HEADER_KIND = "schedule"
 """What kind of header its start carries."""
 
-LEAST_CATCH_UP = timedelta(seconds=10)
-"""The shortest that Temporal takes."""
-
 MOST_TIMES = 1000
 """How many times it names at once."""
 

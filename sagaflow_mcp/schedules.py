@@ -12,24 +12,26 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from sagaflow_mcp import (
+    artifacts,
     durations,
-    engine_client,
     ids,
     keys,
     launch,
     records,
+    run_updates,
     schedule_files,
 )
 from sagaflow_mcp.errors import Failure, Refusal
 from sagaflow_mcp.schedule_files import Schedule
+from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
+    from contextlib import AbstractContextManager
 
     from temporalio.client import Client
 
     from sagaflow_mcp.paths import Home
-    from sagaflow_mcp.settings import Settings
 
 CATCH_UP = timedelta(hours=1)
 """How late a run may be launched, unless its schedule says otherwise."""
@@ -111,7 +113,8 @@ async def add(settings: Settings, wanted: Wanted, request: launch.Request) -> Sh
         bundled=request.bundled,
     )
     # In the home first: what Temporal has beyond that is taken for left over.
-    _write(home, schedule)
+    with _changing(home, schedule.name):
+        schedule_files.put(home, schedule)
     try:
         await _on_server(settings, lambda client, home_id: _create(home, client, home_id, schedule))
     except BaseException:
@@ -121,11 +124,17 @@ async def add(settings: Settings, wanted: Wanted, request: launch.Request) -> Sh
 
 
 async def remove(settings: Settings, name: str) -> None:
-    """End the schedule `name`; its runs go on. Refusal when there is none; Failure when Temporal does not answer."""
+    """End the schedule `name`; its runs go on.
+
+    Raises:
+        Refusal: there is none.
+        Failure: it cannot be removed from the home, or Temporal does not answer.
+    """
     from sagaflow_mcp import schedule_server  # noqa: PLC0415 - half a second that others need not pay
 
     _found(settings.home, name)
-    schedule_files.remove(settings.home, name)
+    with _changing(settings.home, name):
+        schedule_files.remove(settings.home, name)
     await _on_server(settings, lambda client, home_id: schedule_server.delete(client, home_id, name))
 
 
@@ -134,15 +143,16 @@ async def set_paused(settings: Settings, name: str, *, paused: bool) -> Shown:
 
     Raises:
         Refusal: there is none.
-        Failure: Temporal does not answer.
+        Failure: the home cannot be changed, or Temporal does not answer.
     """
     from sagaflow_mcp import schedule_server  # noqa: PLC0415 - as above
 
     home, schedule = settings.home, _found(settings.home, name)._replace(paused=paused)
-    if not paused:
-        state = {each: value for each, value in schedule_files.state(home, name).items() if each != "telling"}
-        schedule_files.keep_state(home, name, {**state, "looked_until": datetime.now(UTC).isoformat()})
-    _write(home, schedule)
+    with _changing(home, name):
+        if not paused:
+            state = {each: value for each, value in schedule_files.state(home, name).items() if each != "telling"}
+            schedule_files.keep_state(home, name, {**state, "looked_until": datetime.now(UTC).isoformat()})
+        schedule_files.put(home, schedule)
     await _on_server(settings, lambda client, home_id: schedule_server.set_paused(client, home_id, name, paused=paused))
     return _shown(home, schedule)
 
@@ -159,7 +169,17 @@ async def run_now(settings: Settings, name: str) -> launch.Launched:
         allow=tuple(schedule.allow),
         bundled=schedule.bundled,
     )
-    return await launch.launch(settings, request)
+    return await launch.launch(settings_for(settings.environ, schedule), request)
+
+
+def settings_for(environ: Mapping[str, str], schedule: Schedule) -> Settings:
+    """The settings as they are now, with the folders of skills of whoever made the schedule.
+
+    Raises:
+        Refusal: as `Settings.load`.
+        Failure: as `Settings.load`.
+    """
+    return Settings.load({**environ, "SAGAFLOW_SKILLS_PATH": schedule.skills_path})
 
 
 async def next_times(settings: Settings, name: str) -> list[str]:
@@ -170,13 +190,6 @@ async def next_times(settings: Settings, name: str) -> list[str]:
         return []
     found = await _on_server(settings, lambda client, home_id: schedule_server.described(client, home_id, name))
     return [records.moment(each.timestamp()) for each in found.info.next_action_times] if found else []
-
-
-def keeps_key(settings: Settings) -> bool:
-    """Whether a run finds a model although nobody is there: by the helper, or by a login."""
-    from sagaflow_mcp import credentials  # noqa: PLC0415 - as above
-
-    return bool(settings.api_key_helper) or credentials.CLAUDE in settings.credentials()
 
 
 async def _create(home: Home, client: Client, home_id: str, schedule: Schedule) -> None:
@@ -200,12 +213,7 @@ async def _on_server(settings: Settings, act: Callable[[Client, str], Coroutine[
     """What `act` makes of the server and the home's id; Failure when that does not answer."""
     from temporalio.service import RPCError  # noqa: PLC0415 - as above
 
-    from sagaflow_mcp import connection, temporal  # noqa: PLC0415 - as above
-
-    address = await anyio.to_thread.run_sync(
-        lambda: engine_client.ready(settings.home, credentials=settings.credentials(), environ=settings.for_engine())
-    )
-    client = await temporal.connect(settings.home, connection.own(settings) or address)
+    client = await run_updates.connected(settings)
     try:
         return await act(client, keys.KeyRing.of(settings.home).home_id)
     except RPCError as error:
@@ -228,12 +236,8 @@ def _is_zone(text: str) -> bool:
     return "/" in text and text[0].isalpha()
 
 
-def _write(home: Home, schedule: Schedule) -> None:
-    try:
-        schedule_files.put(home, schedule)
-    except OSError as error:
-        folder = home.schedule(schedule.name)
-        raise Failure(f"the schedule cannot be written to {folder!r}: {error.strerror or error}") from error
+def _changing(home: Home, name: str) -> AbstractContextManager[None]:
+    return artifacts.changing("the schedule", home.schedule(name))
 
 
 def _refuse_unfit(home: Home, wanted: Wanted) -> None:

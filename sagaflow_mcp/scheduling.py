@@ -27,16 +27,17 @@ from sagaflow_mcp import (
     records,
     schedule_files,
     schedule_server,
+    schedules,
     temporal,
 )
 from sagaflow_mcp.durable.interceptors import refusals, refused
 from sagaflow_mcp.errors import Failure, Refusal
-from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
     from sagaflow_mcp.schedule_files import Schedule
+    from sagaflow_mcp.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ LOOK_SECONDS = 2.0
 
 SYNC_INTERVAL = timedelta(seconds=60)
 """Between two looks at whether Temporal has the same."""
+
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 SETTLE = timedelta(seconds=5)
 """How much later than its catch-up window something counts as missed: Temporal may be about to start it."""
@@ -116,6 +119,7 @@ class Schedules:
         self._home_id = home_id
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._synced: dict[str, datetime] = {}
+        self._listed_at = LONG_AGO
         self._worker: asyncio.Task[None] | None = None
         self._begun: datetime | None = None
 
@@ -144,10 +148,10 @@ class Schedules:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         for schedule in found:
-            if now - self._synced.get(schedule.name, datetime.fromtimestamp(0, UTC)) >= SYNC_INTERVAL:
+            if now - self._synced.get(schedule.name, LONG_AGO) >= SYNC_INTERVAL:
                 await self._sync(schedule)
                 self._synced[schedule.name] = now
-        await self._forget_others({each.name for each in found})
+        await self._forget_others({each.name for each in found}, now)
         self._begun = self._begun or now
         if now - self._begun < 2 * SETTLE:
             return  # Temporal is about to start what is still in time; all that is not goes into one entry.
@@ -180,17 +184,17 @@ class Schedules:
         state["fingerprint"] = await schedule_server.create(self._client, self._home_id, schedule)
         self._keep_state(schedule.name, state)
 
-    async def _forget_others(self, names: set[str]) -> None:
+    async def _forget_others(self, names: set[str], now: datetime) -> None:
         """Have Temporal forget what is no schedule of the home any more."""
         gone = self._synced.keys() - names
-        if gone or "" not in self._synced:
+        if gone or now - self._listed_at >= SYNC_INTERVAL:
+            self._listed_at = now
             for name in await schedule_server.strangers(self._client, self._home_id, names):
                 # It may have been made just now: first it is in the home.
                 if await asyncio.to_thread(schedule_files.find, self._home, name) is None:
                     await schedule_server.delete(self._client, self._home_id, name)
         for name in gone:
             self._synced.pop(name)
-        self._synced[""] = datetime.max.replace(tzinfo=UTC)
 
     async def _tell_missed(self, schedule: Schedule, now: datetime, under_way: set[str]) -> None:
         """Have one inbox entry about what was due before its catch-up window and was not launched, if there is any."""
@@ -306,7 +310,8 @@ class Schedules:
         # An attempt before this one may have come so far; the run may even have ended.
         if not await asyncio.to_thread(self._was_launched, run_id):
             try:
-                await launch.launch(await asyncio.to_thread(self._settings_for, schedule), request(schedule, run_id))
+                settings = await asyncio.to_thread(schedules.settings_for, self._settings.environ, schedule)
+                await launch.launch(settings, request(schedule, run_id))
             except Refusal as error:
                 return await self._failed(schedule, given, str(error))
             except Failure as error:
@@ -318,10 +323,6 @@ class Schedules:
 
     def _was_launched(self, run_id: str) -> bool:
         return markers.exists(self._home, run_id) or Path(self._home.run(run_id), "ending.json").exists()
-
-    def _settings_for(self, schedule: Schedule) -> Settings:
-        """The settings as they are now, with the folders of skills of whoever made the schedule."""
-        return Settings.load({**self._settings.environ, "SAGAFLOW_SKILLS_PATH": schedule.skills_path})
 
     async def _failed(self, schedule: Schedule, given: Due, reason: str) -> str:
         said = f"{_due_text(schedule, given)} could not be launched: {reason}"

@@ -29,6 +29,7 @@ from sagaflow_mcp import (
     guard,
     inbox,
     launch,
+    model_access,
     overview,
     permission_dialog,
     processes,
@@ -115,16 +116,6 @@ class _Server(MCPServer):
             if unknown:
                 shown, takes = records.one_line(unknown[0], 80), ", ".join(known) or "none"
                 raise ToolError(f"Error executing tool {name}: unknown argument {shown!r}; it takes: {takes}")
-
-
-def _without_titles(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_without_titles(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    # An argument called title has a schema there, and no text.
-    kept = {name: value for name, value in schema.items() if not (name == "title" and isinstance(value, str))}
-    return {name: _without_titles(value) for name, value in kept.items()}
 
 
 @asynccontextmanager
@@ -379,7 +370,7 @@ async def _scheduled(
     added = await schedules.add(settings, schedules.Wanted(name or request.skill, cron, zone), request)
     due = await schedules.next_times(settings, added.name)
     more = f"; due next at {due[0]}" if due else ""
-    key = "" if schedules.keeps_key(settings) else f"; {wording.WITHOUT_KEY}"
+    key = "" if model_access.needs_nobody(settings) else f"; {wording.WITHOUT_KEY}"
     return server_views.RunView(run_id=added.name, state="SCHEDULED", detail=f"{wording.schedule(added)}{more}{key}")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from sagaflow_mcp import following, inbox, pauses, records, run_updates, runs
+from sagaflow_mcp import artifacts, following, inbox, pauses, records, run_updates, runs
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -44,12 +44,13 @@ async def pause(settings: Settings, run_id: str) -> None:
 
     Raises:
         Refusal: there is no such run, it has ended, or it is paused.
-        Failure: the engine, Temporal or the run's worker does not answer.
+        Failure: the engine, Temporal or the run's worker does not answer, or the home cannot be changed.
     """
     run = await _open(settings, run_id, "pause")
     run_dir = Path(run.run_dir)
     # First, so that also what waits for a worker is held from this moment on.
-    is_new = await anyio.to_thread.run_sync(pauses.put, run_dir)
+    with artifacts.changing("the pause", run_dir):
+        is_new = await anyio.to_thread.run_sync(pauses.put, run_dir)
     try:
         changed = await _hold(settings, run_id, shut=True)
     except Refusal:
@@ -65,7 +66,7 @@ async def resume(settings: Settings, run_id: str) -> None:
 
     Raises:
         Refusal: there is no such run, it has ended, or it is not paused.
-        Failure: the engine, Temporal or the run's worker does not answer.
+        Failure: the engine, Temporal or the run's worker does not answer, or the home cannot be changed.
     """
     run = await _open(settings, run_id, "resume")
     since = pauses.since(Path(run.run_dir))
@@ -86,7 +87,7 @@ async def cancel(settings: Settings, run_id: str, *, force: bool = False) -> Can
 
     Raises:
         Refusal: there is no such run, or it has ended.
-        Failure: the engine or Temporal does not answer.
+        Failure: the engine or Temporal does not answer, or the home cannot be changed.
     """
     run = await _open(settings, run_id, "cancel")
     async with _answering(run_id):
@@ -131,7 +132,9 @@ async def _let_go(settings: Settings, run: Run) -> None:
     """Have steps begin again that the worker held back, at once."""
     run_dir = Path(run.run_dir)
     since = await anyio.to_thread.run_sync(pauses.since, run_dir)
-    if not await anyio.to_thread.run_sync(pauses.remove, run_dir):
+    with artifacts.changing("the end of the pause", run_dir):
+        was_paused = await anyio.to_thread.run_sync(pauses.remove, run_dir)
+    if not was_paused:
         return
     await anyio.to_thread.run_sync(inbox.close, settings.home, pauses.entry_id(run.run_id, since))
     from sagaflow_mcp import held_steps  # noqa: PLC0415 - as above

@@ -84,13 +84,13 @@ def install(settings: Settings) -> list[str]:
     content = _content(service)
     _refuse_without_manager(settings)
     file = _file(settings.environ, service)
-    changed = not file.exists() or file.read_bytes() != content
-    if changed:
-        try:
+    try:
+        changed = not file.exists() or file.read_bytes() != content
+        if changed:
             file.parent.mkdir(parents=True, exist_ok=True)
             paths.write_atomically(str(file), content)
-        except OSError as error:
-            raise Failure(f"{str(file)!r} cannot be written: {error.strerror or error}") from error
+    except OSError as error:
+        raise Failure(f"{str(file)!r} cannot be written: {error.strerror or error}") from error
     said = [f"{file} {'is written' if changed else 'is as it should be'}"]
     open_runs = len(markers.run_ids(settings.home))
     if not open_runs and not _is_active(settings.environ, service):

@@ -52,6 +52,8 @@ class Watcher:
         else:
             opened = runs.listing(self._home, runs.STILL_OPEN, limit=len(markers.run_ids(self._home)) + 1)
             found = [*map(self._with_progress, opened), *self._newest_ended({run.run_id for run in opened})]
+            # Whoever watches for weeks need not keep the history of all that has ended.
+            self._transcripts = {run.run_id: self._transcripts[run.run_id] for run in opened}
         return sorted(found, key=lambda run: (run.is_open, run.created_at), reverse=True)
 
     def _newest_ended(self, opened: set[str]) -> list[Run]:

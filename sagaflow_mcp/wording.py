@@ -111,11 +111,11 @@ def schedule(found: Shown, paint: Paint = plain) -> str:
 
 
 def size(count: int) -> str:
-    """So many bytes as people say it: `12 kB`, `3.4 MB`."""
+    """So many bytes as people say it: `500 B`, `12 kB`, `3.4 MB`."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= scale:
             return f"{count / scale:.{0 if count >= 10 * scale else 1}f} {unit}"
-    return f"{count} bytes"
+    return f"{count} B"
 
 
 def state(name: str, paint: Paint = plain, columns: int = 0) -> str:

@@ -167,7 +167,7 @@ def put_progress(run_dir: Path, given: NoteProgressInput, execution: str, *, is_
     is_same = before.get("phase") == given.phase
     since = str(before.get("since", now)) if is_same else now
     about = dataclasses.asdict(given) | {"at": now, "since": since, "execution": execution}
-    (artifacts.write_json if is_lasting else artifacts.write_json_quickly)(path, about)
+    artifacts.write_json(path, about, durable=is_lasting)
     if not is_same:
         artifacts.note_event(run_dir, "phase_began", label=given.phase)
 

@@ -61,7 +61,7 @@ async def keep(client: Client, settings: Settings, home_id: str, workers: SkillW
             if now - cleared_at >= CLEAR_INTERVAL:
                 cleared_at = now
                 await _clear(client, settings, home_id, now)
-        except RPCError as error:
+        except (Failure, RPCError) as error:
             logger.warning("could not look for what no run needs; trying again: %s", error)
         except Exception:
             # A boundary: whatever cannot be let go, the worker's runs go on.
@@ -109,7 +109,7 @@ async def collect(
         freed = Freed()
         expired = await asyncio.to_thread(retention.expired, home, found.runs, before)
         owners = {run_id: await _owners(client, run_id) for run_id in expired[:MOST_AT_ONCE]}
-        for run_id in owners if dry_run else await _forgotten(client, owners):
+        for run_id in owners if dry_run else await _forgotten(client, home, owners):
             act = retention.counted if dry_run else retention.remove
             freed = retention.added(freed, await asyncio.to_thread(act, home, run_id, owners[run_id]))
         return retention.added(freed, await asyncio.to_thread(_rest, settings, found, now, before, dry_run=dry_run))
@@ -138,12 +138,16 @@ async def _owners(client: Client, run_id: str) -> set[str]:
     return {run_id, *[each.id async for each in client.list_workflows(children, rpc_timeout=temporal.RPC_LIMIT)]}
 
 
-async def _forgotten(client: Client, owners: dict[str, set[str]]) -> list[str]:
+async def _forgotten(client: Client, home: Home, owners: dict[str, set[str]]) -> list[str]:
     """Those of the runs, each given with its executions, that Temporal has forgotten now.
 
     First of all, so that no ending is told again once its entry is gone, nor taken for that of a later run of its id.
     """
-    left = {run_id: [each for each in ids if await _forget(client, each)] for run_id, ids in owners.items()}
+    left: dict[str, list[str]] = {}
+    for run_id, ids in owners.items():
+        # Looked at once more: with many runs it is a while since, and a retry needs what would be forgotten.
+        if not await asyncio.to_thread(markers.exists, home, run_id):
+            left[run_id] = [each for each in ids if await _forget(client, each)]
     deadline = asyncio.get_running_loop().time() + FORGET_SECONDS
     while any(left.values()) and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(FORGET_LOOK_SECONDS)

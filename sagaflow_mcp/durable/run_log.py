@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import artifacts, records
+from sagaflow_mcp import artifacts, paths, records
 from sagaflow_mcp.durable import context
 
 if TYPE_CHECKING:
@@ -120,6 +120,4 @@ def _append(run_dir: Path, text: str) -> None:
 
 def _shorten(path: Path) -> None:
     kept = path.read_bytes()[-SIZE_LIMIT // 2 :].partition(b"\n")[2]
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}~")
-    draft.write_bytes(DROPPED.encode() + kept)
-    draft.replace(path)
+    paths.write_atomically(str(path), DROPPED.encode() + kept, durable=False)

@@ -31,6 +31,13 @@ SECONDS = 5.0
 REFUSED = (401, 403)
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: urllib would take the key along to wherever that leads."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nothing, which has the redirection itself for an answer."""
+
+
 def access(settings: Settings, face: Face) -> Iterator[Check]:
     """How models are asked, and whether that is known to work."""
     given = settings.credentials()
@@ -94,7 +101,7 @@ def _status(base: str, given: Mapping[str, str]) -> int:
     url = f"{address.scheme}://{host}{address.path.rstrip('/')}/v1/models?limit=1"
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - see above
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - as above
+        with urllib.request.build_opener(_Stay).open(request, timeout=SECONDS) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

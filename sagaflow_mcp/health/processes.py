@@ -26,8 +26,11 @@ SECONDS = 10.0
 YOUNG = 60
 """Seconds within which a process may not be known yet, or be about to end."""
 
-OURS = ("sagaflow_mcp.engine", "sagaflow_mcp.worker", "server start-dev")
-"""What the engine and its children have in their command lines."""
+OURS = re.compile(r"(^|\s)(-m sagaflow_mcp\.(engine|worker)|server start-dev)(\s|$)")
+"""What the engine and its children have in their command lines.
+
+Not `sagaflow_mcp.engine_service`, which waits, for hours if need be, until another engine leaves.
+"""
 
 
 class Process(NamedTuple):
@@ -54,7 +57,7 @@ def left_over(home: Home) -> list[Process]:
         for each in _listed()
         if each.pid not in known
         and each.seconds > YOUNG
-        and any(mark in each.command for mark in OURS)
+        and OURS.search(each.command)
         and _names(each.command, home.root)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -75,5 +76,8 @@ def clock(settings: Settings, _face: Face) -> Iterator[Check]:
 
 def _ahead(folder: Path) -> float:
     """By how many seconds the youngest file in `folder` is younger than now."""
-    times = [entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(folder)]
-    return max(times, default=0.0) - time.time()
+    youngest = 0.0
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):  # It was removed meanwhile.
+            youngest = max(youngest, entry.stat(follow_symlinks=False).st_mtime)
+    return youngest - time.time()

@@ -152,7 +152,7 @@ def test_a_process_that_nobody_looks_after_is_found_and_ended(
 ) -> None:
     """Only one of this home, and none that the engine knows."""
     monkeypatch.setattr(process_checks, "YOUNG", -1)
-    words = ["sagaflow_mcp.worker", "--home", local.settings.home.root]
+    words = ["-m", "sagaflow_mcp.worker", "--home", local.settings.home.root]
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *words]) as orphan:
         try:
             found = troubles(local)["processes"]

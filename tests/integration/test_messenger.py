@@ -80,7 +80,10 @@ def test_what_a_run_has_come_to_is_sent_once(session: Session) -> None:
     assert message == {"type": "user", "message": {"role": "user", "content": content}}
     session.runs("run-2")
     session.ends("run-2")
-    assert not wakeups.Wakeups(session.home, session.process, SESSION).are_due(0.0)
+    waking = wakeups.Wakeups(session.home, session.process, SESSION)
+    now = time.time()
+    assert [waking.are_due(now + later) for later in (0, 10, 100)] == [False, False, True]
+    sender.look()
     assert inbox.claimed(session.home, SESSION) == {"run-1~1"}
 
 

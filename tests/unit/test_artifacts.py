@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sagaflow_mcp import artifacts
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,3 +35,11 @@ def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> N
     (tmp_path / "circle").symlink_to("circle")
     with pytest.raises(Refusal):
         artifacts.write(tmp_path, name, "")
+
+
+def test_what_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """With what it was and where, so that no full disk looks like a bug."""
+    folder = tmp_path / "gone"
+    said = r"^the pause cannot be written to '.*gone': No such file or directory$"
+    with pytest.raises(Failure, match=said), artifacts.changing("the pause", folder):
+        artifacts.write_json(folder / "paused.json", {})

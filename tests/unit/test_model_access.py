@@ -51,3 +51,11 @@ def test_a_helper_that_gives_no_key_is_told_without_what_it_printed(home: Home, 
     with pytest.raises(Failure, match=reason) as failed:
         model_access.found(settings(home, helper))
     assert "secret" not in str(failed.value)
+
+
+def test_a_wait_goes_on_without_a_key_that_the_helper_does_not_give(home: Home) -> None:
+    """The run may need no model; a launch that does was refused."""
+    given = settings(home, "false")
+    assert model_access.at_hand(given) == {}
+    with pytest.raises(Failure):
+        model_access.found(given)
