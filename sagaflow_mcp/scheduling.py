@@ -143,7 +143,7 @@ class Schedules:
     async def look(self, now: datetime) -> None:
         """Have Temporal know the schedules, take what is due, and tell of what was missed until `now`."""
         found = await asyncio.to_thread(schedule_files.listing, self._home)
-        if not found and not self._synced:
+        if not found and self._worker is None:
             return
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
@@ -153,7 +153,7 @@ class Schedules:
                 self._synced[schedule.name] = now
         await self._forget_others({each.name for each in found}, now)
         self._begun = self._begun or now
-        if now - self._begun < 2 * SETTLE:
+        if not found or now - self._begun < 2 * SETTLE:
             return  # Temporal is about to start what is still in time; all that is not goes into one entry.
         under_way = await schedule_server.being_started(self._client, self._home_id)
         for schedule in found:
