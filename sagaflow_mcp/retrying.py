@@ -22,7 +22,7 @@ from sagaflow_mcp import (
     run_updates,
     runs,
 )
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
     from sagaflow_mcp.faces import Face
@@ -72,7 +72,11 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
     if was_paused:
         from sagaflow_mcp.durable import holding  # noqa: PLC0415 - as in `_reset`
 
-        await run_updates.send(settings, run_id, holding.HOLD, [False], "the retry")
+        try:
+            await run_updates.send(settings, run_id, holding.HOLD, [False], "the retry")
+        except Failure as error:
+            cure = face.resume_run.format(run_id=run_id)
+            raise Failure(f"run {run_id!r} was retried, and may be paused as it had been: {error}; {cure}") from error
 
 
 async def with_current(settings: Settings, run_id: str, *, face: Face, launcher: str = "") -> launch.Launched:

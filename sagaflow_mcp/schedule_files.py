@@ -20,6 +20,15 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 OVERLAPS = ("skip", "buffer", "allow", "cancel")
 """What happens while the run before is open: nothing is launched; one waits for it; both go on; it is cancelled."""
 
+KINDS = {
+    **dict.fromkeys(("skill", "cron", "timezone", "overlap", "project_dir", "skills_path", "created_at"), str),
+    "arguments": dict,
+    "catch_up_seconds": int,
+    "allow": list,
+    "paused": bool,
+}
+"""What the fields of a schedule are, by which one is told that was damaged or edited by hand."""
+
 DEFINITION, STATE, DUE = "schedule.json", "state.json", "due"
 
 
@@ -59,9 +68,11 @@ def find(home: Home, name: str) -> Schedule | None:
     """The schedule `name`; None when there is none or its file is damaged."""
     value = _read(os.path.join(home.schedule(name), DEFINITION))
     try:
-        return Schedule(**value)._replace(name=name) if value else None
+        found = Schedule(**value)._replace(name=name) if value else None
     except TypeError:
         return None
+    is_whole = found is not None and all(isinstance(getattr(found, field), kind) for field, kind in KINDS.items())
+    return found if is_whole else None
 
 
 def put(home: Home, schedule: Schedule) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from sagaflow_mcp import (
@@ -34,6 +34,8 @@ from sagaflow_mcp.durable.interceptors import refusals, refused
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from temporalio.client import Client
 
     from sagaflow_mcp.schedule_files import Schedule
@@ -119,6 +121,7 @@ class Schedules:
         self._home_id = home_id
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._synced: dict[str, datetime] = {}
+        self._troubles: dict[str, str] = {}
         self._listed_at = LONG_AGO
         self._worker: asyncio.Task[None] | None = None
         self._begun: datetime | None = None
@@ -149,7 +152,9 @@ class Schedules:
             self._worker = asyncio.create_task(self._work())
         for schedule in found:
             if now - self._synced.get(schedule.name, LONG_AGO) >= SYNC_INTERVAL:
-                await self._sync(schedule)
+                with self._apart(schedule):
+                    await self._sync(schedule)
+                # Also where it failed: a time that Temporal does not take is none a moment later either.
                 self._synced[schedule.name] = now
         await self._forget_others({each.name for each in found}, now)
         self._begun = self._begun or now
@@ -157,7 +162,26 @@ class Schedules:
             return  # Temporal is about to start what is still in time; all that is not goes into one entry.
         under_way = await schedule_server.being_started(self._client, self._home_id)
         for schedule in found:
-            await self._tell_missed(schedule, now, {stamp for name, stamp in under_way if name == schedule.name})
+            with self._apart(schedule):
+                await self._tell_missed(schedule, now, {stamp for name, stamp in under_way if name == schedule.name})
+
+    @contextlib.contextmanager
+    def _apart(self, schedule: Schedule) -> Iterator[None]:
+        """Let what is wrong with one schedule, such as a file that was edited by hand, keep no other from its times."""
+        try:
+            yield
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise  # The server: then the whole look is worth repeating.
+            self._tell_trouble(schedule.name, error.message)
+        except (TypeError, ValueError) as error:
+            self._tell_trouble(schedule.name, str(error))
+
+    def _tell_trouble(self, name: str, reason: str) -> None:
+        """Log why a schedule cannot be looked after, once for each reason."""
+        if self._troubles.get(name) != reason:
+            self._troubles[name] = reason
+            logger.error("schedule %s cannot be looked after: %s", name, records.one_line(reason))
 
     async def _work(self) -> None:
         await Worker(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import schedules
+from sagaflow_mcp import records, schedule_files, schedules
 from sagaflow_mcp.schedule_files import Schedule
 
 if TYPE_CHECKING:
@@ -19,3 +20,13 @@ def test_a_schedule_finds_its_skill_where_whoever_made_it_did(home: Home, own: s
     made = Schedule("nightly", "hello-world", {}, "@daily", "UTC", 60, "skip", "", [], own, "2030-01-31T08:15:00Z")
     found = schedules.settings_for({"SAGAFLOW_HOME": home.root, "SAGAFLOW_SKILLS_PATH": "/other", "LANG": "C"}, made)
     assert (found.environ["SAGAFLOW_SKILLS_PATH"], found.environ["LANG"]) == (own, "C")
+
+
+def test_a_schedule_whose_file_has_a_field_of_another_kind_is_none(home: Home) -> None:
+    """As after somebody has edited it by hand."""
+    made = Schedule("x", "y", {}, "@daily", "UTC", 60, "skip", "", [], "", records.now())
+    schedule_files.put(home, made)
+    assert schedule_files.find(home, "x") == made
+    path = Path(home.schedule("x"), "schedule.json")
+    path.write_text(path.read_text(encoding="utf-8").replace("60", '"1m"'), encoding="utf-8")
+    assert schedule_files.find(home, "x") is None
