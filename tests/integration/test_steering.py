@@ -147,7 +147,9 @@ def test_an_agent_stands_still_between_its_turn_and_its_call(local: LocalSagaflo
     local.model.release("turn")
     waiting.eventually(lambda: runs.get(local.settings.home, run_id).progress.steps_finished == 1)
     quiet(local, run_id)
-    local.kill_worker()
+    kill_everything(local)
+    assert state(local, run_id) == "PAUSED"
+    quiet(local, run_id)
     assert runs.get(local.settings.home, run_id).progress.steps_finished == 1
     resume(local, run_id)
     assert local.wait(run_id).result == "minded"
@@ -168,6 +170,9 @@ def test_a_workflow_and_its_child_stand_still(local: LocalSagaflow) -> None:
     pause(local, run_id)
     local.model.release("team")
     waiting.eventually(lambda: runs.get(local.settings.home, run_id).progress.steps_finished == 2)
+    assert quiet(local, run_id, child) == 0
+    kill_everything(local)
+    assert state(local, run_id) == "PAUSED"
     assert quiet(local, run_id, child) == 0
     assert local.wait(local.launch("lanes", lanes=1, steps=1)).state == "DONE"
     folder = Path(local.settings.home.run(run_id))
