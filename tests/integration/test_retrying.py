@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from sagaflow_mcp import answering, artifacts, faces, retrying, runs, steering
+from sagaflow_mcp import answering, artifacts, faces, keys, records, retrying, runs, steering
+from sagaflow_mcp.durable.open_runs import OpenRuns
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests import waiting
@@ -18,6 +19,8 @@ from tests.integration.clients import with_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from temporalio.client import Client
 
 BAD_KEY = Error(status=401, type="authentication_error", message="invalid x-api-key")
 SKILLS = Path(__file__).parent / "skills"
@@ -199,6 +202,24 @@ def test_a_paused_run_that_was_terminated_goes_on_unpaused(local: LocalSagaflow)
     anyio.run(lambda: steering.cancel(local.settings, run_id, force=True))
     retry(local, run_id)
     assert local.wait(run_id).state == "DONE"
+
+
+def test_a_retry_whose_command_died_too_early_leaves_no_run_open_for_ever(local: LocalSagaflow) -> None:
+    """It was killed between its marker and the reset: long after, the marker is known to be nobody's."""
+    local.model.replace(Rule(match="Lane 0, step 1", error=BAD_KEY, times=1), Rule(reply="ok"))
+    run_id = local.launch("lanes", lanes=1, steps=1)
+    closed_at = datetime.fromisoformat(local.wait(run_id).closed_at)
+    home = local.settings.home
+    marker = records.OpenRun(run_id, "lanes", "", "", (closed_at + timedelta(milliseconds=1)).isoformat(), "")
+
+    async def looks(client: Client) -> list[bool]:
+        """Whether it is taken for nobody's at once, and later."""
+        looked = OpenRuns(client, home, keys.KeyRing.of(home).home_id)
+        now = datetime.now(UTC)
+        found = [await looked.overdue(marker, each) for each in (now, now + timedelta(minutes=2))]
+        return [bool(each and each.is_left) for each in found]
+
+    assert with_client(local, looks) == [False, True]
 
 
 def test_what_cannot_be_retried_is_refused_in_a_sentence(local: LocalSagaflow) -> None:
