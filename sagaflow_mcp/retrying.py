@@ -62,6 +62,8 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
     except BaseException:
         await anyio.to_thread.run_sync(markers.remove, settings.home, run_id)
         raise
+    # Once more: a worker that was started in between has found no open run of this version.
+    await anyio.to_thread.run_sync(_make_ready, settings, marker, credentials)
     await anyio.to_thread.run_sync(lambda: artifacts.note_event(Path(run.run_dir), "run_retried"))
     if launcher:
         await anyio.to_thread.run_sync(_belongs_to, Path(run.run_dir) / "run.json", about, launcher)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from sagaflow_mcp import answering, artifacts, faces, keys, records, retrying, runs, steering
+from sagaflow_mcp import answering, artifacts, faces, keys, markers, records, retrying, runs, steering
 from sagaflow_mcp.durable.open_runs import OpenRuns
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from temporalio.client import Client
+
+    from sagaflow_mcp.paths import Home
 
 BAD_KEY = Error(status=401, type="authentication_error", message="invalid x-api-key")
 SKILLS = Path(__file__).parent / "skills"
@@ -173,6 +175,25 @@ def test_answers_and_children_that_ended_are_kept(local: LocalSagaflow) -> None:
     again = asked(local, before)
     assert again[-1] == "The last one."
     assert "Lane 0, step 1." not in again
+
+
+def test_a_worker_that_dies_while_a_retry_is_under_way_is_followed_by_one_that_knows_the_skill(
+    local: LocalSagaflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next worker starts while the run is not open at Temporal yet, and so does not take its skill by itself."""
+    local.model.replace(Rule(match="Lane 0, step 1", error=BAD_KEY, times=1), Rule(reply="ok"))
+    run_id = local.launch("lanes", lanes=1, steps=1)
+    assert local.wait(run_id).state == "FAILED"
+    claim = markers.claim
+
+    def late(home: Home, marker: records.OpenRun) -> bool:
+        """Mark the run, once another worker has taken over."""
+        local.kill_worker()
+        return claim(home, marker)
+
+    monkeypatch.setattr(markers, "claim", late)
+    retry(local, run_id)
+    assert local.wait(run_id).state == "DONE"
 
 
 @pytest.mark.parametrize("how", ["terminated", "cancelled", "timed out"])
