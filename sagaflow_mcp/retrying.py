@@ -47,7 +47,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
         Failure: the engine, Temporal or the run's worker does not answer.
     """
     run = await anyio.to_thread.run_sync(_retried, settings, run_id)
-    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    about = _about(run)
     credentials = await anyio.to_thread.run_sync(_check, settings, about, face)
     marker = _marker({**about, "launcher": launcher or about.get("launcher", "")}, run.closed_at)
     await anyio.to_thread.run_sync(_make_ready, settings, marker, credentials)
@@ -83,7 +83,7 @@ async def with_current(settings: Settings, run_id: str, *, face: Face, launcher:
         Failure: the engine or Temporal does not answer.
     """
     run = await anyio.to_thread.run_sync(_retried, settings, run_id)
-    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    about = _about(run)
     return await launch.launch(
         settings,
         launch.Request(
@@ -107,6 +107,18 @@ def _retried(settings: Settings, run_id: str) -> runs.Run:
     if run.state == "DONE":
         raise Refusal(f"run {run_id!r} is DONE; there is nothing to retry. Launch it again for another result")
     return run
+
+
+def _about(run: runs.Run) -> dict[str, Any]:
+    """What the run was launched with; Refusal where its folder no longer says so."""
+    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    is_whole = isinstance(about.get("skill"), str) and isinstance(about.get("arguments") or {}, dict)
+    if not is_whole or not run.closed_at:
+        raise Refusal(
+            f"run {run.run_id!r} cannot be retried: 'run.json' or 'ending.json' in {run.run_dir!r} is gone or damaged; "
+            "launch the skill again"
+        )
+    return about
 
 
 def _check(settings: Settings, about: dict[str, Any], face: Face) -> dict[str, str]:

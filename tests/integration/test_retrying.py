@@ -264,3 +264,17 @@ def test_what_cannot_be_retried_is_refused_in_a_sentence(local: LocalSagaflow) -
         retry(local, failed)
     assert runs.get(local.settings.home, failed).state == "FAILED"
     assert local.wait(with_current(local, failed)).state == "DONE"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("run.json", "{"), ("run.json", '{"skill": 5}'), ("ending.json", '{"status": "FAILED"}')]
+)
+def test_a_run_whose_folder_is_damaged_is_not_retried(local: LocalSagaflow, name: str, text: str) -> None:
+    """It is refused in a sentence that names the way out, whichever file no longer says what is needed."""
+    local.model.replace(Rule(error=BAD_KEY))
+    run_id = local.launch("lanes", lanes=1, steps=1)
+    assert local.wait(run_id).state == "FAILED"
+    Path(local.settings.home.run(run_id), name).write_text(text, encoding="utf-8")
+    for act in (retry, with_current):
+        with pytest.raises(Refusal, match=r"is gone or damaged; launch the skill again"):
+            act(local, run_id)
