@@ -50,6 +50,14 @@ def remove(home: Home, run_id: str) -> None:
         os.unlink(_path(home, run_id))
 
 
+def remove_until(home: Home, run_id: str, moment: str) -> None:
+    """Take the run's marker away, unless it is from after `moment` (UTC, ISO 8601): the run was retried then."""
+    marker = find(home, run_id)
+    # Not where there is none: the one of a retry may come at this moment.
+    if marker is not None and marker.age_key <= records.age_key(moment):
+        remove(home, run_id)
+
+
 def exists(home: Home, run_id: str) -> bool:
     """Whether the run `run_id` is marked as open."""
     return os.path.exists(_path(home, run_id))

@@ -48,7 +48,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
         Failure: the engine, Temporal or the run's worker does not answer, or the home cannot be changed.
     """
     run = await anyio.to_thread.run_sync(_retried, settings, run_id)
-    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    about = _about(run)
     credentials = await anyio.to_thread.run_sync(_check, settings, about, face)
     marker = _marker({**about, "launcher": launcher or about.get("launcher", "")}, run.closed_at)
     await anyio.to_thread.run_sync(_make_ready, settings, marker, credentials)
@@ -62,9 +62,10 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
     except Refusal as error:
         await anyio.to_thread.run_sync(markers.remove, settings.home, run_id)
         raise Refusal(f"run {run_id!r} cannot go on: {error}; {WITH_CURRENT}") from None
-    except BaseException:
-        await anyio.to_thread.run_sync(markers.remove, settings.home, run_id)
-        raise
+    # After anything else the marker stays: the reset may have come through. Where it has not, the worker takes the
+    # marker back after a while.
+    # Once more: a worker that was started in between has found no open run of this version.
+    await anyio.to_thread.run_sync(_make_ready, settings, marker, credentials)
     await anyio.to_thread.run_sync(lambda: artifacts.note_event(Path(run.run_dir), "run_retried"))
     if launcher:
         with contextlib.suppress(OSError):  # It goes on; only who is told of it stays as it was.
@@ -89,7 +90,7 @@ async def with_current(settings: Settings, run_id: str, *, face: Face, launcher:
         Failure: the engine or Temporal does not answer.
     """
     run = await anyio.to_thread.run_sync(_retried, settings, run_id)
-    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    about = _about(run)
     return await launch.launch(
         settings,
         launch.Request(
@@ -113,6 +114,18 @@ def _retried(settings: Settings, run_id: str) -> runs.Run:
     if run.state == "DONE":
         raise Refusal(f"run {run_id!r} is DONE; there is nothing to retry. Launch it again for another result")
     return run
+
+
+def _about(run: runs.Run) -> dict[str, Any]:
+    """What the run was launched with; Refusal where its folder no longer says so."""
+    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    is_whole = isinstance(about.get("skill"), str) and isinstance(about.get("arguments") or {}, dict)
+    if not is_whole or not run.closed_at:
+        raise Refusal(
+            f"run {run.run_id!r} cannot be retried: 'run.json' or 'ending.json' in {run.run_dir!r} is gone or damaged; "
+            "launch the skill again"
+        )
+    return about
 
 
 def _check(settings: Settings, about: dict[str, Any], face: Face) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 CLEAN_UP_SECONDS = 15.0
 """How long a cancellation is watched; the run may clean up for longer."""
+
+LOCK_POLL_SECONDS = 0.05
+"""Between two looks at whether another process is done with the run."""
 
 PAUSED = "paused: no step begins until it is resumed"
 """What the inbox says of a run that a person has paused."""
@@ -48,17 +53,21 @@ async def pause(settings: Settings, run_id: str) -> None:
     """
     run = await _open(settings, run_id, "pause")
     run_dir = Path(run.run_dir)
-    # First, so that also what waits for a worker is held from this moment on.
-    with artifacts.changing("the pause", run_dir):
-        is_new = await anyio.to_thread.run_sync(pauses.put, run_dir)
-    try:
-        changed = await _hold(settings, run_id, shut=True)
-    except Refusal:
-        await anyio.to_thread.run_sync(pauses.remove, run_dir)
-        raise
+    async with _alone(run):
+        # First, so that also what waits for a worker is held from this moment on.
+        with artifacts.changing("the pause", run_dir):
+            is_new = await anyio.to_thread.run_sync(pauses.put, run_dir)
+        entry = _entry(run, pauses.since(run_dir))
+        # Before the run hears of it: whoever ends the pause, the run's own ending too, then finds the entry to close.
+        await anyio.to_thread.run_sync(inbox.deliver, settings.home, entry)
+        try:
+            changed = await _hold(settings, run_id, shut=True)
+        except Refusal:
+            await anyio.to_thread.run_sync(pauses.remove, run_dir)
+            await anyio.to_thread.run_sync(inbox.close, settings.home, entry.entry_id)
+            raise
     if not is_new and not changed:
-        raise Refusal(f"run {run_id!r} is paused already, since {pauses.since(run_dir)}")
-    await anyio.to_thread.run_sync(inbox.deliver, settings.home, _entry(run, pauses.since(run_dir)))
+        raise Refusal(f"run {run_id!r} is paused already, since {entry.created_at}")
 
 
 async def resume(settings: Settings, run_id: str) -> None:
@@ -69,10 +78,11 @@ async def resume(settings: Settings, run_id: str) -> None:
         Failure: the engine, Temporal or the run's worker does not answer, or the home cannot be changed.
     """
     run = await _open(settings, run_id, "resume")
-    since = pauses.since(Path(run.run_dir))
-    # In this order: a run whose file is gone would be listed as running while its workflow still waits.
-    changed = await _hold(settings, run_id, shut=False)
-    await _let_go(settings, run)
+    async with _alone(run):
+        since = pauses.since(Path(run.run_dir))
+        # In this order: a run whose file is gone would be listed as running while its workflow still waits.
+        changed = await _hold(settings, run_id, shut=False)
+        await _let_go(settings, run)
     if not changed and not since:
         raise Refusal(f"run {run_id!r} is not paused; it is {run.state}")
 
@@ -93,7 +103,8 @@ async def cancel(settings: Settings, run_id: str, *, force: bool = False) -> Can
     async with _answering(run_id):
         client = await run_updates.connected(settings)
         again = await _end(client, run_id, force=force)
-    await _let_go(settings, run)
+    async with _alone(run):
+        await _let_go(settings, run)
     async for found in following.follow(settings, run_id, CLEAN_UP_SECONDS):
         run = found
     return Cancelled(run, again)
@@ -140,6 +151,35 @@ async def _let_go(settings: Settings, run: Run) -> None:
     from sagaflow_mcp import held_steps  # noqa: PLC0415 - as above
 
     await held_steps.wake(await run_updates.connected(settings), run.run_id)
+
+
+@contextlib.asynccontextmanager
+async def _alone(run: Run) -> AsyncIterator[None]:
+    """The right to pause the run and to let it go on: what its file says would else not be what its workflow does."""
+    # Of the folder itself, so that a process which is killed leaves nothing behind.
+    descriptor = os.open(run.run_dir, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        await _lock(descriptor, run.run_id)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _lock(descriptor: int, run_id: str) -> None:
+    """Return once no other process has it; Failure where one does for as long as it takes to be sure that it hangs."""
+    deadline = time.monotonic() + run_updates.SECONDS
+    while not _try_lock(descriptor):
+        if time.monotonic() > deadline:
+            raise Failure(f"run {run_id!r} is being paused or resumed by another process, which hangs; end that")
+        await anyio.sleep(LOCK_POLL_SECONDS)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager

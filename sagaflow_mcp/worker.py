@@ -20,6 +20,8 @@ from sagaflow_mcp import (
     connection,
     credentials,
     environments,
+    ids,
+    markers,
     model_access,
     models,
     scheduling,
@@ -41,7 +43,6 @@ from sagaflow_mcp.skill_workers import SkillWorkers
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sagaflow_mcp import ids
     from sagaflow_mcp.worker_start import Footing
 
 logger = logging.getLogger(__name__)
@@ -176,7 +177,11 @@ class RunWorker:
         return connection.own(Settings.load(self._settings.environ)) != self._given.server
 
     async def _resume_open_runs(self) -> None:
-        for queue in await recovery.open_queues(self._client, self._home_id):
+        open_queues = await recovery.open_queues(self._client, self._home_id)
+        # Of those, too, whose launch had the worker before this one take their skill, and is about to start them.
+        listed = await asyncio.to_thread(markers.listing, self._settings.home)
+        marked = [ids.SkillQueue(self._home_id, each.skill, each.digest) for each in listed if each.digest]
+        for queue in dict.fromkeys([*open_queues, *marked]):
             try:
                 await self._workers.ensure(queue.skill, queue.digest)
             except SagaflowError as error:

@@ -62,10 +62,12 @@ RECENT_EVENTS = 20
 
 
 class Overdue(NamedTuple):
-    """What is to be done about an open run: exactly one of the two."""
+    """What is to be done about an open run: exactly one of the first two."""
 
     never_started: bool
     closed: WorkflowExecutionDescription | None
+    is_left: bool = False
+    """Whether the marker is that of a retry whose process died before it had the run go on."""
 
 
 class OpenRuns:
@@ -98,7 +100,7 @@ class OpenRuns:
         if ids.SkillQueue.of_home(self._home_id, found.task_queue) is None:
             return await self._missing(marker, now)  # Another home was first to start a run of this id.
         if found.status is not WorkflowExecutionStatus.RUNNING:
-            return Overdue(never_started=False, closed=found)
+            return Overdue(never_started=False, closed=found, is_left=_is_left(marker, found, now))
         attempt = found.raw_description.pending_workflow_task.attempt
         if attempt > MOST_TASK_ATTEMPTS:
             why = await self._why(found)
@@ -172,6 +174,12 @@ async def give_up(client: Client, run: WorkflowExecutionDescription, reason: str
     with suppress(RPCError):  # It ended meanwhile, or the next look tries again.
         handle = client.get_workflow_handle(run.id, run_id=run.run_id)
         await handle.terminate(reason=f"{STUCK}{reason}", rpc_timeout=temporal.RPC_LIMIT)
+
+
+def _is_left(marker: records.OpenRun, closed: WorkflowExecutionDescription, now: datetime) -> bool:
+    """Whether the run was marked for a retry, long ago, that `closed`, its last execution, shows nothing of."""
+    ended = closed.close_time or now
+    return ended < datetime.fromisoformat(marker.created_at) and _age(marker, now) >= NEVER_STARTED_AFTER
 
 
 def _age(marker: records.OpenRun, now: datetime) -> timedelta:

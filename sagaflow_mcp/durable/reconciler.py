@@ -176,6 +176,8 @@ class Reconciler:
             return
         if overdue.closed is not None:
             await self._settle(overdue.closed)
+            if overdue.is_left and await asyncio.to_thread(markers.find, self._home, marker.run_id) == marker:
+                await asyncio.to_thread(markers.remove, self._home, marker.run_id)
             return
         has_begun = (Path(self._home.run(marker.run_id)) / artifacts.TRANSCRIPT).exists()
         reason = FORGOTTEN if has_begun else NEVER_STARTED
@@ -188,8 +190,7 @@ class Reconciler:
         if queue is None or status is None or execution.parent_id:
             return
         if inbox.has(self._home, _entry_id(execution.id, execution.run_id)):
-            if not await asyncio.to_thread(markers.is_since, self._home, execution.id, _closed_at(execution)):
-                await asyncio.to_thread(markers.remove, self._home, execution.id)
+            await asyncio.to_thread(markers.remove_until, self._home, execution.id, _closed_at(execution))
             return
         if not await ours(execution):
             return

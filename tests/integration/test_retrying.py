@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from sagaflow_mcp import answering, artifacts, faces, retrying, runs, steering
+from sagaflow_mcp import answering, artifacts, faces, keys, markers, records, retrying, runs, steering
+from sagaflow_mcp.durable.open_runs import OpenRuns
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests import waiting
@@ -18,6 +19,10 @@ from tests.integration.clients import with_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from temporalio.client import Client
+
+    from sagaflow_mcp.paths import Home
 
 BAD_KEY = Error(status=401, type="authentication_error", message="invalid x-api-key")
 SKILLS = Path(__file__).parent / "skills"
@@ -172,6 +177,25 @@ def test_answers_and_children_that_ended_are_kept(local: LocalSagaflow) -> None:
     assert "Lane 0, step 1." not in again
 
 
+def test_a_worker_that_dies_while_a_retry_is_under_way_is_followed_by_one_that_knows_the_skill(
+    local: LocalSagaflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next worker starts while the run is not open at Temporal yet, and so does not take its skill by itself."""
+    local.model.replace(Rule(match="Lane 0, step 1", error=BAD_KEY, times=1), Rule(reply="ok"))
+    run_id = local.launch("lanes", lanes=1, steps=1)
+    assert local.wait(run_id).state == "FAILED"
+    claim = markers.claim
+
+    def late(home: Home, marker: records.OpenRun) -> bool:
+        """Mark the run, once another worker has taken over."""
+        local.kill_worker()
+        return claim(home, marker)
+
+    monkeypatch.setattr(markers, "claim", late)
+    retry(local, run_id)
+    assert local.wait(run_id).state == "DONE"
+
+
 @pytest.mark.parametrize("how", ["terminated", "cancelled", "timed out"])
 def test_a_run_that_was_ended_from_outside_goes_on(local: LocalSagaflow, how: str) -> None:
     """It waits where it had waited."""
@@ -201,6 +225,24 @@ def test_a_paused_run_that_was_terminated_goes_on_unpaused(local: LocalSagaflow)
     assert local.wait(run_id).state == "DONE"
 
 
+def test_a_retry_whose_command_died_too_early_leaves_no_run_open_for_ever(local: LocalSagaflow) -> None:
+    """It was killed between its marker and the reset: long after, the marker is known to be nobody's."""
+    local.model.replace(Rule(match="Lane 0, step 1", error=BAD_KEY, times=1), Rule(reply="ok"))
+    run_id = local.launch("lanes", lanes=1, steps=1)
+    closed_at = datetime.fromisoformat(local.wait(run_id).closed_at)
+    home = local.settings.home
+    marker = records.OpenRun(run_id, "lanes", "", "", (closed_at + timedelta(milliseconds=1)).isoformat(), "")
+
+    async def looks(client: Client) -> list[bool]:
+        """Whether it is taken for nobody's at once, and later."""
+        looked = OpenRuns(client, home, keys.KeyRing.of(home).home_id)
+        now = datetime.now(UTC)
+        found = [await looked.overdue(marker, each) for each in (now, now + timedelta(minutes=2))]
+        return [bool(each and each.is_left) for each in found]
+
+    assert with_client(local, looks) == [False, True]
+
+
 def test_what_cannot_be_retried_is_refused_in_a_sentence(local: LocalSagaflow) -> None:
     """A run that is open or done, one that there is none of, and one whose version of the skill is gone."""
     local.model.replace(Rule(match="Lane 0, step 2", error=BAD_KEY, times=1), Rule(reply="ok"))
@@ -222,3 +264,17 @@ def test_what_cannot_be_retried_is_refused_in_a_sentence(local: LocalSagaflow) -
         retry(local, failed)
     assert runs.get(local.settings.home, failed).state == "FAILED"
     assert local.wait(with_current(local, failed)).state == "DONE"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("run.json", "{"), ("run.json", '{"skill": 5}'), ("ending.json", '{"status": "FAILED"}')]
+)
+def test_a_run_whose_folder_is_damaged_is_not_retried(local: LocalSagaflow, name: str, text: str) -> None:
+    """It is refused in a sentence that names the way out, whichever file no longer says what is needed."""
+    local.model.replace(Rule(error=BAD_KEY))
+    run_id = local.launch("lanes", lanes=1, steps=1)
+    assert local.wait(run_id).state == "FAILED"
+    Path(local.settings.home.run(run_id), name).write_text(text, encoding="utf-8")
+    for act in (retry, with_current):
+        with pytest.raises(Refusal, match=r"is gone or damaged; launch the skill again"):
+            act(local, run_id)

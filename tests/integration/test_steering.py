@@ -12,7 +12,7 @@ import anyio
 import pytest
 from temporalio.api.enums.v1 import PendingActivityState
 
-from sagaflow_mcp import artifacts, engine_client, inbox, launch, runs, steering
+from sagaflow_mcp import artifacts, engine_client, inbox, launch, pauses, runs, steering
 from sagaflow_mcp.durable import context
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
@@ -180,6 +180,44 @@ def test_a_workflow_and_its_child_stand_still(local: LocalSagaflow) -> None:
     assert not (folder / "child.md").exists()
     resume(local, run_id)
     assert local.wait(run_id).result == ["one, two", "one, two"]
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_what_two_people_do_to_a_run_at_once_is_done_one_after_the_other(local: LocalSagaflow, round_: int) -> None:
+    """However they meet, the run is what it is listed as, and no entry is left that says otherwise."""
+    run_id = local.launch("team", what="tidy")
+    acts = [steering.pause, steering.resume] * 3
+
+    async def at_once() -> None:
+        """Of those that come too late each says so."""
+
+        async def act(number: int) -> None:
+            """One of them."""
+            with suppress(Refusal):
+                await acts[(number + round_) % len(acts)](local.settings, run_id)
+
+        async with anyio.create_task_group() as group:
+            for number in range(len(acts)):
+                group.start_soon(act, number)
+
+    anyio.run(at_once)
+    is_paused = state(local, run_id) == "PAUSED"
+    assert [status for status, dismissed in entries(local, run_id) if not dismissed] == ["PAUSED"] * is_paused
+    changed = clients.with_client(local, lambda _: steering._hold(local.settings, run_id, shut=is_paused))  # noqa: SLF001 - what the workflow itself says
+    assert not changed
+    cancel(local, run_id)
+    assert [status for status, dismissed in entries(local, run_id) if not dismissed] == ["CANCELLED"]
+
+
+def test_a_pause_whose_command_died_too_early_is_told_of_by_the_next(local: LocalSagaflow) -> None:
+    """It was killed once the run was held: the inbox says that it is paused all the same."""
+    run_id = local.launch("team", what="tidy")
+    pauses.put(Path(local.settings.home.run(run_id)))
+    clients.with_client(local, lambda _: steering._hold(local.settings, run_id, shut=True))  # noqa: SLF001 - half a pause
+    with pytest.raises(Refusal, match="is paused already"):
+        pause(local, run_id)
+    assert entries(local, run_id) == [("PAUSED", False)]
+    cancel(local, run_id)
 
 
 async def only_child(client: Client, run_id: str) -> str:

@@ -37,3 +37,13 @@ def test_what_a_crash_left_half_written_is_no_open_run(home: Home) -> None:
     Path(home.open_runs, "a.4711.0badcafe~").touch()
     markers.claim(home, marker("a.tmp"))
     assert markers.run_ids(home) == {"a.tmp"}
+
+
+def test_the_marker_of_a_retry_outlives_the_ending_before_it(home: Home) -> None:
+    """An ending is settled again and again; only the marker that is older than it goes with it."""
+    markers.remove_until(home, "a", "2030-01-31T08:15:00Z")
+    markers.claim(home, marker("a"))
+    markers.remove_until(home, "a", "2030-01-31T08:14:59Z")
+    assert markers.exists(home, "a")
+    markers.remove_until(home, "a", "2030-01-31T08:15:00Z")
+    assert not markers.exists(home, "a")
