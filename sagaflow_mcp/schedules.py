@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 
 from sagaflow_mcp import (
@@ -35,6 +37,12 @@ if TYPE_CHECKING:
 
 CATCH_UP = timedelta(hours=1)
 """How late a run may be launched, unless its schedule says otherwise."""
+
+NEXT_SECONDS = 5.0
+"""How long Temporal may take to work out when a schedule is due next."""
+
+LOOK_SECONDS = 0.1
+"""The pause between two looks at whether it has."""
 
 LEAST_CATCH_UP = timedelta(seconds=10)
 """The shortest that Temporal takes."""
@@ -188,8 +196,14 @@ async def next_times(settings: Settings, name: str) -> list[str]:
 
     if _found(settings.home, name).paused:
         return []
-    found = await _on_server(settings, lambda client, home_id: schedule_server.described(client, home_id, name))
-    return [records.moment(each.timestamp()) for each in found.info.next_action_times] if found else []
+    deadline = time.monotonic() + NEXT_SECONDS
+    while True:
+        found = await _on_server(settings, lambda client, home_id: schedule_server.described(client, home_id, name))
+        times = found.info.next_action_times if found else []
+        # Temporal works them out a moment after a schedule was made.
+        if times or not found or time.monotonic() > deadline:
+            return [records.moment(each.timestamp()) for each in times]
+        await anyio.sleep(LOOK_SECONDS)
 
 
 async def _create(home: Home, client: Client, home_id: str, schedule: Schedule) -> None:

@@ -153,7 +153,7 @@ def test_an_idle_terminal_is_woken_once(claude_code: ClaudeCode, sagaflow: Local
         seen.wait_for("Look at it")
         seen.press_away(ENTER, "\u276f\xa0Look at it")
         sagaflow.model.release("greet-3")
-        eventually(lambda: not waits(claude_code), "the end of the hook that waited")
+        eventually(lambda: not waits(claude_code), "the end of the hook that waited", 60)
         sagaflow.model.release("the turn")
         seen.wait_for("It has looked.")
         eventually(lambda: waits(claude_code), "a hook that waits")

@@ -138,8 +138,11 @@ def test_after_the_engine_was_down_what_is_in_time_is_launched_and_the_rest_is_t
     os.kill(local.pid("worker"), signal.SIGKILL)
     newest = launched(local, "tick")[-1]
     eventually(lambda: len([each for each in launched(local, "tick") if each > newest]) > 6, "it goes on", seconds=90)
-    assert told(notes(local, "tick")) == missed
-    assert len(notes(local, "tick")) == 1
+    # On a busy machine its successor may come too late for some, which are then told as well.
+    again = told(notes(local, "tick"))
+    assert set(missed) <= set(again)
+    assert len(again) == len(set(again))
+    assert not moments(launched(local, "tick")) & set(again)
     assert command(local, "schedule", "remove", "tick").returncode == 0
 
 
