@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from temporalio.envconfig import ClientConfigProfile, ClientConfigTLS
 
 from sagaflow_mcp import credentials, own_temporal, paths, records
@@ -17,6 +15,7 @@ from sagaflow_mcp.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cryptography import x509
     from temporalio.envconfig import DataSource
 
     from sagaflow_mcp.settings import Settings
@@ -152,6 +151,9 @@ def _content(source: DataSource | None, folder: Path, what: str) -> bytes | None
 
 
 def _certificates(pem: bytes) -> list[x509.Certificate]:
+    # Imported here: it takes a tenth of the time in which a worker starts, and few have certificates.
+    from cryptography import x509  # noqa: PLC0415
+
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError:
@@ -160,6 +162,8 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
 
 def _belongs(key: bytes, certificate: bytes) -> bool:
     """Whether the private key `key` is the one of the first certificate in `certificate`."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - as above
+
     try:
         private = serialization.load_pem_private_key(key, password=None)
     except (ValueError, TypeError):
