@@ -16,7 +16,12 @@ OF_AGENT = 'ok    nothing: DONE, "No file says anything about snow."'
 
 
 @pytest.mark.parametrize(
-    ("form", "name", "passed"), [(1, "3-files", OF_AGENT), (2, "2-topics", OF_CODE), (3, "a-topic", OF_CODE)]
+    ("form", "name", "passed"),
+    [
+        pytest.param(1, "3-files", OF_AGENT, marks=pytest.mark.long),
+        (2, "2-topics", OF_CODE),
+        pytest.param(3, "a-topic", OF_CODE, marks=pytest.mark.long),
+    ],
 )
 def test_a_new_skill_is_right_survives_crashes_and_runs(form: int, name: str, passed: str) -> None:
     """With no edit, by the commands that it is told with; also under a name that is none in Python."""

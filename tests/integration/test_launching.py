@@ -210,6 +210,7 @@ def test_a_home_of_a_newer_version_is_refused(cold: LocalSagaflow, tmp_path: Pat
         "open",
         "runs",
         "seen",
+        "sessions",
         "skills",
     ]
 

@@ -418,7 +418,7 @@ def test_modules_named_as_others_are_the_skills_own(author: Author, loaded: list
 def test_the_names_that_are_sagaflows_own_are_those_of_its_activities() -> None:
     """One that a version adds must be added there, or a skill's own of that name would be started in its place."""
     routed = {interceptors.BUILD_INPUT, *interceptors.LOCAL, *interceptors.MODEL}
-    others = {"list_mcp_tools", "prepare_child", "prompt_batch", "run_function", "use_tool"}
+    others = {"is_retried", "list_mcp_tools", "prepare_child", "prompt_batch", "run_function", "use_tool"}
     assert routed | others == skill_check.OWN_ACTIVITIES
 
 

@@ -53,13 +53,13 @@ async def timed(ctx, how: str = "end") -> str:
     return "EDITION"
 '''
 
-SECONDS = 5
+SECONDS = 3
 """How often the schedules here are due, as others are each minute."""
 
-DOWN = 8
+DOWN = 9
 """At how many of these times the engine is down."""
 
-CATCH_UP = 15
+CATCH_UP = 12
 """How late a launch may be, in seconds: some of those are still in time afterwards."""
 
 
