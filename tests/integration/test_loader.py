@@ -10,17 +10,19 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from sagaflow_mcp import catalog, contract, loader, pinning, records, skill_check, temporal_server
+from sagaflow_mcp import catalog, contract, loader, pinning, records, skill_check
 from sagaflow_mcp.durable import interceptors
 from sagaflow_mcp.errors import Refusal
 from tests import waiting
 from tests.integration.author import SKILL, Author
+from tests.integration.own_temporal import DevServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from sagaflow_mcp.paths import Home
@@ -31,6 +33,13 @@ if TYPE_CHECKING:
 def anyio_backend() -> str:
     """Temporal's client needs asyncio."""
     return "asyncio"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[WorkflowEnvironment]:
+    """A Temporal server of the test's own. Not the SDK's, which gives it up where it takes over 5 s to start."""
+    with DevServer(tmp_path) as dev:
+        yield WorkflowEnvironment.from_client(await Client.connect(dev.address))
 
 
 @pytest.fixture
@@ -56,15 +65,14 @@ def build(pinned: Pinned, **arguments: Any) -> object:
 
 @pytest.mark.anyio
 async def test_two_versions_run_side_by_side_each_with_its_own_code_and_prompts(
-    author: Author, loaded: list[Pinned]
+    author: Author, loaded: list[Pinned], server: WorkflowEnvironment
 ) -> None:
     """Also when one is edited while a run of the other is waiting, and although every task replays the run."""
     one = author.pin()
     author.edit(**{"facts.py": "VERSION = 'two'\n", "prompts/greeting.md": "Good day $name,\n"})
     two = author.pin()
     loaded += [one, two]
-    environment = await WorkflowEnvironment.start_local(dev_server_existing_path=temporal_server.binary())
-    async with environment as server, worker(server, one), worker(server, two):
+    async with worker(server, one), worker(server, two):
         runs = [
             await server.client.start_workflow(
                 "Reader", f"run-{number}", id=f"{pinned.digest}-{number}", task_queue=pinned.digest
