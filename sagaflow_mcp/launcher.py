@@ -19,6 +19,7 @@ from sagaflow_mcp import (
     guard,
     messenger,
     plugin_options,
+    processes,
     real_server,
     records,
     relay,
@@ -134,7 +135,7 @@ class Launcher:
         if self._supply is not None and not guard.foreign(self._environ):
             self._supply.prepare()
             # As after a reboot. A server that starts brings the engine back as well.
-            self._is_wanted = _has_open_runs(self._environ) and not self._supply.wake()
+            self._is_wanted = _lacks_engine(self._environ) and not self._supply.wake()
 
     def _attend(self, server: real_server.RealServer, ready: set[int]) -> None:
         for line in server.attend(ready):
@@ -223,9 +224,11 @@ def _was_told_to_end(alarm: int) -> bool:
     return False
 
 
-def _has_open_runs(environ: Mapping[str, str]) -> bool:
+def _lacks_engine(environ: Mapping[str, str]) -> bool:
+    """Whether there is work for an engine, and none lives. Where one does, a server would find nothing to do."""
+    home = Home.from_environment(environ)
     try:
-        return schedule_files.needs_engine(Home.from_environment(environ))
+        return schedule_files.needs_engine(home) and not processes.Place(home.engine, "engine").alive()
     except OSError:
         return False
 
