@@ -9,6 +9,8 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from sagaflow_mcp import paths
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,7 +38,7 @@ class ClaudeProcess(NamedTuple):
     def lives(self) -> bool:
         """Whether it lives; without /proc (macOS) also true of another process that has got its pid."""
         if not _has_proc():
-            return _exists(self.pid)
+            return paths.lives(self.pid)
         found = _stat(self.pid)
         return bool(found) and found[0] not in {"Z", "X"} and found[_START] == self.started
 
@@ -92,13 +94,3 @@ def _stat(pid: int) -> list[str]:
     except OSError:
         return []
     return found if len(found) > _START else []
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True

@@ -275,7 +275,7 @@ def clear_drafts(home: Home) -> None:
     """Remove what a `write_atomically` has left whose process was killed. Never raises: another time tries again."""
     for folder in (home.root, home.engine, home.open_runs, home.sessions):
         for path, pid in _drafts([next(os.walk(folder), (folder, [], []))]):
-            if not _lives(pid):
+            if not lives(pid):
                 _remove(path)
     # Another machine may share these folders, and its processes are none of this one's: only age tells.
     for path, _ in _drafts(os.walk(home.runs)):
@@ -301,7 +301,8 @@ def _age(path: str) -> float:
         return 0.0
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is a process `pid`, of whichever user."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
