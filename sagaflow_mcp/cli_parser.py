@@ -371,10 +371,10 @@ def _skills(commands: Any) -> None:
     test = _command(
         skills,
         "skills test",
-        "run a skill's test cases, the files in its tests folder, offline and in a throw-away home",
+        "run the test cases of skills, the files in their tests folders, offline and in a throw-away home",
         module="cli_skill_test",
     )
-    test.add_argument("skill", metavar="SKILL", help="its name, or the path to its folder")
+    test.add_argument("skills", nargs="+", metavar="SKILL", help="its name, or the path to its folder")
     test.add_argument(
         "--crash",
         action="store_true",

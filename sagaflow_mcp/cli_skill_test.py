@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
 
 def skills_test(options: argparse.Namespace) -> int:
-    """Run a skill's test cases; 1 when one fails."""
-    folder = _folder(options.skill)
-    found, screen = [], cli_output.screen()
+    """Run the test cases of skills; 1 when one fails."""
+    folders = dict.fromkeys(map(_folder, options.skills))
+    found: list[Verdict] = []
+    screen = cli_output.screen()
+
+    def tell(verdict: Verdict) -> None:
+        found.append(verdict)
+        if not options.as_json:
+            for line in _lines(verdict, crash=options.crash, of_several=len(folders) > 1):
+                screen.show(line)
+
     try:
-        for verdict in verdicts.judge(folder, cases.found(folder), crash=options.crash):
-            found.append(verdict)
-            if not options.as_json:
-                for line in _lines(verdict, crash=options.crash):
-                    screen.show(line)
+        verdicts.judge({folder: cases.found(folder) for folder in folders}, tell, crash=options.crash)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the throw-away homes and all that ran in them are gone") from None
     if options.as_json:
@@ -47,11 +51,12 @@ def _folder(given: str) -> Path:
     return folder
 
 
-def _lines(verdict: Verdict, *, crash: bool) -> list[str]:
+def _lines(verdict: Verdict, *, crash: bool, of_several: bool) -> list[str]:
+    case = f"{verdict.skill}/{verdict.case}" if of_several else verdict.case
     kills = f", also with the worker killed at {verdict.kills} points in turn" if crash else ""
     if verdict.passed:
-        return [f"ok    {verdict.case}: {verdict.state}, {verdict.result}{kills}"]
-    lines = [f"FAIL  {verdict.case}"]
+        return [f"ok    {case}: {verdict.state}, {verdict.result}{kills}"]
+    lines = [f"FAIL  {case}"]
     killed = None
     for each in verdict.differences:
         if each.killed != killed:

@@ -213,7 +213,6 @@ class _Joined:
 
     async def _take(self, queues: list[ids.SkillQueue], looks: int) -> None:
         if not self._takes_model_calls and self._credentials.of(""):
-            self._transport.load()
             self._workers.take_model_calls()
             self._takes_model_calls = True
         for queue in queues:

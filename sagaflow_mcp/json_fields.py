@@ -192,6 +192,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "skills test": _under(
         "[]",
         {
+            ".skill": "the skill's name",
             ".case": "the test case's name",
             ".passed": "whether all is as it should be; when not, the exit code is 1",
             ".state": "how its run ended; empty when the launch was refused",

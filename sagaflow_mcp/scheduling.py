@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from sagaflow_mcp import (
+    __version__,
     durations,
     faces,
     inbox,
@@ -187,6 +188,7 @@ class Schedules:
         await Worker(
             self._client,
             task_queue=schedule_server.queue(self._home_id),
+            build_id=__version__,
             workflows=[DueWorkflow],
             activities=[self.due],
             # Its own code, which waits for one activity.

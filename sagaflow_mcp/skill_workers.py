@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 from temporalio.worker import Worker
 
-from sagaflow_mcp import contract, crash_points, ids, loader, pinning
+from sagaflow_mcp import __version__, contract, crash_points, ids, loader, pinning
 from sagaflow_mcp.durable import activities, agent_activities, crashing, interceptors, prompt_activities
 from sagaflow_mcp.errors import Refusal
 
@@ -154,6 +154,8 @@ class SkillWorkers:
         return Worker(
             self._client,
             task_queue=queue,
+            # Else half a second of each start goes into a checksum of all modules, which nothing here reads.
+            build_id=__version__,
             interceptors=self._interceptors,
             activity_executor=self._threads,
             graceful_shutdown_timeout=GRACE,

@@ -91,7 +91,6 @@ class RunWorker:
         """Work until told to stop. Whatever made a Temporal worker give up is raised."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
-        self._transport.load()
         if not self._given.server.is_own:
             await self._keep_closed_runs()
         released = await worker_start.release(self._given)

@@ -18,7 +18,7 @@ from sagaflow_mcp import artifacts, markers, processes, temporal, temporal_serve
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.testing import LocalSagaflow, Rule
 from tests import process_table
-from tests.waiting import LOOK_SECONDS, eventually
+from tests.waiting import LONGEST_PAUSE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def left_behind(local: LocalSagaflow) -> list[str]:
     """
     deadline = time.monotonic() + LIMIT_SECONDS
     while (found := _left(local.settings.home)) and time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LONGEST_PAUSE_SECONDS)
     return found
 
 

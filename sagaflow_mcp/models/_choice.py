@@ -21,10 +21,6 @@ class ChosenTransport:
         self._api = DeferredMessagesApi(models)
         self._command = ClaudeCommand(models)
 
-    def load(self) -> None:
-        """Begin to load what takes long."""
-        self._api.load()
-
     async def complete(self, request: ModelRequest, *, credentials: Mapping[str, str]) -> ModelReply:
         """As `MessagesApi.complete` or `ClaudeCommand.complete`."""
         transport: Transport = self._command if CLAUDE in credentials else self._api

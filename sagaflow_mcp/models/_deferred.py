@@ -1,4 +1,4 @@
-"""A transport whose library is loaded beside other work: `anthropic` takes a second or so to import."""
+"""A transport whose library is loaded with its first call: `anthropic` takes a second or so to import."""
 
 from __future__ import annotations
 
@@ -16,20 +16,15 @@ if TYPE_CHECKING:
 
 
 class DeferredMessagesApi:
-    """The Messages API; a worker that starts again takes workflow tasks before the library is there.
+    """The Messages API, loaded beside other work once it is called for.
 
-    Belongs to one event loop.
+    Not before: a run's first step would wait for it as long as a first call does (a cold launch takes as long either
+    way, measured), and a worker that replaces a killed one has often nothing to ask. Belongs to one event loop.
     """
 
     def __init__(self, models: Mapping[str, str]) -> None:
         self._models = models
         self._loading: asyncio.Task[MessagesApi] | None = None
-
-    def load(self) -> asyncio.Task[MessagesApi]:
-        """Begin to load, once; the task ends with the transport."""
-        if self._loading is None:
-            self._loading = asyncio.create_task(asyncio.to_thread(self._load))
-        return self._loading
 
     def _load(self) -> MessagesApi:
         with _uncollected():
@@ -39,8 +34,10 @@ class DeferredMessagesApi:
 
     async def complete(self, request: ModelRequest, *, credentials: Mapping[str, str]) -> ModelReply:
         """As `MessagesApi.complete`."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(self._load))
         # Shielded: a step that is cancelled while it waits must not take the library from the others.
-        transport = await asyncio.shield(self.load())
+        transport = await asyncio.shield(self._loading)
         return await transport.complete(request, credentials=credentials)
 
     async def close(self) -> None:

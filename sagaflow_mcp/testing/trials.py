@@ -1,4 +1,4 @@
-"""Runs of a skill's test cases, one after another in a throw-away home."""
+"""Runs of the test cases of skills, one after another in a throw-away home."""
 
 from __future__ import annotations
 
@@ -61,12 +61,13 @@ class Outcome:
 
 
 class Trials:
-    """A throw-away home with the offline model, in which the skill in the folder `skill` is run."""
+    """A throw-away home with the offline model, in which the skills in the folder `skills` are run."""
 
-    def __init__(self, skill: Path) -> None:
-        self._skill = skill
-        self._local = LocalSagaflow(skills=[skill.parent])
+    def __init__(self, skills: Path) -> None:
+        self._local = LocalSagaflow(skills=[skills])
         self._count = 0
+        self.is_spoilt = False
+        """Whether a run has not ended in time: it may still ask the model, and so come into the next one's count."""
 
     async def __aenter__(self) -> Self:
         self._local.__enter__()
@@ -79,10 +80,11 @@ class Trials:
         with anyio.CancelScope(shield=True):  # After a ^C there is as much to end as otherwise.
             await anyio.to_thread.run_sync(self._local.__exit__, kind, error, trace)
 
-    async def run(self, case: Case, crash_at: int | None = None) -> Outcome:
+    async def run(self, skill: str, case: Case, crash_at: int | None = None) -> Outcome:
         """What comes of a run of `case`.
 
         Args:
+            skill: the name of the case's skill.
             case: what it is given.
             crash_at: the crash point, from 1, at which its worker dies; 0 to count them; None for a worker that knows
                 none.
@@ -98,7 +100,8 @@ class Trials:
             self.points.begin(run_id, crash_at)
         self._local.model.replace(*case.replies)
         asked = len(self._local.model.requests)
-        run = await self._ended(case, run_id, project)
+        run = await self._ended(skill, case, run_id, project)
+        self.is_spoilt |= run.is_open
         bodies = [each.body for each in self._local.model.requests[asked:]]
         outcome = _outcome(run, project, bodies, self._neutral(run, project))
         return replace(outcome, otherwise=self.points.asked_otherwise(run_id))
@@ -121,11 +124,11 @@ class Trials:
 
         return neutral
 
-    async def _ended(self, case: Case, run_id: str, project: Path) -> Run:
+    async def _ended(self, skill: str, case: Case, run_id: str, project: Path) -> Run:
         settings = self._local.settings
         left, answered = list(case.answers), set[str]()
         # Not before the answers are given: a question would come to its timeout first.
-        request = launch.Request(self._skill.name, case.args, run_id, str(project), skip_time=not left)
+        request = launch.Request(skill, case.args, run_id, str(project), skip_time=not left)
         await launch.launch(settings, request)
         async for run in following.follow(settings, run_id, LIMIT_SECONDS):
             last = run
@@ -153,6 +156,34 @@ class Trials:
         except (SagaflowError, RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
             return False
         return True
+
+
+class Homes:
+    """The throw-away homes of a test; each is used again, since an engine takes longer to start than most runs take."""
+
+    def __init__(self, skills: Path) -> None:
+        self._skills = skills
+        self._all: list[Trials] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as group:
+                for each in self._all:
+                    group.start_soon(each.__aexit__, kind, error, trace)
+
+    async def take(self, count: int) -> list[Trials]:
+        """So many of them, the same ones each time but for those that were spoilt."""
+        for spoilt in [each for each in self._all if each.is_spoilt]:
+            self._all.remove(spoilt)
+            await spoilt.__aexit__(None, None, None)
+        while len(self._all) < count:
+            self._all.append(await Trials(self._skills).__aenter__())
+        return self._all[:count]
 
 
 def _lay_out(project: Path, files: dict[str, str]) -> None:

@@ -15,15 +15,15 @@ import anyio
 from sagaflow_mcp import records
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing.cases import NOT_CHECKED
-from sagaflow_mcp.testing.trials import Trials
+from sagaflow_mcp.testing.trials import Homes
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
 
     from sagaflow_mcp.testing.cases import Case
-    from sagaflow_mcp.testing.trials import Outcome
+    from sagaflow_mcp.testing.trials import Outcome, Trials
 
 HOMES = 3
 """How many throw-away homes there are at the same time: most of the time their runs wait for a dead worker's task."""
@@ -48,6 +48,7 @@ class Difference:
 class Verdict:
     """What came of one case."""
 
+    skill: str
     case: str
     state: str
     result: str
@@ -62,62 +63,75 @@ class Verdict:
         return not self.differences
 
 
-def judge(skill: Path, cases: list[Case], *, crash: bool) -> Iterator[Verdict]:
-    """The verdict on each case of the skill in that folder, as soon as it is known.
+def judge(skills: Mapping[Path, list[Case]], tell: Callable[[Verdict], None], *, crash: bool) -> None:
+    """Tell the verdict on each case, as soon as it is known.
+
+    Args:
+        skills: the cases by the folder of their skill.
+        tell: what is to be done with a verdict.
+        crash: whether the worker is also killed, at each crash point in turn.
 
     Raises:
         KeyboardInterrupt: there was a ^C or SIGTERM, and all that ran has been ended.
     """
-    for case in cases:
-        yield anyio.run(_unless_interrupted, functools.partial(_judged, skill, case, crash=crash))
+    anyio.run(_unless_interrupted, functools.partial(_all_judged, skills, tell, crash=crash))
 
 
-async def _unless_interrupted(verdict: Callable[[], Awaitable[Verdict]]) -> Verdict:
+async def _all_judged(skills: Mapping[Path, list[Case]], tell: Callable[[Verdict], None], *, crash: bool) -> None:
+    # A home for each folder that skills lie in: another skill of the same name may lie in another one.
+    for folder, together in itertools.groupby(sorted(skills, key=_parent), _parent):
+        async with Homes(folder) as homes:
+            for skill in together:
+                for case in skills[skill]:
+                    tell(await _judged(homes, skill.name, case, crash=crash))
+
+
+def _parent(skill: Path) -> Path:
+    return skill.parent
+
+
+async def _unless_interrupted(work: Callable[[], Awaitable[None]]) -> None:
     loop = asyncio.get_running_loop()
     with anyio.CancelScope() as scope:
         for number in (signal.SIGINT, signal.SIGTERM):
             # Not asyncio's own way with a ^C: it would leave a thread behind that goes on starting an engine, and a
             # second one would stop the cleaning up.
             loop.add_signal_handler(number, scope.cancel)
-        return await verdict()
+        return await work()
     raise KeyboardInterrupt
 
 
-async def _judged(skill: Path, case: Case, *, crash: bool) -> Verdict:
-    async with Trials(skill) as trials:
-        try:
-            first = await trials.run(case, 0 if crash else None)
-        except Refusal as refused:
-            refusal = Difference("launch", "accepted", str(refused))
-            return Verdict(case.name, "", "", differences=[refusal])
-        differences = list(_unexpected(case, first))
-        kills = len(trials.points.passed(first.run_id)) if crash and not differences else 0
-        differences += await _crashed(skill, trials, case, first, kills)
-        if any(each.killed for each in differences):
-            # So that nobody looks for the cause in the kill where there is none.
-            second = await trials.run(case, 0)
-            differences += list(_changed(first, second, "nowhere: a second run without a kill differs as well"))
-    return Verdict(case.name, first.state, _shown(first.result), kills, differences)
+async def _judged(homes: Homes, skill: str, case: Case, *, crash: bool) -> Verdict:
+    (trials,) = await homes.take(1)
+    try:
+        first = await trials.run(skill, case, 0 if crash else None)
+    except Refusal as refused:
+        refusal = Difference("launch", "accepted", str(refused))
+        return Verdict(skill, case.name, "", "", differences=[refusal])
+    differences = list(_unexpected(case, first))
+    kills = len(trials.points.passed(first.run_id)) if crash and not differences else 0
+    differences += await _crashed(homes, skill, case, first, kills)
+    if any(each.killed for each in differences):
+        # So that nobody looks for the cause in the kill where there is none.
+        (trials,) = await homes.take(1)
+        second = await trials.run(skill, case, 0)
+        differences += list(_changed(first, second, "nowhere: a second run without a kill differs as well"))
+    return Verdict(skill, case.name, first.state, _shown(first.result), kills, differences)
 
 
-async def _crashed(skill: Path, trials: Trials, case: Case, first: Outcome, kills: int) -> list[Difference]:
-    """What differs from the `first` run in `trials` when the worker is killed at each crash point, in their order."""
+async def _crashed(homes: Homes, skill: str, case: Case, first: Outcome, kills: int) -> list[Difference]:
+    """What differs from the `first` run when the worker is killed at each crash point, in their order."""
     numbers = iter(range(1, kills + 1))
     found: dict[int, list[Difference]] = {}
 
     async def work(trials: Trials) -> None:
         for number in numbers:
-            found[number] = list(_crash(await trials.run(case, number), trials, first, number))
-
-    async def work_beside() -> None:
-        async with Trials(skill) as further:
-            await work(further)
+            found[number] = list(_crash(await trials.run(skill, case, number), trials, first, number))
 
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(work, trials)
-            for _ in range(min(HOMES, kills) - 1):
-                group.start_soon(work_beside)
+            for trials in await homes.take(min(HOMES, kills)):
+                group.start_soon(work, trials)
     except ExceptionGroup as failed:
         # What one home suffers from, the others do.
         raise failed.exceptions[0] from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,7 +27,7 @@ WAYS = [("launcher", "modern"), ("launcher", "legacy"), ("server", "modern"), ("
 
 RUN_ID = "greeting"
 ASKING = "asking"
-"""How the ids of runs begin that ask something."""
+"""A run that asks something."""
 
 CONCURRENTLY = 3
 """Inspectors at the same time: each takes seconds to start."""
@@ -104,31 +105,31 @@ def test_the_schemas_of_all_tools_are_portable(inspect: Inspect) -> None:
         assert {tool["name"] for tool in listed["tools"]} == {name for name, _, _ in TOOL_CALLS}
 
 
-@pytest.mark.parametrize("way", [("launcher", "modern"), ("server", "legacy")], ids="-".join)
-def test_each_tool_answers(inspect: Inspect, way: tuple[str, str], local: LocalSagaflow) -> None:
-    """A launch under the id of a run that is done answers with its result."""
-    asking = local.launch("one-function", what="ask", count=3600, run_id=f"{ASKING}-{way[0]}")
-    eventually(lambda: runs.get(local.settings.home, asking).questions, "the run asks")
+def test_each_tool_answers(inspect: Inspect, local: LocalSagaflow) -> None:
+    """Each in one of the ways, in turn; a launch under the id of a run that is done answers with its result."""
+    local.launch("one-function", what="ask", count=3600, run_id=ASKING)
+    eventually(lambda: runs.get(local.settings.home, ASKING).questions, "the run asks")
 
-    def call(tool: str, arguments: dict[str, Any]) -> str:
-        given = json.dumps(arguments).replace(f'"{ASKING}"', f'"{asking}"')
+    def call(way: tuple[str, str], tool: str, arguments: dict[str, Any]) -> str:
+        given = json.dumps(arguments)
         return json.dumps(inspect(way, "tools/call", "--tool-name", tool, "--tool-args-json", given))
 
     with ThreadPoolExecutor(CONCURRENTLY) as pool:
-        answers = [(pool.submit(call, tool, arguments), said) for tool, arguments, said in TOOL_CALLS]
+        calls = zip(itertools.cycle(WAYS), TOOL_CALLS, strict=False)
+        answers = [(pool.submit(call, way, tool, arguments), said) for way, (tool, arguments, said) in calls]
     for answer, said in answers:
         assert said in answer.result()
 
 
-@pytest.mark.parametrize("way", [("launcher", "legacy"), ("server", "modern")], ids="-".join)
-def test_the_resources_are_listed_and_read(inspect: Inspect, way: tuple[str, str]) -> None:
-    """The inbox, and a report through its template."""
+def test_the_resources_are_listed_and_read(inspect: Inspect) -> None:
+    """The inbox, and a report through its template; each request in another way."""
+    launcher_modern, launcher_legacy, server_modern, server_legacy = WAYS
     report = f"sagaflow://runs/{RUN_ID}/report"
     with ThreadPoolExecutor(CONCURRENTLY) as pool:
-        resources = pool.submit(inspect, way, "resources/list")
-        templates = pool.submit(inspect, way, "resources/templates/list")
-        inbox = pool.submit(inspect, way, "resources/read", "--uri", "sagaflow://inbox")
-        read = pool.submit(inspect, way, "resources/read", "--uri", report)
+        resources = pool.submit(inspect, launcher_modern, "resources/list")
+        templates = pool.submit(inspect, server_legacy, "resources/templates/list")
+        inbox = pool.submit(inspect, server_modern, "resources/read", "--uri", "sagaflow://inbox")
+        read = pool.submit(inspect, launcher_legacy, "resources/read", "--uri", report)
     assert [each["uri"] for each in resources.result()["resources"]] == ["sagaflow://inbox"]
     assert [each["uriTemplate"] for each in templates.result()["resourceTemplates"]] == [
         "sagaflow://runs/{run_id}/report"

@@ -46,13 +46,14 @@ def test_a_case_that_gives_what_it_should(tmp_path: Path) -> None:
 
 
 def test_a_case_that_does_not(tmp_path: Path) -> None:
-    """What was expected and what came."""
-    done = judged(tmp_path, str(SKILLS / "wrong"))
+    """What was expected and what came; where there are several skills, each case has its skill's name."""
+    done = judged(tmp_path, str(SKILLS / "wrong"), str(SKILLS / "steady"))
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        "FAIL  plain",
+        "FAIL  wrong/plain",
         '        result: expected "that"',
         '                came     "this"',
+        'ok    steady/rain: DONE, {"said": "all of rain", "length": 10}',
     ]
 
 
