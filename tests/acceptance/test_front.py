@@ -39,7 +39,8 @@ def test_the_plugin_starts_the_front() -> None:
     """In exec form, with every setting handed over under the name that the launcher reads."""
     plugin = json.loads(tools.ROOT.joinpath(".claude-plugin", "plugin.json").read_text(encoding="utf-8"))
     server = plugin["mcpServers"]["sagaflow"]
-    assert (server["command"], server["args"]) == ("sh", ["${CLAUDE_PLUGIN_ROOT}/sagaflow_mcp/front.sh"])
+    assert server["command"] == "sh"
+    assert server["args"] == ["${CLAUDE_PLUGIN_ROOT}/sagaflow_mcp/front.sh", "${CLAUDE_PLUGIN_DATA}"]
     assert server["env"] == {
         f"SAGAFLOW_OPTION_{key.upper()}": f"${{user_config.{key}}}" for key in plugin["userConfig"]
     }
@@ -62,6 +63,32 @@ async def test_a_python3_that_is_none_is_passed_over(mode: str, python3: str, tm
     with anyio.fail_after(LIMIT):
         async with Client(started, mode=mode, read_timeout_seconds=LIMIT) as client:
             assert "launch_workflow" in {tool.name for tool in (await client.list_tools()).tools}
+
+
+async def test_what_python_compiles_is_kept_in_the_data_folder_alone(tmp_path: Path) -> None:
+    """And found there by the next session; without such a folder nothing is kept."""
+    plugin, data = tools.copy_of_checkout(tmp_path / "plugin"), tmp_path / "the data"
+    before = sorted(plugin.rglob("*"))
+
+    async def compiled(*given: str) -> dict[str, int]:
+        """The files of the data folder after a session, and when each was written."""
+        started = StdioServerParameters(
+            command="/bin/sh",
+            args=[str(plugin / "sagaflow_mcp" / "front.sh"), *given],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **tools.INSTALLED},
+            cwd=tmp_path,
+        )
+        async with Client(started, read_timeout_seconds=LIMIT) as client:
+            await client.list_tools()
+        return {str(path.relative_to(data)): path.stat().st_mtime_ns for path in data.rglob("*.pyc")}
+
+    with anyio.fail_after(LIMIT):
+        assert await compiled() == {}
+        assert await compiled("${CLAUDE_PLUGIN_DATA}") == {}
+        first = await compiled(str(data))
+        assert any("launcher" in path for path in first)
+        assert await compiled(str(data)) == first
+    assert sorted(plugin.rglob("*")) == before
 
 
 async def test_the_launcher_runs_on_the_oldest_python(mode: str, tmp_path: Path) -> None:
