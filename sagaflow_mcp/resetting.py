@@ -12,7 +12,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError
 
-from sagaflow_mcp import artifacts, records, temporal
+from sagaflow_mcp import artifacts, pauses, records, temporal
 from sagaflow_mcp.durable import holding, places
 from sagaflow_mcp.errors import Failure, Refusal
 
@@ -51,7 +51,7 @@ class Point(NamedTuple):
 
 
 async def again(client: Client, run_id: str, run_dir: Path) -> Point:
-    """Have the run `run_id`, whose folder is `run_dir`, go on from where it failed.
+    """Have the run `run_id`, whose folder is `run_dir`, go on from where it failed; paused, where it ever was.
 
     Raises:
         Refusal: Temporal no longer has its history, or it ended before it did anything.
@@ -69,6 +69,10 @@ async def again(client: Client, run_id: str, run_dir: Path) -> Point:
         if chosen.is_whole:
             with artifacts.changing("the retry", run_dir):
                 await asyncio.to_thread(artifacts.write_json, run_dir / artifacts.RETRIED, {"link": link})
+        if chosen.was_paused:
+            # As its workflow will be until somebody lets it go on: whoever is killed before that leaves a paused run.
+            with artifacts.changing("the retry", run_dir):
+                await asyncio.to_thread(pauses.put, run_dir)
         execution = WorkflowExecution(workflow_id=run_id, run_id=found.run_id)
         request = _request(client, execution, chosen)
         await client.workflow_service.reset_workflow_execution(request, timeout=temporal.RPC_LIMIT)

@@ -21,6 +21,7 @@ from sagaflow_mcp import (
     records,
     run_updates,
     runs,
+    steering,
 )
 from sagaflow_mcp.errors import Failure, Refusal
 
@@ -71,13 +72,12 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
         with contextlib.suppress(OSError):  # It goes on; only who is told of it stays as it was.
             await anyio.to_thread.run_sync(_belongs_to, Path(run.run_dir) / "run.json", about, launcher)
     if was_paused:
-        from sagaflow_mcp.durable import holding  # noqa: PLC0415 - as in `_reset`
-
         try:
-            await run_updates.send(settings, run_id, holding.HOLD, [False], "the retry")
+            with contextlib.suppress(Refusal):  # Somebody else has let it go on, or ended it.
+                await steering.resume(settings, run_id)
         except Failure as error:
             cure = face.resume_run.format(run_id=run_id)
-            raise Failure(f"run {run_id!r} was retried, and may be paused as it had been: {error}; {cure}") from error
+            raise Failure(f"run {run_id!r} was retried, and is paused as it had been: {error}; {cure}") from error
 
 
 async def with_current(settings: Settings, run_id: str, *, face: Face, launcher: str = "") -> launch.Launched:

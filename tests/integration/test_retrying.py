@@ -12,7 +12,7 @@ import pytest
 
 from sagaflow_mcp import answering, artifacts, faces, keys, markers, records, retrying, runs, steering
 from sagaflow_mcp.durable.open_runs import OpenRuns
-from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.errors import Failure, Refusal
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests import waiting
 from tests.integration.clients import with_client
@@ -196,6 +196,11 @@ def test_a_worker_that_dies_while_a_retry_is_under_way_is_followed_by_one_that_k
     assert local.wait(run_id).state == "DONE"
 
 
+async def killed(*_: object) -> None:
+    """Stands for what a killed command does no more."""
+    raise Failure("killed")
+
+
 @pytest.mark.parametrize("how", ["terminated", "cancelled", "timed out"])
 def test_a_run_that_was_ended_from_outside_goes_on(local: LocalSagaflow, how: str) -> None:
     """It waits where it had waited."""
@@ -211,8 +216,14 @@ def test_a_run_that_was_ended_from_outside_goes_on(local: LocalSagaflow, how: st
     assert local.wait(run_id).result == "heard ['enough']"
 
 
-def test_a_paused_run_that_was_terminated_goes_on_unpaused(local: LocalSagaflow) -> None:
-    """A retry lifts the pause: it is asked for by somebody who wants the run to go on."""
+@pytest.mark.parametrize("is_cut_off", [False, True])
+def test_a_paused_run_that_was_terminated_goes_on_unpaused(
+    local: LocalSagaflow, monkeypatch: pytest.MonkeyPatch, *, is_cut_off: bool
+) -> None:
+    """A retry lifts the pause: it is asked for by somebody who wants the run to go on.
+
+    One that is killed before it does so leaves a paused run, which can be resumed.
+    """
     local.model.replace(Rule(match="Lane 0, step 1", reply="ok", hold="first", times=1), Rule(reply="ok"))
     before = len(local.model.requests)
     run_id = local.launch("lanes", lanes=1, steps=2)
@@ -221,7 +232,15 @@ def test_a_paused_run_that_was_terminated_goes_on_unpaused(local: LocalSagaflow)
     local.model.release("first")
     waiting.eventually(lambda: runs.get(local.settings.home, run_id).progress.steps_finished == 1)
     anyio.run(lambda: steering.cancel(local.settings, run_id, force=True))
-    retry(local, run_id)
+    if is_cut_off:
+        with monkeypatch.context() as patch:
+            patch.setattr(steering, "resume", killed)
+            with pytest.raises(Failure, match="is paused as it had been: killed"):
+                retry(local, run_id)
+        assert runs.get(local.settings.home, run_id).state == "PAUSED"
+        anyio.run(steering.resume, local.settings, run_id)
+    else:
+        retry(local, run_id)
     assert local.wait(run_id).state == "DONE"
 
 
