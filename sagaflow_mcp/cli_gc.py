@@ -52,7 +52,8 @@ def sentence(freed: Freed, *, dry_run: bool) -> str:
     if not told:
         return "nothing is old enough to be removed"
     done = "would be removed" if dry_run else "removed"
-    return f"{done}: {', '.join(told)} ({wording.size(freed.bytes)})"
+    left = f"; {freed.left:,} more {_plural('run', freed.left)} the next time" if freed.left else ""
+    return f"{done}: {', '.join(told)} ({wording.size(freed.bytes)}){left}"
 
 
 def _plural(noun: str, count: int) -> str:

@@ -52,7 +52,7 @@ def watch(options: argparse.Namespace, home: Home) -> int:
 def _print_changes(watcher: Watcher, found: Sequence[Run], *, once: bool) -> None:
     """Print a line for each run that has changed, as long as one is open."""
     shown: dict[str, str] = {}
-    if not once and not watcher.is_named and not any(run.is_open for run in found):
+    if not watcher.is_named and not (found if once else any(run.is_open for run in found)):
         print("no run is open")
     while True:
         for run in found:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sagaflow_mcp import artifacts, inbox, markers, records
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from sagaflow_mcp.paths import Home
 
@@ -37,6 +37,8 @@ class Freed(NamedTuple):
     """Of Claude Code, of which it is forgotten what they were shown."""
     logs: int = 0
     bytes: int = 0
+    left: int = 0
+    """Runs whose turn is the next one."""
 
 
 def expired(home: Home, needed: Collection[str], before: datetime) -> list[str]:
@@ -56,8 +58,22 @@ def expired(home: Home, needed: Collection[str], before: datetime) -> list[str]:
     )
 
 
-def remove(home: Home, run_id: str, owners: Iterable[str]) -> Freed:
-    """What went with the run `run_id`: its folder, its dismissed entries, and the payloads of `owners`, its executions.
+def payloads(home: Home) -> dict[str, list[Path]]:
+    """The files of the payloads that are stored apart, by the executions that they were stored for.
+
+    Those of an execution with a very long id are not among them. OSError when their folder cannot be read.
+    """
+    found: dict[str, list[Path]] = {}
+    for blob in Path(home.blobs).iterdir():
+        # As `sealing` names them; of a long id it keeps the beginning, which several may share.
+        owner = blob.name.rpartition("-")[0]
+        if len(owner) < 100:  # noqa: PLR2004 - the length to which it cuts them
+            found.setdefault(_decoded(owner), []).append(blob)
+    return found
+
+
+def remove(home: Home, run_id: str, blobs: Sequence[Path]) -> Freed:
+    """What went with the run `run_id`: its folder, its dismissed entries, and `blobs`, the payloads of its executions.
 
     Nothing, where it was just launched or retried under its id. Cut off anywhere, `expired` names it again.
 
@@ -72,7 +88,6 @@ def remove(home: Home, run_id: str, owners: Iterable[str]) -> Freed:
         with contextlib.suppress(FileNotFoundError):
             (folder / GOING).rename(folder / "ending.json")
         return Freed()
-    blobs = list(_blobs_of(home, owners))
     size = _size(folder) + sum(map(_size, blobs))
     for blob in blobs:
         blob.unlink(missing_ok=True)
@@ -86,9 +101,8 @@ def remove(home: Home, run_id: str, owners: Iterable[str]) -> Freed:
     return Freed(runs=(run_id,), entries=len(entries), blobs=len(blobs), bytes=size)
 
 
-def counted(home: Home, run_id: str, owners: Iterable[str]) -> Freed:
+def counted(home: Home, run_id: str, blobs: Sequence[Path]) -> Freed:
     """What `remove` would remove."""
-    blobs = list(_blobs_of(home, owners))
     size = _size(Path(home.run(run_id))) + sum(map(_size, blobs))
     return Freed((run_id,), entries=len(inbox.for_run(home, run_id)), blobs=len(blobs), bytes=size)
 
@@ -147,14 +161,12 @@ def _ended_before(folder: Path, before: datetime) -> bool:
         return False  # It is open, or its launch was cut off.
 
 
-def _blobs_of(home: Home, owners: Iterable[str]) -> Iterator[Path]:
-    """The payloads that were stored for the executions `owners`; for one with a very long id, none."""
-    wanted = {base64.urlsafe_b64encode(each.encode()).decode().rstrip("=") for each in owners}
-    for blob in Path(home.blobs).iterdir():
-        # As `sealing` names them; of a long id it keeps the beginning, which several may share.
-        owner = blob.name.rpartition("-")[0]
-        if owner in wanted and len(owner) < 100:  # noqa: PLR2004 - the length to which it cuts them
-            yield blob
+def _decoded(owner: str) -> str:
+    """The execution's id that a payload's file has in its name; of a file that is none of ours, nothing sensible."""
+    try:
+        return base64.urlsafe_b64decode(owner + "=" * (-len(owner) % 4)).decode()
+    except ValueError:
+        return ""
 
 
 def _forget_shown(home: Home, entry_ids: Collection[str]) -> None:

@@ -106,12 +106,14 @@ async def collect(
     try:
         found = await in_use(client, home, home_id)
         before = now - max(older_than or timedelta(days=settings.keep_runs_days), retention.LEAST)
-        freed = Freed()
         expired = await asyncio.to_thread(retention.expired, home, found.runs, before)
         owners = {run_id: await _owners(client, run_id) for run_id in expired[:MOST_AT_ONCE]}
+        freed = Freed(left=len(expired) - len(owners))
+        payloads = await asyncio.to_thread(retention.payloads, home) if owners else {}
         for run_id in owners if dry_run else await _forgotten(client, home, owners):
             act = retention.counted if dry_run else retention.remove
-            freed = retention.added(freed, await asyncio.to_thread(act, home, run_id, owners[run_id]))
+            blobs = [blob for owner in owners[run_id] for blob in payloads.get(owner, [])]
+            freed = retention.added(freed, await asyncio.to_thread(act, home, run_id, blobs))
         return retention.added(freed, await asyncio.to_thread(_rest, settings, found, now, before, dry_run=dry_run))
     finally:
         os.close(lock)

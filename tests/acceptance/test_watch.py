@@ -115,6 +115,13 @@ def test_a_pipe_gets_a_line_and_no_looks(sagaflow: LocalSagaflow) -> None:
     assert said(sagaflow, "watch", "--once", "harvest-1").splitlines() == printed.splitlines()[:1]
 
 
+def test_a_pipe_is_told_that_there_is_nothing_to_see(tmp_path: Path) -> None:
+    """Rather than nothing at all."""
+    environment = {"PATH": tools.path(), "HOME": str(tmp_path)}
+    for command in ("sagaflow watch --once", "sagaflow watch"):
+        assert tools.run(command, env=environment).stdout == "no run is open\n"
+
+
 @pytest.mark.anyio
 async def test_whoever_waits_over_mcp_gets_numbers(sagaflow: LocalSagaflow) -> None:
     """With the total that the run says, and each higher than the last."""

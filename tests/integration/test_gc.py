@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from sagaflow_mcp import inbox, markers, records, retention, runs
+from sagaflow_mcp import cli_gc, inbox, markers, records, retention, runs
 from sagaflow_mcp.testing import LocalSagaflow
 from tests.integration.clients import command, with_client
 from tests.integration.test_leftovers import age
@@ -210,6 +211,21 @@ def test_a_run_that_is_launched_or_retried_meanwhile_stays(home: Home) -> None:
     marker = records.OpenRun("again", "x", "0" * 64, "", records.now(), "")
     assert markers.claim(home, marker)
     Path(home.run("again"), "run.json").write_text('{"ancestors": ["parent"]}', encoding="utf-8")
-    assert retention.remove(home, "again", ["again"]) == retention.Freed()
+    assert retention.remove(home, "again", []) == retention.Freed()
     assert Path(home.run("again"), "ending.json").exists()
     assert retention.expired(home, set(), now) == []
+
+
+def test_what_is_left_for_the_next_time_is_said() -> None:
+    """Only so many runs go at once."""
+    freed = retention.Freed(("a-1", "b-1"), entries=1, bytes=2_000_000, left=3)
+    assert cli_gc.sentence(freed, dry_run=False) == "removed: 2 runs, 1 inbox entry (2.0 MB); 3 more runs the next time"
+
+
+def test_payloads_are_found_by_whom_they_were_stored_for(home: Home) -> None:
+    """What anyone else has put there is nobody's."""
+    begun = {owner: base64.urlsafe_b64encode(owner.encode()).decode().rstrip("=") for owner in ("run-1", "rün~2")}
+    for name in (f"{begun['run-1']}-0", f"{begun['run-1']}-1", f"{begun['rün~2']}-2", "no-such", "x.tmp", "\xff-3"):
+        Path(home.blobs, name).write_bytes(b"")
+    found = retention.payloads(home)
+    assert {owner: len(found[owner]) for owner in begun} == {"run-1": 2, "rün~2": 1}
