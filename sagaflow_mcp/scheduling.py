@@ -301,14 +301,21 @@ class Schedules:
 
     async def _is_due(self, schedule: Schedule, stamp: str) -> bool:
         """Whether it is a time of the schedule: others can reach the server, too, and have it start workflows."""
+        moment, second = schedule_server.moment(stamp), timedelta(seconds=1)
+        looked = schedule_files.state(self._home, schedule.name).get("looked_until") or schedule.created_at
+        if not datetime.fromisoformat(looked) < moment <= datetime.now(UTC):
+            return False
+        try:
+            due = await schedule_server.times(self._client, self._home_id, schedule.name, moment - second, moment)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        # In this order: the times are those of a schedule that nobody else has changed until then.
         found = await schedule_server.described(self._client, self._home_id, schedule.name)
         known = schedule_files.state(self._home, schedule.name).get("fingerprint")
-        moment, second = schedule_server.moment(stamp), timedelta(seconds=1)
-        if found is None or (known and schedule_server.fingerprint(found) != known) or moment > datetime.now(UTC):
-            return False
-        looked = schedule_files.state(self._home, schedule.name).get("looked_until") or schedule.created_at
-        due = await schedule_server.times(self._client, self._home_id, schedule.name, moment - second, moment)
-        return moment in due and moment > datetime.fromisoformat(looked)
+        is_ours = found is not None and (not known or schedule_server.fingerprint(found) == known)
+        return is_ours and moment in due
 
     async def _after_others(self, schedule: Schedule, given: Due) -> str:
         """What comes of it because an earlier run is open; empty when it is to be launched."""
