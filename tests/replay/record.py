@@ -18,7 +18,17 @@ import anyio
 
 sys.path[0] = str(Path(__file__).parents[2])
 
-from sagaflow_mcp import __version__, answering, runs, steering, temporal  # noqa: E402 (found by the line above)
+from sagaflow_mcp import (  # noqa: E402 (found by the line above)
+    __version__,
+    answering,
+    keys,
+    launch,
+    runs,
+    schedule_server,
+    schedules,
+    steering,
+    temporal,
+)
 from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse  # noqa: E402
 from tests.integration.own_temporal import FEW_EVENTS, DevServer, own_server  # noqa: E402
 from tests.waiting import eventually  # noqa: E402
@@ -47,6 +57,7 @@ def main() -> None:
             for part in PARTS:
                 local.launch("recorded", run_id=f"recorded-{part}", part=part)
             _functions(local)
+            anyio.run(_due, local, server.address)
             anyio.run(_write, local, server.address, folder)
             shutil.copy(local.settings.home.key, folder / "key")
 
@@ -71,6 +82,22 @@ def _functions(local: LocalSagaflow) -> None:
         print(run_id, local.wait(run_id).result)  # noqa: T201 - shown to the recorder
 
 
+async def _due(local: LocalSagaflow, address: str) -> None:
+    """Have a workflow begin as at a time of a schedule; it is none, and so nothing is launched."""
+    home = local.settings.home
+    await schedules.add(
+        local.settings, schedules.Wanted("yearly", "@yearly"), launch.Request("recorded", {"part": "steps"})
+    )
+    client = await temporal.connect(home, address)
+    await client.get_schedule_handle(schedule_server.server_id(keys.KeyRing.of(home).home_id, "yearly")).trigger()
+    begun = f"WorkflowType = '{schedule_server.WORKFLOW}'"
+    for pause in range(10):  # It is listed a moment later.
+        await anyio.sleep(pause)
+        async for due in client.list_workflows(begun):
+            print("due", await client.get_workflow_handle(due.id).result())  # noqa: T201 - shown to the recorder
+            return
+
+
 async def _write(local: LocalSagaflow, address: str, folder: Path) -> None:
     client = await temporal.connect(local.settings.home, address)
     await client.get_workflow_handle("recorded-signals").signal("say", "hello")
@@ -85,7 +112,9 @@ async def _fetch(client: Client, folder: Path) -> None:
     async for execution in client.list_workflows():
         history = await client.get_workflow_handle(execution.id, run_id=execution.run_id).fetch_history()
         content = {"workflow_id": execution.id, "history": history.to_json_dict()}
-        path = folder / f"{execution.id.replace('/', '-')}.{number}.json"
+        # A schedule's has the home's id in its own, and the time.
+        name = "schedule-due" if execution.workflow_type == schedule_server.WORKFLOW else execution.id
+        path = folder / f"{name.replace('/', '-')}.{number}.json"
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         number += 1
 

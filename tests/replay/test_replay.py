@@ -11,7 +11,7 @@ import anyio
 import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.common import HeaderCodecBehavior
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from sagaflow_mcp import __version__, keys, loader, models, pinning, sealing
 from sagaflow_mcp.credentials import Credentials
@@ -19,6 +19,7 @@ from sagaflow_mcp.durable import context, steps
 from sagaflow_mcp.durable.attempts import Awake
 from sagaflow_mcp.durable.calls import Calls
 from sagaflow_mcp.payloads import SharedPydanticConverter
+from sagaflow_mcp.scheduling import DueWorkflow
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def test_this_version_is_recorded() -> None:
         "recorded-parallel",
         "recorded-signals",
         "recorded-steps",
+        "schedule-due",
     ]
     assert names.count("recorded-continue") == 3
     assert names.count("function-many") > 1
@@ -76,18 +78,28 @@ async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
         awake=Awake(),
     )
     recorded = read(path)
+    converter = sealing.data_converter(home, ring, SharedPydanticConverter)
+    history = WorkflowHistory.from_json(recorded["workflow_id"], recorded["history"])
+    if path.name.startswith("schedule-due"):
+        replayer = Replayer(
+            workflows=[DueWorkflow],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            data_converter=converter,
+            header_codec_behavior=HeaderCodecBehavior.CODEC,
+        )
+        await replayer.replay_workflow(history)
+        return
     skill = "recorded-function" if path.name.startswith("function") else "recorded"
     pinned = pinning.pin(home, pinning.Source(skill, SKILLS / skill, "path", "workflow"))
     try:
         replayer = Replayer(
             workflows=loader.workflows(loader.load(pinned)),
             workflow_runner=loader.workflow_runner(),
-            data_converter=sealing.data_converter(home, ring, SharedPydanticConverter),
+            data_converter=converter,
             interceptors=[steps.SagaflowInterceptor(services, sealing.SealingCodec(ring.keys), lambda: None)],
             header_codec_behavior=HeaderCodecBehavior.CODEC,
             workflow_failure_exception_types=[Exception],
         )
-        history = WorkflowHistory.from_json(recorded["workflow_id"], recorded["history"])
         with anyio.fail_after(REPLAY_SECONDS):
             await replayer.replay_workflow(history)
     finally:
