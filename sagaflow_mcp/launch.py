@@ -161,10 +161,10 @@ def _check(settings: Settings, request: Request, *, is_trial: bool = False) -> _
     roots = catalog.bundled() if request.bundled else catalog.roots(settings.environ, request.project_dir)
     source = catalog.find(request.skill, roots, request.face)
     pinned = pinning.pin(settings.home, source, request.face)
-    # With a worker up it tries the arguments itself; otherwise a child process does, before anything is started.
-    has_worker = not is_trial and engine_client.worker_ready(settings.home)
-    arguments = None if has_worker else request.arguments
-    verdict = probe.verdict(settings.home, pinned, arguments)
+    # The worker tries the arguments, too. Without one a child process does, before anything is started; but where it is
+    # known what the skill takes, what that refuses is not worth the time.
+    is_tried = not is_trial and (engine_client.worker_ready(settings.home) or probe.knows_arguments(pinned))
+    verdict = probe.verdict(settings.home, pinned, None if is_tried else request.arguments)
     if verdict.arguments is not None:
         request = replace(
             request, arguments=argument_schema.check(verdict.arguments, request.arguments, skill=request.skill)

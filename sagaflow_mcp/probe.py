@@ -103,6 +103,12 @@ def known(home: Home, source: Source) -> Verdict | None:
     return _stored(pinning.locate(home, source.name, digest.snapshot(str(source.path)).digest))
 
 
+def knows_arguments(pinned: Pinned) -> bool:
+    """Whether the arguments that the version takes are known, so that others are refused without trying them."""
+    found = _stored(pinned)
+    return found is not None and found.arguments is not None
+
+
 def last_problem(home: Home, name: str, version: str) -> str | None:
     """Why the version of skill `name` could not be loaded when that was tried last; None where it could or was not."""
     return _kept(pinning.locate(home, name, version), "refused.json", lambda value: str(value["problem"]))

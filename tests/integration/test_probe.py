@@ -252,3 +252,11 @@ def test_launches_at_once_probe_a_version_once(home: Home, folder: Path, tmp_pat
         each.join(timeout=60)
     assert found == ["Digger"] * 8
     assert os.path.getsize(tally) in {1, 2}  # noqa: PTH202 - the module is loaded once outside and once inside the sandbox
+
+
+def test_of_a_function_it_is_known_what_it_takes(home: Home, folder: Path) -> None:
+    """Once it was loaded, so that a launch without a worker need not load it again for its arguments."""
+    pinned = pin(home, folder, 'from sagaflow_mcp import skill\n\n@skill("dig")\nasync def dig(ctx, depth: int): ...\n')
+    assert not probe.knows_arguments(pinned)
+    probe.verdict(home, pinned, {"depth": 3})
+    assert probe.knows_arguments(pinned)
