@@ -20,9 +20,15 @@ def claude() -> Path:
     return tools.npm_package(tools.CLAUDE_CODE) / "node_modules" / ".bin"
 
 
-@pytest.fixture(scope="module", params=[tools.CLAUDE_CODE, tools.OLDER_CLAUDE_CODE], ids=lambda package: package[1])
+OLDER = pytest.param(tools.OLDER_CLAUDE_CODE, marks=pytest.mark.long, id=tools.OLDER_CLAUDE_CODE[1])
+
+
+@pytest.fixture(scope="module", params=[pytest.param(tools.CLAUDE_CODE, id=tools.CLAUDE_CODE[1]), OLDER])
 def each_claude(request: pytest.FixtureRequest) -> Path:
-    """The same, of each generation: for what Claude Code does with the plugin, which is not the same in both."""
+    """The same, of each generation: for what Claude Code does with the plugin, which is not the same in both.
+
+    With the older one it is mostly tried again; what the generations do otherwise is asked for by name.
+    """
     return tools.npm_package(request.param) / "node_modules" / ".bin"
 
 

@@ -79,6 +79,7 @@ class Terminal:
         self.output = ""
         """All that was written so far, with the line ends of a terminal."""
         self._told = 0
+        self._drawn = (0, "")
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +109,10 @@ class Terminal:
     @property
     def screen(self) -> str:
         """What the terminal shows now."""
-        return "\n".join(self._screen.display)
+        # Drawn once for each change: it takes ten milliseconds, and is looked at again and again.
+        if self._drawn[0] != len(self.output):
+            self._drawn = len(self.output), "\n".join(self._screen.display)
+        return self._drawn[1]
 
     def press(self, key: str, shown: str) -> None:
         """Press `key` until the screen shows `shown`: what is drawn may not be listening yet."""

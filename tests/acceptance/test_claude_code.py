@@ -137,12 +137,6 @@ def test_the_inbox_is_listed(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -
     assert json.loads(result["content"]) == {"unread": 0, "entries": []}
 
 
-@pytest.mark.parametrize(
-    "each_claude",
-    [tools.CLAUDE_CODE, pytest.param(tools.OLDER_CLAUDE_CODE, marks=pytest.mark.long)],
-    indirect=True,
-    ids=["2.1.330", "2.1.197"],
-)
 def test_the_plugin_from_its_first_use_to_its_last(
     checkout: Path, each_claude: Path, sagaflow: LocalSagaflow, tmp_path: Path
 ) -> None:

@@ -83,7 +83,7 @@ def test_the_demonstration_shows_a_run_that_survives(folder: Path) -> None:
     assert sorted(path.name for path in folder.rglob("*")) == ["tmp"]
 
 
-@pytest.mark.parametrize("presses", [1, 2])
+@pytest.mark.parametrize("presses", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_an_interrupted_demonstration_leaves_nothing(folder: Path, presses: int) -> None:
     """^C reaches the whole foreground group, in mid-run; another one changes nothing."""
     demo = begin(folder)

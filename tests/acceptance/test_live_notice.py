@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 ENTER = "\r"
 
+both = pytest.mark.parametrize(
+    "each_claude", [tools.CLAUDE_CODE, tools.OLDER_CLAUDE_CODE], indirect=True, ids=["2.1.330", "2.1.197"]
+)
+"""What comes in the middle of a turn is no prompt for the older one, and it leaves its hooks behind."""
+
 
 @pytest.fixture(scope="module")
 def claude_code(each_claude: Path, tmp_path_factory: pytest.TempPathFactory) -> ClaudeCode:
@@ -111,6 +116,7 @@ SCRIPT = (
 """What the model answers: it launches what it is told to begin, and tells what it hears."""
 
 
+@both
 def test_an_idle_terminal_is_woken_once(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -> None:
     """With the text of the entry, and by its own runs alone.
 
@@ -172,6 +178,7 @@ def test_an_idle_terminal_is_woken_once(claude_code: ClaudeCode, sagaflow: Local
     eventually(lambda: not ours(claude_code), "the end of all that was left")
 
 
+@both
 def test_without_a_terminal_the_next_prompt_tells_and_nothing_is_held_up(
     claude_code: ClaudeCode, sagaflow: LocalSagaflow
 ) -> None:

@@ -317,7 +317,11 @@ def test_the_server_ends_with_its_standard_input_and_leaves_the_engine(local: Lo
     assert local.pid("engine") == engine
 
 
-@pytest.mark.parametrize(("command", "mode"), [((SERVER,), "auto"), (LAUNCHER, "legacy")], ids=["server", "launcher"])
+@pytest.mark.parametrize(
+    ("command", "mode"),
+    [pytest.param((SERVER,), "auto", marks=pytest.mark.long), (LAUNCHER, "legacy")],
+    ids=["server", "launcher"],
+)
 async def test_a_session_after_a_reboot_lets_open_runs_go_on(command: tuple[str, ...], mode: str) -> None:
     """The home is all that is left: the server that a session starts brings the engine back, with no call made."""
     with LocalSagaflow() as own:

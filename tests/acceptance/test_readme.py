@@ -6,13 +6,17 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sagaflow_mcp import connection, mcp_servers
 from sagaflow_mcp.settings import Settings, read
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp.testing import Rule
 from tests.acceptance import documents, tools
+
+if TYPE_CHECKING:
+    from sagaflow_mcp.testing import LocalSagaflow
 
 README = tools.ROOT.joinpath("README.md").read_text(encoding="utf-8")
 
@@ -134,74 +138,70 @@ def test_the_commands_in_a_fresh_checkout_work(tmp_path: Path, claude: Path) -> 
     assert [line.split("  ")[:2] for line in listed.splitlines()] == [[name, "[bundled]"] for name in BUNDLED]
 
 
-def test_the_commands_in_a_shell_work() -> None:
+def test_the_commands_in_a_shell_work(local: LocalSagaflow) -> None:
     """In the README's order, with a model."""
-    with LocalSagaflow() as local:
-        reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
-        listed = Rule(match="List every TODO of this folder", reply="todo.md has every TODO.")
-        local.model.add(Rule(match=r"Please greet (\w+)", reply=reply), listed)
-        environment = {**local.environment(), "PATH": tools.path()}
-        for command, said in {**HOOKING, **LAUNCHING}.items():
-            shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
-            assert said in shown
-            assert "--await" not in command or shown.splitlines()[-1] == said
+    reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
+    listed = Rule(match="List every TODO of this folder", reply="todo.md has every TODO.")
+    local.model.replace(Rule(match=r"Please greet (\w+)", reply=reply), listed)
+    environment = {**local.environment(), "PATH": tools.path()}
+    for command, said in {**HOOKING, **LAUNCHING}.items():
+        shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
+        assert said in shown
+        assert "--await" not in command or shown.splitlines()[-1] == said
 
 
-def test_the_commands_for_schedules_work() -> None:
+def test_the_commands_for_schedules_work(local: LocalSagaflow) -> None:
     """In the README's order; the run that is launched beside its times ends as any."""
-    with LocalSagaflow() as local:
-        local.model.add(Rule(match="Please greet", reply="STRUCTURED_OUTPUT_START\nGREETING|hi\nSTRUCTURED_OUTPUT_END"))
-        environment = {**local.environment(), "PATH": tools.path()}
-        for command, said in SCHEDULING.items():
-            shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
-            assert said in " ".join(shown.split())
-            if "run-now" in command:
-                assert local.wait(shown.split()[-1]).result == "hi"
+    local.model.replace(Rule(match="Please greet", reply="STRUCTURED_OUTPUT_START\nGREETING|hi\nSTRUCTURED_OUTPUT_END"))
+    environment = {**local.environment(), "PATH": tools.path()}
+    for command, said in SCHEDULING.items():
+        shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
+        assert said in " ".join(shown.split())
+        if "run-now" in command:
+            assert local.wait(shown.split()[-1]).result == "hi"
 
 
-def test_temporals_own_commands_show_a_run_of_the_embedded_server() -> None:
+def test_temporals_own_commands_show_a_run_of_the_embedded_server(local: LocalSagaflow) -> None:
     """By the address that the engine's status names, and with its content sealed."""
-    with LocalSagaflow() as local:
-        local.model.add(Rule(match="Please greet", reply="STRUCTURED_OUTPUT_START\nGREETING|hi\nSTRUCTURED_OUTPUT_END"))
-        run = local.wait(local.launch("hello-world", name="alice"))
-        environment = {**local.environment(), "PATH": tools.path(), "RUN": run.run_id}
-        shown = tools.run("sagaflow engine status", env=environment).stdout
-        (environment["ADDRESS"],) = re.findall(r"^server .*address ([^\s,]+)", shown, re.MULTILINE)
-        for command, said in LOOKING.items():
-            shown = tools.run(command, env=environment, seconds=COMMAND_SECONDS).stdout
-            assert said in shown
-            assert run.run_id in shown or "show" in command
-            assert "alice" not in shown
+    local.model.replace(Rule(match="Please greet", reply="STRUCTURED_OUTPUT_START\nGREETING|hi\nSTRUCTURED_OUTPUT_END"))
+    run = local.wait(local.launch("hello-world", name="alice"))
+    environment = {**local.environment(), "PATH": tools.path(), "RUN": run.run_id}
+    shown = tools.run("sagaflow engine status", env=environment).stdout
+    (environment["ADDRESS"],) = re.findall(r"^server .*address ([^\s,]+)", shown, re.MULTILINE)
+    for command, said in LOOKING.items():
+        shown = tools.run(command, env=environment, seconds=COMMAND_SECONDS).stdout
+        assert said in shown
+        assert run.run_id in shown or "show" in command
+        assert "alice" not in shown
 
 
-def test_the_other_ways_to_give_arguments_work() -> None:
+def test_the_other_ways_to_give_arguments_work(local: LocalSagaflow) -> None:
     """Those which the README's text mentions, and a run under an id of one's own, shown step by step."""
-    with LocalSagaflow() as local:
-        reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
-        local.model.add(Rule(match=r"Please greet (\w+)", reply=reply))
-        environment = {**local.environment(), "PATH": tools.path()}
-        for number, words in enumerate(("--arg name=carol", """--args-json '{"name": "carol"}'""")):
-            command = f"sagaflow launch hello-world {words} --id own-{number} --await"
-            for _ in range(2):
-                shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
-                assert shown.splitlines()[-1] == "hello, carol"
-        assert len(local.model.requests) == 2
-        shown = tools.run("sagaflow show own-0", env=environment, cwd=local.folder).stdout
-        assert "own-0: DONE" in shown
-        assert "finished  greeter" in shown
-
-
-def test_the_first_skill_works_where_the_readme_says() -> None:
-    """Its three files, in the user's folder of skills."""
-    with LocalSagaflow() as local:
-        documents.write_files(README, local.folder / ".claude" / "skills")
-        local.model.add(
-            Rule(match="Greet bob", reply="STRUCTURED_OUTPUT_START\nGREETING|hi bob\nSTRUCTURED_OUTPUT_END")
-        )
-        environment = {**local.environment(), "PATH": tools.path()}
-        for command, said in GREETING.items():
+    reply = "STRUCTURED_OUTPUT_START\nGREETING|hello, ${1}\nSTRUCTURED_OUTPUT_END"
+    local.model.replace(Rule(match=r"Please greet (\w+)", reply=reply))
+    before = len(local.model.requests)
+    environment = {**local.environment(), "PATH": tools.path()}
+    for number, words in enumerate(("--arg name=carol", """--args-json '{"name": "carol"}'""")):
+        command = f"sagaflow launch hello-world {words} --id own-{number} --await"
+        for _ in range(2):
             shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
-            assert shown.splitlines()[-1] == said
+            assert shown.splitlines()[-1] == "hello, carol"
+    assert len(local.model.requests) == before + 2
+    shown = tools.run("sagaflow show own-0", env=environment, cwd=local.folder).stdout
+    assert "own-0: DONE" in shown
+    assert "finished  greeter" in shown
+
+
+def test_the_first_skill_works_where_the_readme_says(local: LocalSagaflow) -> None:
+    """Its three files, in the user's folder of skills."""
+    documents.write_files(README, local.folder / ".claude" / "skills")
+    local.model.replace(
+        Rule(match="Greet bob", reply="STRUCTURED_OUTPUT_START\nGREETING|hi bob\nSTRUCTURED_OUTPUT_END")
+    )
+    environment = {**local.environment(), "PATH": tools.path()}
+    for command, said in GREETING.items():
+        shown = tools.run(command, env=environment, cwd=local.folder, seconds=COMMAND_SECONDS).stdout
+        assert shown.splitlines()[-1] == said
 
 
 def test_the_configuration_is_understood(tmp_path: Path) -> None:

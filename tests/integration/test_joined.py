@@ -96,7 +96,7 @@ class Joined:
         return line
 
 
-@pytest.fixture(params=["processes", "hosts"])
+@pytest.fixture(params=[pytest.param("processes", marks=pytest.mark.long), "hosts"])
 def where(request: pytest.FixtureRequest) -> Iterator[Elsewhere]:
     """Where the second worker runs; without the right to make a host it is the first one's machine in both cases."""
     with another_host() if request.param == "hosts" else contextlib.nullcontext(HERE) as found:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     "victims",
-    [("worker",), ("server",), ("server", "worker"), ("engine",), ("engine", "server", "worker")],
+    [
+        ("worker",),
+        pytest.param(("server",), marks=pytest.mark.long),
+        pytest.param(("server", "worker"), marks=pytest.mark.long),
+        ("engine",),
+        ("engine", "server", "worker"),
+    ],
     ids="+".join,
 )
 def test_runs_go_on_after_kill_9(victims: tuple[str, ...]) -> None:

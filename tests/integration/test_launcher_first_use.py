@@ -116,7 +116,7 @@ def test_the_first_call_waits_for_the_build_and_hears_of_it(machine: Machine, ve
     assert machine.made == 1
 
 
-@pytest.mark.parametrize("version", [MODERN, LEGACY])
+@pytest.mark.parametrize("version", [MODERN, pytest.param(LEGACY, marks=pytest.mark.long)])
 def test_a_build_that_fails_is_told_in_one_sentence_and_tried_again(machine: Machine, version: str) -> None:
     """With what to do and where to read more; the session stays usable."""
     machine.fail("error: Failed to fetch: `http://index/simple/`\n  Caused by: operation timed out\n")

@@ -299,15 +299,14 @@ def test_in_a_run_there_are_no_tools_and_no_server(version: str, environ: dict[s
         assert "a run does not use Sagaflow's tools" in failed["content"][0]["text"]
 
 
-@pytest.mark.parametrize(
-    "line", [b"{\n", b"[]\n", b"7\n", b'{"id": [1], "method": "x"}\n', b'{"jsonrpc": "2.0"}\n', b"\xff\n"]
-)
-def test_what_is_no_message_is_refused(launched: Launched, line: bytes) -> None:
+def test_what_is_no_message_is_refused(launched: Launched) -> None:
     """And the next message is answered."""
-    launched.send(line)
-    assert launched.next(id=None)["error"]["code"] in {wire.PARSE_ERROR, wire.INVALID_REQUEST}
-    launched.call(1, "echo", text="one")
-    assert launched.said(1) == "one"
+    lines = [b"{\n", b"[]\n", b"7\n", b'{"id": [1], "method": "x"}\n', b'{"jsonrpc": "2.0"}\n', b"\xff\n"]
+    for number, line in enumerate(lines):
+        launched.send(line)
+        assert launched.next(id=None)["error"]["code"] in {wire.PARSE_ERROR, wire.INVALID_REQUEST}
+        launched.call(number, "echo", text="one")
+        assert launched.said(number) == "one"
 
 
 def test_an_unknown_protocol_version_is_refused_by_name(environ: dict[str, str]) -> None:
