@@ -37,7 +37,7 @@ from sagaflow_mcp.errors import Failure, Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from temporalio.client import Client
+    from temporalio.client import Client, ScheduleDescription
 
     from sagaflow_mcp.schedule_files import Schedule
     from sagaflow_mcp.settings import Settings
@@ -188,7 +188,7 @@ class Schedules:
         await Worker(
             self._client,
             task_queue=schedule_server.queue(self._home_id),
-            build_id=__version__,
+            build_id=__version__,  # For the reason that is given in `skill_workers`.
             workflows=[DueWorkflow],
             activities=[self.due],
             # Its own code, which waits for one activity.
@@ -247,8 +247,9 @@ class Schedules:
         self._forget_records(name, schedule_server.stamp(datetime.fromisoformat(telling["until"])))
 
     def _is_missed(self, name: str, stamp: str, done: set[str]) -> bool:
-        found = schedule_files.record(self._home, name, stamp) if stamp in done else {"outcome": "missed"}
-        return (found or {}).get("outcome") == "missed"
+        if stamp not in done:
+            return not self._was_launched(f"{name}-{stamp}")
+        return (schedule_files.record(self._home, name, stamp) or {}).get("outcome") == "missed"
 
     def _forget_records(self, name: str, until: str) -> None:
         for stamp in schedule_files.stamps(self._home, name):
@@ -289,6 +290,9 @@ class Schedules:
         found = schedule_files.record(self._home, given.name, given.stamp)
         if found is not None and found["outcome"] != WAIT:
             return str(found["outcome"])
+        # Launched, and cut off before that was written down.
+        if found is None and await asyncio.to_thread(self._was_launched, _run_id(given)):
+            return self._noted(given, "launched", _run_id(given))
         if found is None:
             if not await self._is_due(schedule, given.stamp):
                 refusals.warning("a start at a time that is none of the schedule's", extra={"workflow_id": given.name})
@@ -305,17 +309,14 @@ class Schedules:
         looked = schedule_files.state(self._home, schedule.name).get("looked_until") or schedule.created_at
         if not datetime.fromisoformat(looked) < moment <= datetime.now(UTC):
             return False
-        try:
-            due = await schedule_server.times(self._client, self._home_id, schedule.name, moment - second, moment)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        # In this order: the times are those of a schedule that nobody else has changed until then.
-        found = await schedule_server.described(self._client, self._home_id, schedule.name)
+        before = await schedule_server.described(self._client, self._home_id, schedule.name)
         known = schedule_files.state(self._home, schedule.name).get("fingerprint")
-        is_ours = found is not None and (not known or schedule_server.fingerprint(found) == known)
-        return is_ours and moment in due
+        if before is None or (known and schedule_server.fingerprint(before) != known):
+            return False
+        due = await schedule_server.times(self._client, self._home_id, schedule.name, moment - second, moment)
+        # Once more: the times are then those of a schedule that nobody has changed, nor changed and put right.
+        after = await schedule_server.described(self._client, self._home_id, schedule.name)
+        return moment in due and after is not None and _last_change(after) == _last_change(before)
 
     async def _after_others(self, schedule: Schedule, given: Due) -> str:
         """What comes of it because an earlier run is open; empty when it is to be launched."""
@@ -407,6 +408,10 @@ async def _beat() -> None:
 
 def _run_id(given: Due) -> str:
     return f"{given.name}-{given.stamp}"
+
+
+def _last_change(found: ScheduleDescription) -> tuple[datetime, datetime | None]:
+    return found.info.created_at, found.info.last_updated_at
 
 
 def _due_text(schedule: Schedule, given: Due) -> str:
