@@ -12,12 +12,12 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError
 
-from sagaflow_mcp import artifacts, pauses, records, temporal
+from sagaflow_mcp import artifacts, records, temporal
 from sagaflow_mcp.durable import holding, places
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from temporalio.api.history.v1 import HistoryEvent
@@ -50,8 +50,15 @@ class Point(NamedTuple):
     """Whether that is its first one, since what failed did so in executions before it, and is to be tried again."""
 
 
-async def again(client: Client, run_id: str, run_dir: Path) -> Point:
-    """Have the run `run_id`, whose folder is `run_dir`, go on from where it failed; paused, where it ever was.
+async def again(client: Client, run_id: str, run_dir: Path, pause: Callable[[], object]) -> Point:
+    """Have the run go on from where it failed; paused, where it ever was.
+
+    Args:
+        client: of its server.
+        run_id: the run.
+        run_dir: its folder.
+        pause: what lists the run as paused. Called before it is, so that whoever is killed before it is let go on
+            leaves a run that says what it waits for.
 
     Raises:
         Refusal: Temporal no longer has its history, or it ended before it did anything.
@@ -64,15 +71,16 @@ async def again(client: Client, run_id: str, run_dir: Path) -> Point:
         converter = client.data_converter.with_context(
             WorkflowSerializationContext(namespace=client.namespace, workflow_id=run_id)
         )
-        link = await _link(converter, run_id, events[0])
+        envelope = await _envelope(converter, run_id, events[0])
+        link = int(envelope.get("link", 0))
         chosen = point(events, await _places(converter, events[-1], link), link)
+        if envelope.get("paused"):
+            chosen = chosen._replace(was_paused=True)
         if chosen.is_whole:
             with artifacts.changing("the retry", run_dir):
                 await asyncio.to_thread(artifacts.write_json, run_dir / artifacts.RETRIED, {"link": link})
         if chosen.was_paused:
-            # As its workflow will be until somebody lets it go on: whoever is killed before that leaves a paused run.
-            with artifacts.changing("the retry", run_dir):
-                await asyncio.to_thread(pauses.put, run_dir)
+            await asyncio.to_thread(pause)
         execution = WorkflowExecution(workflow_id=run_id, run_id=found.run_id)
         request = _request(client, execution, chosen)
         await client.workflow_service.reset_workflow_execution(request, timeout=temporal.RPC_LIMIT)
@@ -83,12 +91,12 @@ async def again(client: Client, run_id: str, run_dir: Path) -> Point:
     return chosen
 
 
-async def _link(converter: DataConverter, run_id: str, start: HistoryEvent) -> int:
-    """Which of the run's executions, from 0, the one is that began with the event `start`."""
+async def _envelope(converter: DataConverter, run_id: str, start: HistoryEvent) -> dict[str, Any]:
+    """What the execution that began with the event `start` was handed: which of the run's it is, and how it goes on."""
     assert converter.payload_codec is not None
     sealed = start.workflow_execution_started_event_attributes.header.fields[temporal.HEADER]
     (opened,) = await converter.payload_codec.decode([sealed])
-    return int((temporal.read_header({temporal.HEADER: opened}, "start", run_id) or {}).get("link", 0))
+    return temporal.read_header({temporal.HEADER: opened}, "start", run_id) or {}
 
 
 async def _places(converter: DataConverter, ending: HistoryEvent, link: int) -> list[places.Place]:

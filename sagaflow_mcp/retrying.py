@@ -73,8 +73,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
             await anyio.to_thread.run_sync(_belongs_to, Path(run.run_dir) / "run.json", about, launcher)
     if was_paused:
         try:
-            with contextlib.suppress(Refusal):  # Somebody else has let it go on, or ended it.
-                await steering.resume(settings, run_id)
+            await _let_go_on(settings, run_id)
         except Failure as error:
             cure = face.resume_run.format(run_id=run_id)
             raise Failure(f"run {run_id!r} was retried, and is paused as it had been: {error}; {cure}") from error
@@ -152,6 +151,15 @@ def _marker(about: dict[str, Any], closed_at: str) -> records.OpenRun:
     return records.OpenRun(**{**fields, "created_at": began.replace("+00:00", "Z")})
 
 
+async def _let_go_on(settings: Settings, run_id: str) -> None:
+    try:
+        await steering.resume(settings, run_id)
+    except Refusal:
+        # Somebody else has let it go on, or ended it.
+        if (await anyio.to_thread.run_sync(runs.get, settings.home, run_id)).state == "PAUSED":
+            raise
+
+
 def _belongs_to(path: Path, about: dict[str, Any], launcher: str) -> None:
     """Write down whose the run is now, in a file whose time is that of the launch."""
     before = path.stat()
@@ -171,8 +179,14 @@ def _make_ready(settings: Settings, marker: records.OpenRun, credentials: dict[s
 
 
 async def _reset(settings: Settings, run: runs.Run) -> bool:
-    """Whether the run had been paused where it now goes on."""
+    """Whether the run is paused where it now goes on, since it was before."""
     # Imported here: it takes half a second, and a retry that is refused should not.
     from sagaflow_mcp import resetting  # noqa: PLC0415
 
-    return (await resetting.again(await run_updates.connected(settings), run.run_id, Path(run.run_dir))).was_paused
+    client = await run_updates.connected(settings)
+    try:
+        point = await resetting.again(client, run.run_id, Path(run.run_dir), lambda: steering.put(settings.home, run))
+    except Refusal:
+        await anyio.to_thread.run_sync(steering.take_back, settings.home, run)
+        raise
+    return point.was_paused

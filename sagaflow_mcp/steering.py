@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from temporalio.client import Client
 
+    from sagaflow_mcp.paths import Home
     from sagaflow_mcp.runs import Run
     from sagaflow_mcp.settings import Settings
 
@@ -54,20 +55,36 @@ async def pause(settings: Settings, run_id: str) -> None:
     run = await _open(settings, run_id, "pause")
     run_dir = Path(run.run_dir)
     async with _alone(run):
-        # First, so that also what waits for a worker is held from this moment on.
-        with artifacts.changing("the pause", run_dir):
-            is_new = await anyio.to_thread.run_sync(pauses.put, run_dir)
-        entry = _entry(run, pauses.since(run_dir))
-        # Before the run hears of it: whoever ends the pause, the run's own ending too, then finds the entry to close.
-        await anyio.to_thread.run_sync(inbox.deliver, settings.home, entry)
+        # Before the run hears of it: what waits for a worker is held from this moment on, and whoever ends the pause,
+        # the run's own ending too, finds the entry to close.
+        is_new = await anyio.to_thread.run_sync(put, settings.home, run)
+        since = pauses.since(run_dir)
         try:
             changed = await _hold(settings, run_id, shut=True)
         except Refusal:
-            await anyio.to_thread.run_sync(pauses.remove, run_dir)
-            await anyio.to_thread.run_sync(inbox.close, settings.home, entry.entry_id)
+            await anyio.to_thread.run_sync(take_back, settings.home, run)
             raise
     if not is_new and not changed:
-        raise Refusal(f"run {run_id!r} is paused already, since {entry.created_at}")
+        raise Refusal(f"run {run_id!r} is paused already, since {since}")
+
+
+def put(home: Home, run: Run) -> bool:
+    """List the run as paused, and tell of it; whether it was not before. Failure when the home cannot be changed."""
+    run_dir = Path(run.run_dir)
+    with artifacts.changing("the pause", run_dir):
+        is_new = pauses.put(run_dir)
+    inbox.deliver(home, _entry(run, pauses.since(run_dir)))
+    return is_new
+
+
+def take_back(home: Home, run: Run) -> None:
+    """Undo `put`, where the run is not paused after all. Failure when the home cannot be changed."""
+    run_dir = Path(run.run_dir)
+    since = pauses.since(run_dir)
+    with artifacts.changing("the pause", run_dir):
+        was_listed = pauses.remove(run_dir)
+    if was_listed:
+        inbox.close(home, pauses.entry_id(run.run_id, since))
 
 
 async def resume(settings: Settings, run_id: str) -> None:
