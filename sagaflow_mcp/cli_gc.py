@@ -49,11 +49,11 @@ def sentence(freed: Freed, *, dry_run: bool) -> str:
         "log": freed.logs,
     }
     told = [f"{count} {_plural(noun, count)}" for noun, count in counts.items() if count]
-    if not told:
+    if not told and not freed.left:
         return "nothing is old enough to be removed"
     done = "would be removed" if dry_run else "removed"
-    left = f"; {freed.left:,} more {_plural('run', freed.left)} the next time" if freed.left else ""
-    return f"{done}: {', '.join(told)} ({wording.size(freed.bytes)}){left}"
+    left = f"; {freed.left:,} more {_plural('run', freed.left)} to go another time" if freed.left else ""
+    return f"{done}: {', '.join(told) or 'nothing'} ({wording.size(freed.bytes)}){left}"
 
 
 def _plural(noun: str, count: int) -> str:

@@ -250,7 +250,7 @@ FIELDS: dict[str, dict[str, str]] = {
         ".sessions": "how many sessions of which it is forgotten what they were shown",
         ".logs": "how many logs that were put aside",
         ".bytes": "how much room all of that took",
-        ".left": "how many more runs go the next time",
+        ".left": "how many more runs are old enough, and go another time",
     },
     "schedule add": SCHEDULE_NEXT,
     "schedule list": _under("[]", SCHEDULE),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sagaflow_mcp import artifacts, inbox, markers, records
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sagaflow_mcp.paths import Home
 
@@ -38,7 +38,7 @@ class Freed(NamedTuple):
     logs: int = 0
     bytes: int = 0
     left: int = 0
-    """Runs whose turn is the next one."""
+    """Runs that are old enough, and could not go this time: so many at once, and what Temporal has forgotten."""
 
 
 def expired(home: Home, needed: Collection[str], before: datetime) -> list[str]:
@@ -59,17 +59,18 @@ def expired(home: Home, needed: Collection[str], before: datetime) -> list[str]:
 
 
 def payloads(home: Home) -> dict[str, list[Path]]:
-    """The files of the payloads that are stored apart, by the executions that they were stored for.
-
-    Those of an execution with a very long id are not among them. OSError when their folder cannot be read.
-    """
+    """The files of the payloads that are stored apart, by how their names begin. OSError if they cannot be listed."""
     found: dict[str, list[Path]] = {}
     for blob in Path(home.blobs).iterdir():
-        # As `sealing` names them; of a long id it keeps the beginning, which several may share.
-        owner = blob.name.rpartition("-")[0]
-        if len(owner) < 100:  # noqa: PLR2004 - the length to which it cuts them
-            found.setdefault(_decoded(owner), []).append(blob)
+        found.setdefault(blob.name.rpartition("-")[0], []).append(blob)
     return found
+
+
+def payloads_of(stored: Mapping[str, list[Path]], owners: Iterable[str]) -> list[Path]:
+    """Those of `stored` that belong to the executions `owners`; to one with a very long id, none."""
+    begun = (base64.urlsafe_b64encode(each.encode()).decode().rstrip("=") for each in owners)
+    # As `sealing` names them; of a long id it keeps the beginning, which several may share.
+    return [blob for each in begun if len(each) < 100 for blob in stored.get(each, [])]  # noqa: PLR2004 - where it cuts
 
 
 def remove(home: Home, run_id: str, blobs: Sequence[Path]) -> Freed:
@@ -159,14 +160,6 @@ def _ended_before(folder: Path, before: datetime) -> bool:
         return _written_at(folder / "ending.json") < before
     except OSError:
         return False  # It is open, or its launch was cut off.
-
-
-def _decoded(owner: str) -> str:
-    """The execution's id that a payload's file has in its name; of a file that is none of ours, nothing sensible."""
-    try:
-        return base64.urlsafe_b64decode(owner + "=" * (-len(owner) % 4)).decode()
-    except ValueError:
-        return ""
 
 
 def _forget_shown(home: Home, entry_ids: Collection[str]) -> None:

@@ -108,12 +108,13 @@ async def collect(
         before = now - max(older_than or timedelta(days=settings.keep_runs_days), retention.LEAST)
         expired = await asyncio.to_thread(retention.expired, home, found.runs, before)
         owners = {run_id: await _owners(client, run_id) for run_id in expired[:MOST_AT_ONCE]}
-        freed = Freed(left=len(expired) - len(owners))
+        freed = Freed()
         payloads = await asyncio.to_thread(retention.payloads, home) if owners else {}
         for run_id in owners if dry_run else await _forgotten(client, home, owners):
             act = retention.counted if dry_run else retention.remove
-            blobs = [blob for owner in owners[run_id] for blob in payloads.get(owner, [])]
+            blobs = retention.payloads_of(payloads, owners[run_id])
             freed = retention.added(freed, await asyncio.to_thread(act, home, run_id, blobs))
+        freed = freed._replace(left=len(expired) - len(freed.runs))
         return retention.added(freed, await asyncio.to_thread(_rest, settings, found, now, before, dry_run=dry_run))
     finally:
         os.close(lock)
