@@ -4,9 +4,14 @@
 # It may be told the plugin's data folder, by Claude Code and not by the environment, which a project can set: what Python
 # has compiled is kept there, or it would compile the same at each start of a session. Nothing is written elsewhere.
 
-case ${1:-} in
-  /*) set -- -X "pycache_prefix=$1/compiled" ;;
-  *) set -- -B ;;
+data=${1:-}
+set -- -B
+case $data in
+  # Where nothing can be written, not even what Python brings along compiled would be used.
+  /*)
+    [ -d "$data/compiled" ] || mkdir -p "$data/compiled" 2>/dev/null
+    [ ! -w "$data/compiled" ] || set -- -X "pycache_prefix=$data/compiled"
+    ;;
 esac
 root=${0%/*}/..
 run='import sys; sys.path.append(sys.argv[1]); from sagaflow_mcp import launcher; launcher.main()'

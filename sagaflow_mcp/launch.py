@@ -156,15 +156,15 @@ def check(settings: Settings, request: Request) -> None:
 
 
 def _check(settings: Settings, request: Request, *, is_trial: bool = False) -> _Checked:
-    """Everything that can be known before anything is started."""
+    """What can be known before anything is started, but for what the worker finds out as well."""
     arguments_hash = _arguments_hash(request)
     roots = catalog.bundled() if request.bundled else catalog.roots(settings.environ, request.project_dir)
     source = catalog.find(request.skill, roots, request.face)
     pinned = pinning.pin(settings.home, source, request.face)
-    # The worker tries the arguments, too. Without one a child process does, before anything is started; but where it is
-    # known what the skill takes, what that refuses is not worth the time.
-    is_tried = not is_trial and (engine_client.worker_ready(settings.home) or probe.knows_arguments(pinned))
-    verdict = probe.verdict(settings.home, pinned, None if is_tried else request.arguments)
+    # The worker tries the arguments, too, so where there is one no child process does. Nor where it is known what the
+    # skill takes: it refuses hardly any arguments that fit, and the child takes longer than all the rest of a launch.
+    is_left_to_worker = not is_trial and (engine_client.worker_ready(settings.home) or probe.knows_arguments(pinned))
+    verdict = probe.verdict(settings.home, pinned, None if is_left_to_worker else request.arguments)
     if verdict.arguments is not None:
         request = replace(
             request, arguments=argument_schema.check(verdict.arguments, request.arguments, skill=request.skill)

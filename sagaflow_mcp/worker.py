@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -91,6 +92,8 @@ class RunWorker:
         """Work until told to stop. Whatever made a Temporal worker give up is raised."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
+        # What was imported stays: nobody need look through it for garbage.
+        gc.freeze()
         if not self._given.server.is_own:
             await self._keep_closed_runs()
         released = await worker_start.release(self._given)

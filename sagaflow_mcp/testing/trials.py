@@ -67,7 +67,7 @@ class Trials:
         self._local = LocalSagaflow(skills=[skills])
         self._count = 0
         self.is_spoilt = False
-        """Whether a run has not ended in time: it may still ask the model, and so come into the next one's count."""
+        """Whether a run has not ended well: a call that is still in flight would come into the next one's count."""
 
     async def __aenter__(self) -> Self:
         self._local.__enter__()
@@ -101,7 +101,7 @@ class Trials:
         self._local.model.replace(*case.replies)
         asked = len(self._local.model.requests)
         run = await self._ended(skill, case, run_id, project)
-        self.is_spoilt |= run.is_open
+        self.is_spoilt |= run.state != "DONE"
         bodies = [each.body for each in self._local.model.requests[asked:]]
         outcome = _outcome(run, project, bodies, self._neutral(run, project))
         return replace(outcome, otherwise=self.points.asked_otherwise(run_id))
@@ -172,9 +172,13 @@ class Homes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as group:
-                for each in self._all:
-                    group.start_soon(each.__aexit__, kind, error, trace)
+            try:
+                async with anyio.create_task_group() as group:
+                    for each in self._all:
+                        group.start_soon(each.__aexit__, kind, error, trace)
+            except ExceptionGroup as failed:
+                # What one home suffers from, the others do.
+                raise failed.exceptions[0] from None
 
     async def take(self, count: int) -> list[Trials]:
         """So many of them, the same ones each time but for those that were spoilt."""

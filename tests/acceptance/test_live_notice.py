@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ENTER = "\r"
 
 both = pytest.mark.parametrize(
-    "each_claude", [tools.CLAUDE_CODE, tools.OLDER_CLAUDE_CODE], indirect=True, ids=["2.1.330", "2.1.197"]
+    "each_claude", [tools.CLAUDE_CODE, tools.OLDER_CLAUDE_CODE], indirect=True, ids=lambda package: package[1]
 )
 """What comes in the middle of a turn is no prompt for the older one, and it leaves its hooks behind."""
 

@@ -96,6 +96,7 @@ async def _due(local: LocalSagaflow, address: str) -> None:
         async for due in client.list_workflows(begun):
             print("due", await client.get_workflow_handle(due.id).result())  # noqa: T201 - shown to the recorder
             return
+    raise TimeoutError("nothing has begun")
 
 
 async def _write(local: LocalSagaflow, address: str, folder: Path) -> None:

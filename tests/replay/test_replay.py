@@ -87,7 +87,8 @@ async def test_a_recorded_history_replays(home: Home, path: Path) -> None:
             data_converter=converter,
             header_codec_behavior=HeaderCodecBehavior.CODEC,
         )
-        await replayer.replay_workflow(history)
+        with anyio.fail_after(REPLAY_SECONDS):
+            await replayer.replay_workflow(history)
         return
     skill = "recorded-function" if path.name.startswith("function") else "recorded"
     pinned = pinning.pin(home, pinning.Source(skill, SKILLS / skill, "path", "workflow"))
