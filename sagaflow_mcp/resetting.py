@@ -45,7 +45,7 @@ class Point(NamedTuple):
     event_id: int
     """Of the workflow task that is done again."""
     was_paused: bool
-    """Whether the run was ever paused, and may be so again."""
+    """Whether the run was ever paused: then it is so again, until it is let go on."""
     is_whole: bool
     """Whether that is its first one, since what failed did so in executions before it, and is to be tried again."""
 
