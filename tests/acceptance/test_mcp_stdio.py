@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from tests import waiting
 from tests.acceptance import tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +44,7 @@ def local() -> Iterator[LocalSagaflow]:
         yield started
 
 
-@pytest.fixture(params=["auto", "legacy"])
+@pytest.fixture(scope="module", params=["auto", "legacy"])
 def mode(request: pytest.FixtureRequest) -> str:
     """How the client finds out which protocol to speak."""
     return str(request.param)
@@ -56,6 +55,19 @@ def connection(local: LocalSagaflow, mode: str, cwd: Path | None = None) -> Clie
     session = {"CLAUDE_CODE_SESSION_ID": SESSION}
     started = StdioServerParameters(command=SERVER, env={**local.environment(), **session}, cwd=cwd)
     return Client(started, mode=mode, read_timeout_seconds=LIMIT)
+
+
+@pytest.fixture(scope="module")
+def project(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the session that all tests share."""
+    return tmp_path_factory.mktemp(mode)
+
+
+@pytest.fixture(scope="module")
+async def client(local: LocalSagaflow, mode: str, project: Path) -> AsyncIterator[Client]:
+    """That session: one server for all tests that do not end it."""
+    async with connection(local, mode, project) as connected:
+        yield connected
 
 
 async def answer(client: Client, tool: str, **arguments: Any) -> Any:
@@ -79,7 +91,9 @@ async def page(client: Client, uri: str) -> str:
     return content.text
 
 
-async def test_a_run_is_launched_waited_for_and_dismissed(local: LocalSagaflow, mode: str, tmp_path: Path) -> None:
+async def test_a_run_is_launched_waited_for_and_dismissed(
+    local: LocalSagaflow, mode: str, client: Client, project: Path
+) -> None:
     """One session from launch to dismissal, with progress while it waits."""
     inbox.dismiss(local.settings.home, None)
     name, heard = f"bea-{mode}", []
@@ -92,44 +106,43 @@ async def test_a_run_is_launched_waited_for_and_dismissed(local: LocalSagaflow, 
         local.model.release(name)
 
     with anyio.fail_after(LIMIT):
-        async with connection(local, mode, tmp_path) as client:
-            launched = await client.call_tool(
-                "launch_workflow",
-                {"skill": "hello-world", "args": {"name": name}, "wait_seconds": 60},
-                progress_callback=hear,
-            )
-            assert launched.structured_content is not None
-            run_id = launched.structured_content["run_id"]
-            assert launched.structured_content["state"] == "DONE"
-            assert launched.structured_content["detail"] == f"hello, {name}"
-            assert all(re.match(r"\d+ steps? done", message) for message in heard)
-            assert heard
+        launched = await client.call_tool(
+            "launch_workflow",
+            {"skill": "hello-world", "args": {"name": name}, "wait_seconds": 60},
+            progress_callback=hear,
+        )
+        assert launched.structured_content is not None
+        run_id = launched.structured_content["run_id"]
+        assert launched.structured_content["state"] == "DONE"
+        assert launched.structured_content["detail"] == f"hello, {name}"
+        assert all(re.match(r"\d+ steps? done", message) for message in heard)
+        assert heard
 
-            found = await answer(client, "get_run", run_id=run_id)
-            assert {**found, "detail": ""} == {**launched.structured_content, "detail": ""}
-            assert f"ended    hello, {name}\n" in found["detail"]
-            assert "  greeter  1 of 1 done, " in found["detail"]
-            listed = await answer(client, "list_inbox")
-            assert listed["unread"] == 1
-            (entry,) = listed["entries"]
-            # What the session was told here, no hook tells it again.
-            told = inbox.claimed(local.settings.home, SESSION)
-            assert [each.partition("~")[0] for each in told].count(run_id) == 1
-            assert (entry["run_id"], entry["status"], entry["summary"]) == (run_id, "DONE", f"hello, {name}")
-            assert entry["project"] == str(tmp_path)
-            assert run_id in await answer(client, "list_runs", status="done")
-            assert run_id not in await answer(client, "list_runs", status="failed")
+        found = await answer(client, "get_run", run_id=run_id)
+        assert {**found, "detail": ""} == {**launched.structured_content, "detail": ""}
+        assert f"ended    hello, {name}\n" in found["detail"]
+        assert "  greeter  1 of 1 done, " in found["detail"]
+        listed = await answer(client, "list_inbox")
+        assert listed["unread"] == 1
+        (entry,) = listed["entries"]
+        # What the session was told here, no hook tells it again.
+        told = inbox.claimed(local.settings.home, SESSION)
+        assert [each.partition("~")[0] for each in told].count(run_id) == 1
+        assert (entry["run_id"], entry["status"], entry["summary"]) == (run_id, "DONE", f"hello, {name}")
+        assert entry["project"] == str(project)
+        assert run_id in await answer(client, "list_runs", status="done")
+        assert run_id not in await answer(client, "list_runs", status="failed")
 
-            assert run_id in await page(client, "sagaflow://inbox")
-            assert f"hello, {name}" in await page(client, f"sagaflow://runs/{run_id}/report")
+        assert run_id in await page(client, "sagaflow://inbox")
+        assert f"hello, {name}" in await page(client, f"sagaflow://runs/{run_id}/report")
 
-            assert await answer(client, "dismiss", run_ids=[run_id]) == f"dismissed 1: {run_id}"
-            assert (await answer(client, "list_inbox"))["unread"] == 0
-            assert len((await answer(client, "list_inbox", include_dismissed=True))["entries"]) >= 1
-            assert await page(client, "sagaflow://inbox") == "The inbox is empty."
+        assert await answer(client, "dismiss", run_ids=[run_id]) == f"dismissed 1: {run_id}"
+        assert (await answer(client, "list_inbox"))["unread"] == 0
+        assert len((await answer(client, "list_inbox", include_dismissed=True))["entries"]) >= 1
+        assert await page(client, "sagaflow://inbox") == "The inbox is empty."
 
 
-async def test_a_task_is_done_without_a_skill(local: LocalSagaflow, mode: str, tmp_path: Path) -> None:
+async def test_a_task_is_done_without_a_skill(local: LocalSagaflow, mode: str, client: Client, project: Path) -> None:
     """In the folder of the session; a second launch under the same id attaches to the run."""
     write = ToolUse(name="write_file", input={"path": "note.txt", "content": "noted"})
     local.model.add(
@@ -137,52 +150,48 @@ async def test_a_task_is_done_without_a_skill(local: LocalSagaflow, mode: str, t
     )
     given = {"task": "Write a note.", "run_id": f"note-{mode}", "wait_seconds": 60}
     with anyio.fail_after(LIMIT):
-        async with connection(local, mode, tmp_path) as client:
-            found = await answer(client, "launch_workflow", **given)
-            assert (found["run_id"], found["state"]) == (given["run_id"], "DONE")
-            assert found["detail"] == "The note is written."
-            assert await answer(client, "launch_workflow", skill="", **given) == found
-            assert "The note is written." in await page(client, f"sagaflow://runs/{given['run_id']}/report")
-            assert "task  [bundled]" in await answer(client, "list_skills")
-    assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "noted"
+        found = await answer(client, "launch_workflow", **given)
+        assert (found["run_id"], found["state"]) == (given["run_id"], "DONE")
+        assert found["detail"] == "The note is written."
+        assert await answer(client, "launch_workflow", skill="", **given) == found
+        assert "The note is written." in await page(client, f"sagaflow://runs/{given['run_id']}/report")
+        assert "task  [bundled]" in await answer(client, "list_skills")
+    assert (project / "note.txt").read_text(encoding="utf-8") == "noted"
 
 
-async def test_the_skills_and_the_checks_are_shown(local: LocalSagaflow, mode: str) -> None:
+async def test_the_skills_and_the_checks_are_shown(client: Client) -> None:
     """Also the argument schema of one skill."""
     with anyio.fail_after(LIMIT):
-        async with connection(local, mode) as client:
-            assert "hello-world  [bundled]" in await answer(client, "list_skills")
-            assert "Who is greeted." in await answer(client, "list_skills", name="hello-world")
-            checks = (await answer(client, "doctor")).splitlines()
-            assert checks[0].startswith("[ok] version: ")
-            assert not [line for line in checks if line.startswith("[fail]")]
+        assert "hello-world  [bundled]" in await answer(client, "list_skills")
+        assert "Who is greeted." in await answer(client, "list_skills", name="hello-world")
+        checks = (await answer(client, "doctor")).splitlines()
+        assert checks[0].startswith("[ok] version: ")
+        assert not [line for line in checks if line.startswith("[fail]")]
 
 
-async def test_a_schedule_is_made_seen_and_ended(local: LocalSagaflow, mode: str) -> None:
+async def test_a_schedule_is_made_seen_and_ended(client: Client) -> None:
     """With the tool that launches; the list of runs shows it."""
     with anyio.fail_after(LIMIT):
-        async with connection(local, mode) as client:
-            given = {"skill": "hello-world", "args": {"name": "alice"}, "run_id": "mornings"}
-            made = await answer(client, "launch_workflow", schedule="0 7 * * MON-FRI Europe/Berlin", **given)
-            assert (made["run_id"], made["state"]) == ("mornings", "SCHEDULED")
-            assert "hello-world (name=alice) at '0 7 * * MON-FRI' Europe/Berlin" in made["detail"]
-            assert "due next at " in made["detail"]
-            assert "schedule mornings: active, hello-world" in await answer(client, "list_runs")
-            refused = await client.call_tool("launch_workflow", {"schedule": "7", "skill": "hello-world"})
-            assert "'7' in 'UTC' is no time for a schedule" in text(refused)
-            ended = await answer(client, "launch_workflow", schedule="remove", run_id="mornings")
-            assert ended["state"] == "REMOVED"
-            assert "mornings" not in await answer(client, "list_runs")
+        given = {"skill": "hello-world", "args": {"name": "alice"}, "run_id": "mornings"}
+        made = await answer(client, "launch_workflow", schedule="0 7 * * MON-FRI Europe/Berlin", **given)
+        assert (made["run_id"], made["state"]) == ("mornings", "SCHEDULED")
+        assert "hello-world (name=alice) at '0 7 * * MON-FRI' Europe/Berlin" in made["detail"]
+        assert "due next at " in made["detail"]
+        assert "schedule mornings: active, hello-world" in await answer(client, "list_runs")
+        refused = await client.call_tool("launch_workflow", {"schedule": "7", "skill": "hello-world"})
+        assert "'7' in 'UTC' is no time for a schedule" in text(refused)
+        ended = await answer(client, "launch_workflow", schedule="remove", run_id="mornings")
+        assert ended["state"] == "REMOVED"
+        assert "mornings" not in await answer(client, "list_runs")
 
 
-async def test_what_every_session_pays_for_is_short(local: LocalSagaflow, mode: str) -> None:
+async def test_what_every_session_pays_for_is_short(client: Client) -> None:
     """Tool schemas and instructions are part of the context of each conversation."""
     with anyio.fail_after(LIMIT):
-        async with connection(local, mode) as client:
-            listed = await client.list_tools()
-            instructions = client.instructions or ""
-            templates = await client.list_resource_templates()
-            resources = await client.list_resources()
+        listed = await client.list_tools()
+        instructions = client.instructions or ""
+        templates = await client.list_resource_templates()
+        resources = await client.list_resources()
     whole = json.dumps(listed.model_dump(mode="json", by_alias=True, exclude_none=True), ensure_ascii=False)
     assert len(whole) <= 6000
     assert 0 < len(instructions) <= 2000
@@ -232,22 +241,21 @@ BAD_ARGUMENTS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-async def test_a_bad_argument_is_answered_in_one_sentence(local: LocalSagaflow, mode: str) -> None:
+async def test_a_bad_argument_is_answered_in_one_sentence(local: LocalSagaflow, client: Client) -> None:
     """No trace, no shell command, and nothing has been started."""
     before = runs.listing(local.settings.home, limit=100)
     with anyio.fail_after(LIMIT):
-        async with connection(local, mode) as client:
-            for tool, arguments, said in BAD_ARGUMENTS:
-                result = await client.call_tool(tool, arguments)
-                assert result.is_error, (tool, arguments)
-                answered = text(result)
-                assert said in answered
-                assert len(answered) < 500
-                assert answered.isprintable()
-                assert not set("<>") & set(answered)
-                assert "`sagaflow" not in answered
-            with pytest.raises(MCPError, match="there is no run 'no-such-run'"):
-                await client.read_resource("sagaflow://runs/no-such-run/report")
+        for tool, arguments, said in BAD_ARGUMENTS:
+            result = await client.call_tool(tool, arguments)
+            assert result.is_error, (tool, arguments)
+            answered = text(result)
+            assert said in answered
+            assert len(answered) < 500
+            assert answered.isprintable()
+            assert not set("<>") & set(answered)
+            assert "`sagaflow" not in answered
+        with pytest.raises(MCPError, match="there is no run 'no-such-run'"):
+            await client.read_resource("sagaflow://runs/no-such-run/report")
     assert runs.listing(local.settings.home, limit=100) == before
 
 
@@ -264,7 +272,9 @@ async def test_a_launch_without_a_key_says_what_a_session_can_do(mode: str) -> N
     assert "launch again" not in text(result)
 
 
-async def test_a_run_goes_on_when_the_worker_is_killed_while_the_server_waits(local: LocalSagaflow, mode: str) -> None:
+async def test_a_run_goes_on_when_the_worker_is_killed_while_the_server_waits(
+    local: LocalSagaflow, mode: str, client: Client
+) -> None:
     """The waiting call answers with the ending, as if nothing had been."""
     reply = f"STRUCTURED_OUTPUT_START\nGREETING|hello, {mode}\nSTRUCTURED_OUTPUT_END"
     local.model.add(Rule(match=f"Please greet {mode}", reply=reply, hold=mode))
@@ -278,7 +288,7 @@ async def test_a_run_goes_on_when_the_worker_is_killed_while_the_server_waits(lo
         local.model.release(mode)
 
     with anyio.fail_after(LIMIT):
-        async with connection(local, mode) as client, anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, kill)
             found = await answer(client, "launch_workflow", skill="hello-world", args={"name": mode}, wait_seconds=80)
     assert (found["state"], found["detail"]) == ("DONE", f"hello, {mode}")
@@ -306,13 +316,13 @@ async def test_a_run_outlives_the_server_that_launched_it(local: LocalSagaflow, 
     assert (run.state, run.result) == ("DONE", "hello, alice")
 
 
-def test_the_server_ends_with_its_standard_input_and_leaves_the_engine(local: LocalSagaflow) -> None:
+async def test_the_server_ends_with_its_standard_input_and_leaves_the_engine(local: LocalSagaflow) -> None:
     """Nobody has to kill it, and it says nothing that is not the protocol."""
-    local.wait(local.launch("hello-world", name="alice"))
+    run_id = await anyio.to_thread.run_sync(partial(local.launch, "hello-world", name="alice"))
+    await anyio.to_thread.run_sync(local.wait, run_id)
     engine = local.pid("engine")
-    server = subprocess.run(
-        [SERVER], env=local.environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False
-    )
+    with anyio.fail_after(LIMIT):
+        server = await anyio.run_process([SERVER], env=local.environment(), input=b"", check=False)
     assert (server.returncode, server.stdout, server.stderr) == (0, b"", b"")
     assert local.pid("engine") == engine
 

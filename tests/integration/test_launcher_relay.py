@@ -22,25 +22,47 @@ if TYPE_CHECKING:
 MEGABYTES = 5_000_000
 
 
-@pytest.fixture(params=[MODERN, LEGACY])
+@pytest.fixture(scope="module", params=[MODERN, LEGACY])
 def version(request: pytest.FixtureRequest) -> str:
     """The protocol that the client speaks."""
     return str(request.param)
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """An environment in which the small server is the real one; what its tool `wait` writes is in `folder`."""
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "SAGAFLOW_SERVER": small_server(folder)}
+
+
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """An environment in which the small server is the real one."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "SAGAFLOW_SERVER": small_server(tmp_path),
-    }
+    """That of a launcher of one's own."""
+    return environment(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def waits(version: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the server behind `shared`."""
+    return tmp_path_factory.mktemp(version)
+
+
+@pytest.fixture(scope="module")
+def shared(version: str, waits: Path) -> Iterator[Launched]:
+    """A launcher whose client has shaken hands, for all tests that do not end it."""
+    with Launched(version, environment(waits)) as started:
+        started.begin()
+        yield started
 
 
 @pytest.fixture
-def launched(version: str, environ: dict[str, str]) -> Iterator[Launched]:
-    """A launcher whose client has shaken hands."""
+def launched(shared: Launched) -> Iterator[Launched]:
+    """The same; whatever is said to a test, it has looked at."""
+    yield shared
+    assert shared.heard_nothing_else()
+
+
+@pytest.fixture
+def fresh(version: str, environ: dict[str, str]) -> Iterator[Launched]:
+    """A launcher of one's own, whose client has shaken hands and whose server is not there yet."""
     with Launched(version, environ) as started:
         started.begin()
         yield started
@@ -48,7 +70,7 @@ def launched(version: str, environ: dict[str, str]) -> Iterator[Launched]:
 
 @pytest.fixture
 def up(launched: Launched) -> Launched:
-    """A launcher whose server has answered."""
+    """The same with a server that has answered."""
     launched.call("up", "echo", text="up")
     assert launched.said("up") == "up"
     return launched
@@ -83,14 +105,14 @@ def test_what_the_manifest_knows_is_answered_without_a_server(version: str, envi
         assert launched.complaints == []
 
 
-def test_calls_made_before_the_server_is_up_are_answered_in_order(launched: Launched) -> None:
+def test_calls_made_before_the_server_is_up_are_answered_in_order(fresh: Launched) -> None:
     """Each under its own id, whatever kind of id that is."""
     keys: list[int | str] = [1, "1", 2, "two", 3]
     for key in keys:
-        launched.call(key, "echo", text=repr(key))
+        fresh.call(key, "echo", text=repr(key))
     for key in keys:
-        assert launched.said(key) == repr(key)
-    assert launched.heard_nothing_else()
+        assert fresh.said(key) == repr(key)
+    assert fresh.heard_nothing_else()
 
 
 def test_lists_come_from_the_server_once_it_is_up(up: Launched) -> None:
@@ -137,18 +159,18 @@ def test_questions_reach_the_client_and_answers_the_server(launched: Launched) -
     assert painted(launched, 3) == "painted red"
 
 
-def test_a_cancelled_call_is_not_answered_and_holds_nothing_up(launched: Launched, tmp_path: Path) -> None:
+def test_a_cancelled_call_is_not_answered_and_holds_nothing_up(fresh: Launched, tmp_path: Path) -> None:
     """Neither while it waits for the server, nor while the server works on it."""
-    launched.call_and_cancel(1, "echo", text="late")
-    launched.call(2, "wait", name="two")
+    fresh.call_and_cancel(1, "echo", text="late")
+    fresh.call(2, "wait", name="two")
     pid_in(tmp_path / "two")
-    launched.notify("notifications/cancelled", requestId=2)
-    launched.call(3, "echo", text="three")
-    assert launched.said(3) == "three"
-    kill(server_pid(launched))
-    launched.call(4, "echo", text="four")
-    assert launched.said(4) == "four"
-    assert launched.heard_nothing_else()
+    fresh.notify("notifications/cancelled", requestId=2)
+    fresh.call(3, "echo", text="three")
+    assert fresh.said(3) == "three"
+    kill(server_pid(fresh))
+    fresh.call(4, "echo", text="four")
+    assert fresh.said(4) == "four"
+    assert fresh.heard_nothing_else()
 
 
 def test_the_answer_to_a_cancelled_call_is_dropped(up: Launched) -> None:
@@ -189,14 +211,12 @@ def test_a_server_that_dies_between_calls_is_started_again(up: Launched) -> None
     assert up.heard_nothing_else()
 
 
-def test_a_server_that_dies_during_a_call_is_told_of_and_the_next_call_works(
-    launched: Launched, tmp_path: Path
-) -> None:
+def test_a_server_that_dies_during_a_call_is_told_of_and_the_next_call_works(launched: Launched, waits: Path) -> None:
     """In one sentence, which the model can read."""
     launched.call(1, "wait", name="one")
     launched.ask(2, "resources/read", uri="small://two")
     assert launched.result(2)
-    kill(pid_in(tmp_path / "one"))
+    kill(pid_in(waits / "one"))
     failed = launched.result(1)
     assert failed["isError"] is True
     assert failed.get("resultType") == ("complete" if launched.is_modern else None)
@@ -245,17 +265,17 @@ def test_a_subscription_is_acknowledged_at_once_and_outlives_the_server(environ:
         assert launched.heard_nothing_else()
 
 
-def test_a_server_that_does_not_start_is_told_of_and_not_tried_in_a_loop(launched: Launched, tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_is_told_of_and_not_tried_in_a_loop(fresh: Launched, tmp_path: Path) -> None:
     """With its last words; the next call tries again."""
     tmp_path.joinpath("broken").touch()
-    launched.call(1, "echo", text="one")
-    failed = launched.result(1)
+    fresh.call(1, "echo", text="one")
+    failed = fresh.result(1)
     assert failed["isError"]
     assert "did not start (exit status 1: this server is broken)" in failed["content"][0]["text"]
     tmp_path.joinpath("broken").unlink()
-    launched.call(2, "echo", text="two")
-    assert launched.said(2) == "two"
-    assert launched.complaints == ["this server is broken\n"]
+    fresh.call(2, "echo", text="two")
+    assert fresh.said(2) == "two"
+    assert fresh.complaints == ["this server is broken\n"]
 
 
 ENDINGS = [
