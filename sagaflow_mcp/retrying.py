@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,14 @@ from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
     from sagaflow_mcp.faces import Face
+    from sagaflow_mcp.paths import Home
     from sagaflow_mcp.settings import Settings
+
+TOLD_SECONDS = 15.0
+"""How long the ending of a run may take to come into the inbox; until then the run is still marked as open."""
+
+LOOK_SECONDS = 0.05
+"""Between two looks at whether it has."""
 
 WITH_CURRENT = "a new run can take over what it has done: retry with --with-current (with_current=true over MCP)"
 """The way out where the run itself cannot go on."""
@@ -46,7 +54,8 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
 
     Raises:
         Refusal: there is no such run, it is open or done, or what it needs to go on is gone.
-        Failure: the engine, Temporal or the run's worker does not answer, or the home cannot be changed.
+        Failure: the engine, Temporal or the run's worker does not answer, the run's ending is not in the inbox in time,
+            or the home cannot be changed.
     """
     run = await anyio.to_thread.run_sync(_retried, settings, run_id)
     about = _about(run)
@@ -55,9 +64,7 @@ async def retry(settings: Settings, run_id: str, *, face: Face, launcher: str = 
     await anyio.to_thread.run_sync(_make_ready, settings, marker, credentials)
     # Before the reset: an engine that ends now is started again for the run.
     with artifacts.changing("the retry", settings.home.open_runs):
-        is_first = await anyio.to_thread.run_sync(markers.claim, settings.home, marker)
-    if not is_first:
-        raise Refusal(f"run {run_id!r} is being retried already")
+        await _claim(settings.home, marker, run.closed_at)
     try:
         was_paused = await _reset(settings, run)
     except Refusal as error:
@@ -149,6 +156,20 @@ def _marker(about: dict[str, Any], closed_at: str) -> records.OpenRun:
     ended = datetime.fromisoformat(closed_at) + timedelta(milliseconds=1)
     began = max(datetime.now(UTC), ended).isoformat(timespec="milliseconds")
     return records.OpenRun(**{**fields, "created_at": began.replace("+00:00", "Z")})
+
+
+async def _claim(home: Home, marker: records.OpenRun, closed_at: str) -> None:
+    """Have the run marked as open by this retry, as soon as its ending of `closed_at` has been told."""
+    deadline = time.monotonic() + TOLD_SECONDS
+    while not await anyio.to_thread.run_sync(markers.claim, home, marker):
+        if markers.is_since(home, marker.run_id, closed_at):
+            raise Refusal(f"run {marker.run_id!r} is being retried already")
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"run {marker.run_id!r} has ended, and its ending has not come into the inbox within "
+                f"{TOLD_SECONDS:g} s; try again"
+            )
+        await anyio.sleep(LOOK_SECONDS)
 
 
 async def _let_go_on(settings: Settings, run_id: str) -> None:

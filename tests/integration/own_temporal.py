@@ -195,12 +195,15 @@ class Relay:
         self._connections.add(task)
         host, _, port = self._backend.rpartition(":")
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 behind_reader, behind_writer = await asyncio.open_connection(host, int(port))
                 with contextlib.closing(behind_writer):
                     inward = asyncio.ensure_future(self._pass_on(reader, behind_writer, writer))
                     outward = asyncio.ensure_future(_copy(behind_reader, writer))
                     await _either(inward, outward)
+        except asyncio.CancelledError:
+            # Not closed politely: over TLS that waits for the other side, and nobody is there for that any more.
+            writer.transport.abort()
         finally:
             writer.close()
             self._connections.discard(task)

@@ -105,6 +105,21 @@ def test_every_branch_that_failed_is_tried_again(local: LocalSagaflow) -> None:
     assert asked(local, before) == [f"Lane {lane}, step {step}." for lane, step in missing]
 
 
+def test_a_run_whose_ending_is_not_told_yet_is_retried_once_it_is(local: LocalSagaflow) -> None:
+    """Until then the run is still marked as open by its first launch, which is not another retry."""
+    local.model.replace(Rule(match="Lane 0, step 1", error=BAD_KEY, times=1), Rule(reply="ok"))
+    run_id = local.launch("lanes", lanes=1, steps=1)
+    run = local.wait(run_id)
+    home = local.settings.home
+    waiting.eventually(lambda: not markers.exists(home, run_id), "the ending told")
+    about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
+    launched = records.OpenRun(run_id, run.skill, about["digest"], run.project_dir, run.created_at, "")
+    assert markers.claim(home, launched)
+    retry(local, run_id)
+    assert local.wait(run_id).state == "DONE"
+    assert statuses(local, run_id) == ["DONE", "FAILED"]
+
+
 def test_the_current_version_pays_for_the_edited_step_alone(local: LocalSagaflow) -> None:
     """An edit to the last step's prompt, after it has failed, costs that step; the new run names its parent."""
     local.model.replace(Rule(match="The last one", error=BAD_KEY, times=1), Rule(reply="ok"))
