@@ -12,6 +12,7 @@ import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from sagaflow_mcp import __version__, digest, paths, pinning, processes, skill_file, syntax
@@ -19,7 +20,6 @@ from sagaflow_mcp.errors import BrokenSkill, Failure, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from sagaflow_mcp.paths import Home
     from sagaflow_mcp.pinning import Pinned, Source
@@ -37,6 +37,9 @@ START_SECONDS = 10
 
 QUEUE_SECONDS = 60
 """How long to wait for other processes that probe the same version."""
+
+BUNDLED = Path(__file__).with_name("bundled_verdicts.json")
+"""The verdicts on the bundled skills, which need not be found out on each machine; `self_portrait` writes the file."""
 
 CREDENTIALS = ("ANTHROPIC_", "CLAUDE_CODE_OAUTH")
 """Beginnings of the names of environment variables that a skill has no business to see."""
@@ -75,6 +78,8 @@ def verdict(
     afresh: bool = False,
 ) -> Verdict:
     """What `pinned` needs and takes, found out in a child process of at most `seconds` the first time, or `afresh`.
+
+    Of a bundled skill it is known before.
 
     Where `arguments` are given, `build_input` is tried with them, in such a process as well. Only a good verdict is
     kept: what is wrong may be put right outside of the skill, by installing a package.
@@ -130,7 +135,13 @@ def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, 
 
 def _stored(pinned: Pinned) -> Verdict | None:
     """The verdict of this version of Sagaflow; None when there is none yet."""
-    return _kept(pinned, "probe.json", lambda value: Verdict.parse(value["verdict"]))
+    return _of_bundled(pinned) or _kept(pinned, "probe.json", lambda value: Verdict.parse(value["verdict"]))
+
+
+def _of_bundled(pinned: Pinned) -> Verdict | None:
+    """The verdict that came with the package; None where the version is none of a bundled skill."""
+    found = json.loads(BUNDLED.read_text(encoding="utf-8")).get(pinned.name)
+    return Verdict.parse(found["verdict"]) if found and found["digest"] == pinned.digest else None
 
 
 def _store(pinned: Pinned, answer: Mapping[str, Any]) -> Verdict:

@@ -1,16 +1,23 @@
-"""`python -m sagaflow_mcp.self_portrait` writes `manifest.json`: what the MCP server says of itself."""
+"""`python -m sagaflow_mcp.self_portrait` writes what the package knows of itself.
+
+That is `manifest.json`, what the MCP server says of itself, and `bundled_verdicts.json`, what the bundled skills need
+and take.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
-from sagaflow_mcp import manifest
+from sagaflow_mcp import catalog, manifest, pinning, probe
+from sagaflow_mcp.paths import Home
 
 SERVER = (sys.executable, "-m", "sagaflow_mcp.server")
 
@@ -34,6 +41,18 @@ def drawn() -> dict[str, Any]:
     return {"handshake_versions": list(HANDSHAKE_PROTOCOL_VERSIONS), "modern": modern, "legacy": legacy}
 
 
+def verdicts() -> dict[str, Any]:
+    """What `bundled_verdicts.json` should hold, found out as at a first launch."""
+    roots = catalog.bundled()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(str(Path(folder, "home"))).prepare()
+        pinned = [pinning.pin(home, catalog.find(each.name, roots)) for each in catalog.listing(roots)]
+        return {
+            each.name: {"digest": each.digest, "verdict": asdict(probe.verdict(home, each, afresh=True))}
+            for each in pinned
+        }
+
+
 def _asked(questions: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The server's results by method, over one connection."""
     answers: dict[str, Any] = {}
@@ -52,8 +71,9 @@ def _asked(questions: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the file anew."""
-    Path(manifest.PATH).write_text(json.dumps(drawn(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write the files anew."""
+    for path, found in ((Path(manifest.PATH), drawn()), (probe.BUNDLED, verdicts())):
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
