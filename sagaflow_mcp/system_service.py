@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sagaflow_mcp import credentials, engine_client, markers, paths, records, service_files
+from sagaflow_mcp import credentials, engine_client, markers, paths, processes, records, service_files
 from sagaflow_mcp.errors import Failure, Refusal
 from sagaflow_mcp.service_files import Service
 
@@ -115,7 +115,7 @@ def uninstall(settings: Settings) -> list[str]:
     file = _file(settings.environ, service)
     if not file.exists():
         return [f"nothing to do: there is no {file}"]
-    _ended(settings.environ, service, file)
+    problem = _ended(settings.environ, service, file)
     try:
         file.unlink()
     except OSError as error:
@@ -123,9 +123,13 @@ def uninstall(settings: Settings) -> list[str]:
     with contextlib.suppress(Failure):
         if sys.platform != "darwin":
             _run(settings.environ, "systemctl", "--user", "daemon-reload")
-    said = [f"{file} is removed, and the engine that it ran has stopped"]
+    is_up = processes.Place(settings.home.engine, "engine").alive()
+    said = [f"{file} is removed{'' if is_up else ', and the engine that it ran has stopped'}"]
+    if is_up:
+        because = f" ({problem})" if problem else ""
+        said.append(f"an engine is still up{because}; to end it: sagaflow engine stop")
     count = len(markers.run_ids(settings.home))
-    if count:
+    if count and not is_up:
         said.append(f"{markers.counted(count)} wait for the next session or command")
     if _lingers():
         said.append(
@@ -197,16 +201,25 @@ def _begun(environ: Mapping[str, str], service: Service, file: Path, *, renewed:
     return ["systemd runs the engine, from each start of the machine on" if _made_to_linger(environ) else _until_told()]
 
 
-def _ended(environ: Mapping[str, str], service: Service, file: Path) -> None:
-    """Have the system end the service and forget it; what it does not know of is none of its any more."""
+def _ended(environ: Mapping[str, str], service: Service, file: Path) -> str:
+    """Have the system end the service and forget it; why it could not, empty where it did.
+
+    What it does not know of is none of its any more.
+    """
     if sys.platform == "darwin":
-        _asked(environ, "launchctl", "bootout", f"{_domain()}/{service.label}")
-        return
-    if _found(environ, "systemctl"):
-        _asked(environ, "systemctl", "--user", "disable", "--now", file.name)
-    # Also where systemd did not answer: the link by which it starts the unit.
-    for link in file.parent.glob(f"*.target.wants/{file.name}"):
-        link.unlink(missing_ok=True)
+        command = ("launchctl", "bootout", f"{_domain()}/{service.label}")
+    else:
+        command = ("systemctl", "--user", "disable", "--now", file.name)
+    try:
+        if _found(environ, command[0]):
+            _run(environ, *command)
+    except Failure as error:
+        return str(error)
+    finally:
+        # Also where systemd did not answer: the link by which it starts the unit.
+        for link in file.parent.glob(f"*.target.wants/{file.name}"):
+            link.unlink(missing_ok=True)
+    return ""
 
 
 def _is_active(environ: Mapping[str, str], service: Service) -> bool:

@@ -65,7 +65,7 @@ def test_installing_twice_writes_once_and_uninstalling_leaves_nothing(noted: Set
     system_service.install(noted)
     assert unit.stat().st_mtime_ns == written
     assert asked(noted) == ["daemon-reload", "enable sagaflow.service", "start sagaflow.service"]
-    system_service.uninstall(noted)
+    assert system_service.uninstall(noted) == [f"{unit} is removed, and the engine that it ran has stopped"]
     assert asked(noted) == ["disable --now sagaflow.service", "daemon-reload"]
     assert list(unit.parent.iterdir()) == []
     assert system_service.uninstall(noted) == [f"nothing to do: there is no {unit}"]
@@ -120,10 +120,28 @@ def front() -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
+def uninstalled_without_a_bus(local: LocalSagaflow) -> list[str]:
+    """What is said where systemd no longer answers, of a service whose file is there."""
+    program = local.folder / "bin" / "systemctl"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'no bus' >&2; exit 1\n", encoding="utf-8")
+    program.chmod(0o700)
+    settings = Settings.load({**local.environment(), "PATH": str(program.parent)})
+    unit = Path(system_service.standing(settings).file)
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    said = system_service.uninstall(settings)
+    assert not unit.exists()
+    return said
+
+
 def test_the_service_waits_for_the_engine_that_is_up_and_then_stays(
     front: list[subprocess.Popen[bytes]],
 ) -> None:
-    """It is not ended under the runs that it holds the keys of; the service's own engine stays up without a run."""
+    """It is not ended under the runs that it holds the keys of; the service's own engine stays up without a run.
+
+    Also where its file goes while systemd does not answer, which is told.
+    """
     with LocalSagaflow(skills=[SKILLS]) as local:
         home = local.settings.home
         local.launch("endings", how="wait")
@@ -136,6 +154,8 @@ def test_the_service_waits_for_the_engine_that_is_up_and_then_stays(
         eventually(lambda: (engine_client.status(home) or {}).get("pid") == front[0].pid, "the service took over")
         (run,) = Path(home.open_runs).iterdir()
         eventually(lambda: engine_client.worker_ready(home), "the worker works")
+        if sys.platform == "linux":
+            assert "is still up (`systemctl --user disable --now" in "".join(uninstalled_without_a_bus(local))
         engine_client.stop(home)
         assert front[0].wait(30) == 0
         assert run.exists()
