@@ -60,7 +60,7 @@ LAYERS = {
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
         cli_completion cli_output cli_show cli_watch json_fields
-        server server_views worker worker_start joined engine hook launcher
+        server server_views worker worker_start joined engine hook launcher backing
         builder self_portrait demo testing.local testing.plugin cli_question cli_tell cli_control cli_trust
         cli_gc cli_schedule cli_service engine_service
         permission_dialog testing.trials testing.verdicts testing._skipping cli_skill_test cli_skill_new waiter
@@ -70,7 +70,7 @@ LAYERS = {
 
 RANK = {module: rank for rank, modules in enumerate(LAYERS.values()) for module in modules.split()}
 
-HOOK_REACHABLE = {"hook", "waiter", "engine", "engine_client", "launcher", "builder"}
+HOOK_REACHABLE = {"hook", "waiter", "engine", "engine_client", "launcher", "backing", "builder"}
 """What starts with the system's python3 or must stay small: all that these import is standard library, Python 3.9."""
 
 
