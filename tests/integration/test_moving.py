@@ -10,9 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
-from sagaflow_mcp import engine_client, inbox, runs
+from sagaflow_mcp import answering, engine_client, inbox, runs
 from sagaflow_mcp.testing import LocalSagaflow
 from tests.waiting import eventually
 
@@ -67,7 +68,7 @@ def local(tmp_path: Path) -> Iterator[LocalSagaflow]:
         for run_id in ("ended", "open"):
             started.launch("mover", run_id=run_id)
             eventually(functools.partial(asks, started, run_id), "it asks")
-        sagaflow(started, Path(started.settings.home.root), "answer", "ended", "no")
+        anyio.run(answering.answer, started.settings, "ended", "no")
         assert started.wait("ended").result == "no 100000"
         yield started
 
@@ -85,7 +86,7 @@ def elsewhere(local: LocalSagaflow) -> Iterator[Path]:
 def test_a_home_is_moved_and_a_backup_put_back(local: LocalSagaflow, elsewhere: Path) -> None:
     """With the engine stopped; a run goes on in either, and what happened in the one is no matter in the other."""
     home = Path(local.settings.home.root)
-    sagaflow(local, home, "engine", "stop")
+    engine_client.stop(local.settings.home)
     archive = elsewhere.with_name("backup.tar.gz")
     subprocess.run(["tar", "-C", str(home.parent), "-czf", str(archive), home.name], check=True)
 
@@ -102,7 +103,7 @@ def test_a_home_is_moved_and_a_backup_put_back(local: LocalSagaflow, elsewhere: 
     shown = runs.get(moved, "ended")
     assert shown.result == "no 100000"
     assert Path(shown.report_path).parent == elsewhere / "runs" / "ended"
-    sagaflow(local, elsewhere, "engine", "stop")
+    engine_client.stop(moved)
 
     subprocess.run(["tar", "-C", str(home.parent), "-xzf", str(archive)], check=True)
     sagaflow(local, home, "answer", "open", "no")
