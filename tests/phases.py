@@ -46,9 +46,12 @@ class ThreeRuns:
 
     def __init__(self, local: LocalSagaflow, launch: Callable[[str, str], str] | None = None) -> None:
         self._local = local
-        self._gate = local.folder / "gate"
-        local.model.add(
-            Rule(match=r"call second", reply="second", hold="call"),
+        # Of their own, so that three can follow upon three others.
+        self._before = len(local.model.requests)
+        self._hold = f"call {self._before}"
+        self._gate = local.folder / f"gate-{self._before}"
+        local.model.replace(
+            Rule(match=r"call second", reply="second", hold=self._hold),
             Rule(match=r"(first|second|third)\Z", reply="${1}"),
         )
         start = launch or (lambda where, gate: local.launch("phases", where=where, gate=gate))
@@ -62,7 +65,7 @@ class ThreeRuns:
 
     def let_go(self) -> None:
         """End the halts; the idle run is told as soon as there is a server that can be told."""
-        self._local.model.release("call")
+        self._local.model.release(self._hold)
         self._gate.touch()
         eventually(lambda: anyio.run(self._is_told), "the idle run is told", LIMIT_SECONDS)
 
@@ -78,7 +81,7 @@ class ThreeRuns:
         """When the model was asked for the run in `phase`."""
         return [
             datetime.fromisoformat(each.received_at)
-            for each in self._local.model.requests
+            for each in self._local.model.requests[self._before :]
             if str(each.body["messages"][-1]["content"]).startswith(phase)
         ]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import pytest
 from temporalio.api.enums.v1 import EventType
 
-from sagaflow_mcp import connection, temporal, temporal_server
+from sagaflow_mcp import cli, connection, temporal, temporal_server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,3 +61,16 @@ def command(local: LocalSagaflow, *words: str) -> subprocess.CompletedProcess[st
         timeout=LIMIT_SECONDS,
         check=False,
     )
+
+
+def command_line(local: LocalSagaflow, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The same without a process of its own, for what does not need one. A variable that is given empty is not set."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        for name, value in {**local.environment(), **environ}.items():
+            if value:
+                patch.setenv(name, value)
+            else:
+                patch.delenv(name, raising=False)
+        status = cli.main(words)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())

@@ -11,7 +11,7 @@ import pytest
 
 from sagaflow_mcp import answering, engine_client, inbox, runs
 from sagaflow_mcp.errors import Refusal
-from tests.integration.clients import command
+from tests.integration.clients import command, command_line
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ def test_a_question_is_in_the_inbox_until_it_is_answered(local: LocalSagaflow) -
     (entry,) = local.inbox(run_id)
     assert (entry.status, entry.summary) == ("NEEDS_INPUT", "Shall it be done? (Yes / No)")
     assert inbox.dismiss(local.settings.home, [run_id]) == []
-    shown = command(local, "show", run_id).stdout
+    shown = command_line(local, "show", run_id).stdout
     assert "Shall it be done? (Yes / No)" in shown
 
-    wrong = command(local, "answer", run_id, "maybe")
+    wrong = command_line(local, "answer", run_id, "maybe")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr == "sagaflow: answer 'maybe' is not one of 'Yes', 'No'\n"
-    assert command(local, "answer", run_id, " ").stderr == "sagaflow: the answer is empty; give one\n"
+    assert command_line(local, "answer", run_id, " ").stderr == "sagaflow: the answer is empty; give one\n"
 
     right = command(local, "answer", run_id, "yes")
     assert (right.returncode, right.stderr) == (0, "")
@@ -48,7 +48,7 @@ def test_a_question_is_in_the_inbox_until_it_is_answered(local: LocalSagaflow) -
     assert [entry.status for entry, dismissed in inbox.for_run(local.settings.home, run_id) if not dismissed] == [
         "DONE"
     ]
-    late = command(local, "answer", run_id, "no")
+    late = command_line(local, "answer", run_id, "no")
     assert late.stderr == f"sagaflow: run '{run_id}' asks nothing any more: it has ended (DONE)\n"
 
 

@@ -12,68 +12,68 @@ import anyio
 import pytest
 
 from sagaflow_mcp import artifacts, engine_client, processes, temporal
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp.testing import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SKILLS = Path(__file__).parent / "skills"
+    from sagaflow_mcp.testing import LocalSagaflow
 
 
-@pytest.fixture
-def sagaflow() -> Iterator[LocalSagaflow]:
-    """A Sagaflow whose model keeps its answer back until it is released."""
-    with LocalSagaflow(skills=[SKILLS]) as local:
-        local.model.add(Rule(match="Be patient", reply="here it is", hold="answer"))
-        yield local
+class Asking:
+    """A run of `local` whose only model call is in flight: the model keeps its answer back until it is released."""
+
+    def __init__(self, local: LocalSagaflow) -> None:
+        self._local = local
+        self._before = len(local.model.requests)
+        self._hold = f"answer {self._before}"
+        local.model.replace(Rule(match="Be patient", reply="here it is", hold=self._hold))
+        self.run_id = local.launch("patient", how="ask")
+        self.wait_for_requests(1)
+
+    def wait_for_requests(self, count: int) -> None:
+        """Return once the model was asked so often."""
+        self._local.model.wait_for_requests(self._before + count, seconds=20)
+
+    def ends_well(self) -> None:
+        """Let the model answer, and see the run end with the answer."""
+        self._local.model.release(self._hold)
+        run = self._local.wait(self.run_id)
+        assert (run.state, run.result) == ("DONE", "here it is"), run.summary
 
 
-def asked_once(local: LocalSagaflow) -> str:
-    """The id of a run whose only model call is in flight."""
-    run_id = local.launch("patient", how="ask")
-    local.model.wait_for_requests(1, seconds=20)
-    return run_id
-
-
-def ends_well(local: LocalSagaflow, run_id: str) -> None:
-    """Let the model answer, and see the run end with the answer."""
-    local.model.release("answer")
-    run = local.wait(run_id)
-    assert (run.state, run.result) == ("DONE", "here it is"), run.summary
-
-
-def test_a_stop_of_the_engine_uses_up_no_attempt(sagaflow: LocalSagaflow) -> None:
+def test_a_stop_of_the_engine_uses_up_no_attempt(local: LocalSagaflow) -> None:
     """A step with a single attempt runs again after the engine was stopped and started."""
-    run_id = asked_once(sagaflow)
-    engine_client.stop(sagaflow.settings.home)
-    engine_client.ready(sagaflow.settings.home, environ=sagaflow.settings.for_engine())
-    sagaflow.model.wait_for_requests(2, seconds=20)
-    ends_well(sagaflow, run_id)
+    asking = Asking(local)
+    engine_client.stop(local.settings.home)
+    engine_client.ready(local.settings.home, environ=local.settings.for_engine())
+    asking.wait_for_requests(2)
+    asking.ends_well()
 
 
-def test_an_outage_uses_up_no_attempt(sagaflow: LocalSagaflow) -> None:
+def test_an_outage_uses_up_no_attempt(local: LocalSagaflow) -> None:
     """Engine and worker are gone for longer than the step's heartbeat timeout; its single attempt is made again."""
-    run_id = asked_once(sagaflow)
-    home = sagaflow.settings.home
+    asking = Asking(local)
+    home = local.settings.home
     address = engine_client.ready(home)
-    worker = sagaflow.pid("worker")
+    worker = local.pid("worker")
     keeper = processes.Place(home.engine, "keeper").recorded_pid()
     assert keeper is not None
-    for pid in (keeper, sagaflow.pid("engine"), worker):
+    for pid in (keeper, local.pid("engine"), worker):
         os.kill(pid, signal.SIGKILL)
-    given_up(sagaflow, address, run_id)
-    engine_client.ready(home, environ=sagaflow.settings.for_engine())
-    sagaflow.model.wait_for_requests(2, seconds=20)
-    ends_well(sagaflow, run_id)
+    given_up(local, address, asking.run_id)
+    engine_client.ready(home, environ=local.settings.for_engine())
+    asking.wait_for_requests(2)
+    asking.ends_well()
 
 
-def test_a_sleep_uses_up_no_attempt(sagaflow: LocalSagaflow) -> None:
+def test_a_sleep_uses_up_no_attempt(local: LocalSagaflow) -> None:
     """The worker is stopped for longer than the step's heartbeat timeout, as when a laptop sleeps."""
-    run_id = asked_once(sagaflow)
-    address = engine_client.ready(sagaflow.settings.home)
-    with stopped(sagaflow.pid("worker")):
-        given_up(sagaflow, address, run_id)
-    ends_well(sagaflow, run_id)
+    asking = Asking(local)
+    address = engine_client.ready(local.settings.home)
+    with stopped(local.pid("worker")):
+        given_up(local, address, asking.run_id)
+    asking.ends_well()
 
 
 def test_a_step_that_hangs_is_given_up(local: LocalSagaflow) -> None:
@@ -92,7 +92,7 @@ def test_a_failure_that_is_not_unicode_keeps_its_reason(local: LocalSagaflow, pl
 
 def test_a_reply_without_a_block_is_warned_of(local: LocalSagaflow) -> None:
     """The run goes on with the whole reply as one field, and its transcript says so."""
-    local.model.add(Rule(match="Be patient", reply="here it is"))
+    local.model.replace(Rule(match="Be patient", reply="here it is"))
     run_id = local.launch("patient", how="ask")
     assert local.wait(run_id).result == "here it is"
     events = list(artifacts.events(Path(local.settings.home.run(run_id))))

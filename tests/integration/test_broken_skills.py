@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +12,7 @@ from sagaflow_mcp import checking
 from sagaflow_mcp.catalog import Root
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import LocalSagaflow
-from tests.acceptance import tools
+from tests.integration.clients import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -192,7 +191,6 @@ def test_ten_broken_skills_are_told_and_three_good_ones_run(sagaflow: LocalSagaf
 
 def test_the_command_exits_with_1_after_an_error_alone(sagaflow: LocalSagaflow) -> None:
     """A warning does not break somebody's build."""
-    command = [str(tools.COMMANDS / "sagaflow"), "skills", "check"]
     for name, status, said in (
         ("plain", 0, "plain: ok\n"),
         ("taken-name", 0, "taken-name: 1 warning\n"),
@@ -201,9 +199,7 @@ def test_the_command_exits_with_1_after_an_error_alone(sagaflow: LocalSagaflow) 
         ("sys-exit", 1, "sys-exit: 1 error\n"),
         ("nothing", 1, ""),
     ):
-        done = subprocess.run(
-            [*command, name], env=sagaflow.environment(), capture_output=True, encoding="utf-8", timeout=60, check=False
-        )
+        done = command_line(sagaflow, "skills", "check", name)
         assert (done.returncode, done.stdout[: len(said)]) == (status, said), done
         assert len(done.stdout.splitlines()) == (0 if name == "nothing" else 1 if said.endswith("ok\n") else 2)
 
@@ -211,9 +207,9 @@ def test_the_command_exits_with_1_after_an_error_alone(sagaflow: LocalSagaflow) 
 def test_what_was_found_out_is_listed(sagaflow: LocalSagaflow) -> None:
     """Where from, form, version, and why it is broken, also where that shows only when it is loaded."""
     refused(sagaflow, "sys-exit")
-    command = [str(tools.COMMANDS / "sagaflow"), "skills", "list", "--json"]
-    shown = subprocess.run(command, env=sagaflow.environment(), capture_output=True, timeout=60, check=True).stdout
-    listed = {each["name"]: each for each in json.loads(shown)}
+    shown = command_line(sagaflow, "skills", "list", "--json")
+    assert shown.returncode == 0, shown
+    listed = {each["name"]: each for each in json.loads(shown.stdout)}
     assert len(listed["plain"]["digest"]) == 64
     assert (listed["plain"]["root_kind"], listed["plain"]["form"]) == ("path", "workflow")
     assert (listed["plain"]["problem"], listed["plain"]["launchable"]) == (None, True)

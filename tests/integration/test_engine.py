@@ -46,6 +46,15 @@ def home(tmp_path: Path) -> Iterator[Home]:
     waiting.eventually(lambda: not process_table.naming(home.root), "no process left")
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home with an engine, for the tests that leave it running."""
+    home = Home(str(tmp_path_factory.mktemp("shared") / "home")).prepare()
+    yield home
+    engine_client.stop(home)
+    waiting.eventually(lambda: not process_table.naming(home.root), "no process left")
+
+
 def running(home: Home, using: list[str] = REAL) -> Status:
     """The status of the engine once both children are ready."""
     engine_client.ready(home, program=using)
@@ -83,46 +92,39 @@ VICTIMS = [
     "server worker",
     "engine",
     "engine server worker",
-    "keeper",
     "keeper engine",
     "keeper engine server",
+    "keeper",
 ]
+"""What is killed at once. Where it was the keeper alone there is none afterwards, so that this comes last."""
 
 
-@pytest.mark.parametrize("victims", VICTIMS)
-def test_what_is_killed_comes_back_and_the_rest_lives_on(home: Home, victims: str) -> None:
+def test_what_is_killed_comes_back_and_the_rest_lives_on(home: Home) -> None:
     """On the same address, with nobody asking for it, with the credentials that were given before."""
-    using = REAL if "server" in victims else stand_in.program()
-    engine_client.ready(home, program=using, run_id="run-1", credentials={"KEY": "secret"})
-    before = running(home, using)
-    killed = {pids(before)[name] for name in victims.split()}
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
+    for number, victims in enumerate(VICTIMS):
+        given = {"KEY": f"secret {number}"}
+        engine_client.ready(home, program=REAL, run_id="run-1", credentials=given)
+        before = running(home)
+        killed = {pids(before)[name] for name in victims.split()}
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
 
-    if victims == "keeper":
-        after = waiting.eventually(
-            lambda: found if (found := engine_client.status(home)) and not found["keeper"] else None, "no keeper"
-        )
-    else:
-        after = running_without(home, killed)
+        if victims == "keeper":
+            after = waiting.eventually(
+                lambda: found if (found := engine_client.status(home)) and not found["keeper"] else None, "no keeper"
+            )
+        else:
+            after = running_without(home, killed)
 
-    for name, pid in pids(before).items():
-        assert (pids(after)[name] == pid) is (name not in victims.split())
-    assert after["server"]["address"] == before["server"]["address"]
-    assert temporal_server.accepts(temporal_server.recorded(home) or pytest.fail("no ports on record"))
-    if "engine" not in victims or "worker" not in victims:
-        engine_client.ready(home, program=using, skill="any", digest="after")
-        assert asked(home, "after")["credentials"]["runs"] == {"run-1": {"KEY": "secret"}}
-
-
-def test_the_worker_is_found_alive_by_the_next_engine(home: Home) -> None:
-    """Neither child is restarted for the engine's death."""
-    before = running(home, stand_in.program())
-    os.kill(before["pid"], signal.SIGKILL)
-    after = running_without(home, {before["pid"]})
-    assert pids(after)["worker"] == pids(before)["worker"]
-    assert pids(after)["server"] == pids(before)["server"]
-    assert after["worker"]["started_at"] == before["worker"]["started_at"]
+        for name, pid in pids(before).items():
+            assert (pids(after)[name] == pid) is (name not in victims.split()), (victims, name)
+        if "worker" not in victims:
+            assert after["worker"]["started_at"] == before["worker"]["started_at"], victims
+        assert after["server"]["address"] == before["server"]["address"], victims
+        assert temporal_server.accepts(temporal_server.recorded(home) or pytest.fail("no ports on record")), victims
+        if "engine" not in victims or "worker" not in victims:
+            engine_client.ready(home, program=REAL, skill="any", digest=f"after-{number}")
+            assert asked(home, f"after-{number}")["credentials"]["runs"] == {"run-1": given}, victims
 
 
 def test_starters_at_once_make_one_engine(home: Home) -> None:
@@ -185,12 +187,6 @@ def test_a_server_that_does_not_start_is_given_up_with_its_reason(home: Home) ->
     assert status["worker"]["pid"] is None
 
 
-def test_a_skill_that_the_worker_refuses_is_told_in_its_own_sentence(home: Home) -> None:
-    """The reason reaches whoever wanted to launch."""
-    with pytest.raises(Failure, match=r"^skill 'broken' is broken$"):
-        engine_client.ready(home, program=stand_in.program(), skill="broken", digest="x")
-
-
 def test_ready_reaches_the_worker_with_the_credentials_first(home: Home) -> None:
     """When the worker is asked for the skill it has what the run needs."""
     engine_client.ready(
@@ -236,51 +232,37 @@ def test_askers_around_an_idle_stop_all_get_an_address(home: Home) -> None:
         assert all(pool.map(ask_until_there_were_three_engines, range(4)))
 
 
-def test_stop_leaves_no_process(home: Home) -> None:
-    """Also when called twice."""
-    running(home)
+def test_a_stop_leaves_no_process_and_the_next_start_finds_its_ports(home: Home) -> None:
+    """Also when called twice. Clients find the server where it was; 7233 is not among the ports."""
+    before = running(home)["server"]["address"]
     assert engine_client.stop(home)
     waiting.eventually(lambda: not process_table.naming(home.root), "stopped")
     assert not engine_client.stop(home)
     assert engine_client.status(home) is None
-
-
-def test_stop_ends_children_whose_engine_and_keeper_are_dead(home: Home) -> None:
-    """They are found by their locks."""
-    found = pids(running(home, stand_in.program()))
-    for name in ("worker", "keeper", "engine"):
-        os.kill(found[name], signal.SIGKILL)
-    assert engine_client.stop(home)
-    assert not Place(home.engine, "server").alive()
-
-
-def test_sigterm_stops_the_engine_in_order(home: Home) -> None:
-    """The keeper does not start it again."""
-    os.kill(running(home, stand_in.program())["pid"], signal.SIGTERM)
-    waiting.eventually(lambda: not process_table.naming(home.root), "stopped by SIGTERM")
-
-
-def test_the_ports_are_kept_from_one_start_to_the_next(home: Home) -> None:
-    """So that clients find the server where it was; 7233 is not among them."""
-    before = running(home, stand_in.program())["server"]["address"]
-    engine_client.stop(home)
-    assert running(home, stand_in.program())["server"]["address"] == before
+    again = running(home, stand_in.program())
+    assert again["server"]["address"] == before
     assert temporal_server.recorded(home)
     assert "7233" not in before
 
+    # SIGTERM stops the engine in order: the keeper does not start it again.
+    os.kill(again["pid"], signal.SIGTERM)
+    waiting.eventually(lambda: not process_table.naming(home.root), "stopped by SIGTERM")
 
-def test_a_taken_port_makes_the_server_move_and_the_worker_follow(home: Home) -> None:
-    """Both run again, at another address."""
-    before = running(home, stand_in.program())
+    # A port that is taken meanwhile makes the server move, and the worker follow.
     ports = temporal_server.recorded(home)
     assert ports is not None
     with socket.socket() as somebody:
         somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        engine_client.stop(home)
         somebody.bind(("127.0.0.1", ports.grpc))
         somebody.listen()
         after = running(home, stand_in.program())
-    assert after["server"]["address"] != before["server"]["address"]
+    assert after["server"]["address"] != before
+
+    # Children whose engine and keeper are dead are found by their locks.
+    for name in ("worker", "keeper", "engine"):
+        os.kill(pids(after)[name], signal.SIGKILL)
+    assert engine_client.stop(home)
+    assert not Place(home.engine, "server").alive()
 
 
 def test_a_home_with_a_long_path_works(tmp_path: Path) -> None:
@@ -314,9 +296,15 @@ def test_an_engine_that_cannot_start_is_reported_with_its_last_words(home: Home)
         engine_client.ensure(home, program=["/bin/sh", "-c", "echo no such thing; exit 1"])
 
 
-def test_a_request_that_cannot_be_read_is_refused(home: Home) -> None:
+def test_a_skill_that_the_worker_refuses_is_told_in_its_own_sentence(shared: Home) -> None:
+    """The reason reaches whoever wanted to launch."""
+    with pytest.raises(Failure, match=r"^skill 'broken' is broken$"):
+        engine_client.ready(shared, program=stand_in.program(), skill="broken", digest="x")
+
+
+def test_a_request_that_cannot_be_read_is_refused(shared: Home) -> None:
     """Not JSON, no object, too long, unknown: one sentence each, and the engine goes on."""
-    engine_client.ensure(home, program=stand_in.program())
+    engine_client.ensure(shared, program=stand_in.program())
     for line, reason in [
         (b"not json\n", "cannot be read"),
         (b"[1]\n", "no JSON object"),
@@ -326,32 +314,32 @@ def test_a_request_that_cannot_be_read_is_refused(home: Home) -> None:
         (b'{"op": "ready", "credentials": {"KEY": 1}}\n', "object of strings"),
         (b'{"op": "worker", "pid": 1}\n', "not the pid"),
     ]:
-        with control.connect(home, LIMIT) as connection, connection.makefile("rb") as answers:
+        with control.connect(shared, LIMIT) as connection, connection.makefile("rb") as answers:
             connection.sendall(line)
             answer = json.loads(answers.readline())
         assert answer["ok"] is False
         assert reason in answer["error"]
-    assert engine_client.status(home)
+    assert engine_client.status(shared)
 
 
-def test_an_engine_with_too_many_connections_is_told_of_in_its_own_sentence(home: Home) -> None:
+def test_an_engine_with_too_many_connections_is_told_of_in_its_own_sentence(shared: Home) -> None:
     """Whoever asks meets no bug, and the engine serves again once the others are gone."""
-    engine_client.ensure(home, program=stand_in.program())
+    engine_client.ensure(shared, program=stand_in.program())
     with contextlib.ExitStack() as crowd:
         refused = False
         while not refused:
-            channel = crowd.enter_context(contextlib.closing(control.Channel(control.connect(home, LIMIT))))
+            channel = crowd.enter_context(contextlib.closing(control.Channel(control.connect(shared, LIMIT))))
             with contextlib.suppress(BrokenPipeError):
                 channel.send({"op": "status"})
             refused = (channel.receive() or pytest.fail("no answer"))["ok"] is False
-        assert engine_client.status(home) is None
-        assert not engine_client.worker_ready(home)
+        assert engine_client.status(shared) is None
+        assert not engine_client.worker_ready(shared)
         with pytest.raises(Failure, match=r"the engine refused for 0\.2 s: the engine has too many connections"):
-            engine_client.ensure(home, program=stand_in.program(), deadline_seconds=0.2)
-    waiting.eventually(lambda: engine_client.status(home), "an answer")
+            engine_client.ensure(shared, program=stand_in.program(), deadline_seconds=0.2)
+    waiting.eventually(lambda: engine_client.status(shared), "an answer")
 
 
-def test_the_socket_is_for_its_owner_alone(home: Home) -> None:
+def test_the_socket_is_for_its_owner_alone(shared: Home) -> None:
     """Mode 0600."""
-    engine_client.ensure(home, program=stand_in.program())
-    assert Path(control.path(home)).stat().st_mode & 0o777 == 0o600
+    engine_client.ensure(shared, program=stand_in.program())
+    assert Path(control.path(shared)).stat().st_mode & 0o777 == 0o600

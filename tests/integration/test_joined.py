@@ -115,61 +115,67 @@ def launching(server: str) -> Iterator[LocalSagaflow]:
         yield local
 
 
-def test_workers_on_two_machines_share_the_work_and_either_can_be_killed(where: Elsewhere, tmp_path: Path) -> None:
-    """No step of the living one is done twice for that, and each run ends with one entry."""
+def test_workers_on_two_machines(where: Elsewhere, tmp_path: Path) -> None:
+    """They share the work, either can be killed, and the other machine does it alone if it has the folders."""
     with (
         DevServer(tmp_path) as behind,
         Relay(behind.address, where.host) as server,
         launching(server.address) as local,
         Relay(f"127.0.0.1:{local.model.port}", where.host) as model,
     ):
-        local.model.add(Rule(match="Be patient", reply="patience", hold="on"))
-        runs = [local.launch("patient", how="ask") for _ in range(2)]
-        local.model.wait_for_requests(1, seconds=LIMIT)
-        with Joined(local, tmp_path, where, model.address) as joined:
-            assert server.address in joined.says("this machine has joined home ")
-            # The first worker makes one call and no other: the second call is made elsewhere.
-            local.model.wait_for_requests(2, seconds=LIMIT)
-            os.kill(local.pid("worker"), signal.SIGKILL)
-            local.model.wait_for_requests(3, seconds=LIMIT)
-            assert len(local.model.requests) == 3
-            joined.process.kill()
-            joined.process.wait()
-        local.model.release("on")
-        assert [local.wait(run_id).result for run_id in runs] == ["patience", "patience"]
-        assert sorted(entry.run_id for entry in local.inbox()) == sorted(runs)
-        assert {entry.status for entry in local.inbox()} == {"DONE"}
-        # One call for each run, and one for each kill.
-        assert len(local.model.requests) == 4
-        assert not inbox.entries(joined.home)
+        either_can_be_killed(local, tmp_path / "one of two", where, server.address, model.address)
+        one_does_it_alone(local, tmp_path, where, model.address)
 
 
-def test_a_run_can_be_done_by_the_other_machine_alone(tmp_path: Path) -> None:
-    """If it has the folders: else it says so and ends. ^C leaves, and a home that joins has no engine of its own."""
-    with DevServer(tmp_path) as server, launching(server.address) as local:
-        local.model.add(Rule(match="Be patient", reply="patience", hold="on"))
-        run_id = local.launch("patient", how="ask")
-        local.model.wait_for_requests(1, seconds=LIMIT)
-        with Joined(local, tmp_path / "apart", HERE, f"127.0.0.1:{local.model.port}", shared=()) as apart:
-            assert f"run {run_id!r} is open, but its folder is not in" in apart.says("sagaflow: ")
-            assert apart.process.wait(LIMIT) == 1
-        with Joined(local, tmp_path, HERE, f"127.0.0.1:{local.model.port}") as joined:
-            joined.says("this machine has joined")
-            engine_client.stop(local.settings.home)
-            local.model.wait_for_requests(2, seconds=LIMIT)
-            local.model.release("on")
-            folder = Path(local.settings.home.run(run_id))
-            eventually(lambda: '"step_finished"' in folder.joinpath("transcript.jsonl").read_text("utf-8"), "the step")
-            with pytest.raises(Failure, match="only joins the work of another machine's"):
-                engine_client.ensure(joined.home)
-            (told,) = [each for each in doctor.examine(joined.environment, faces.CLI) if each.name == "worker"]
-            assert told.finding.endswith(f"pid {joined.process.pid}")
-            joined.process.send_signal(signal.SIGINT)
-            assert joined.process.wait(LIMIT) == 130
-            joined.says("this machine has left")
-        assert local.wait(run_id).result == "patience"
-        assert [entry.status for entry in local.inbox()] == ["DONE"]
-        assert len(local.model.requests) == 2
+def either_can_be_killed(local: LocalSagaflow, folder: Path, where: Elsewhere, server: str, model: str) -> None:
+    """No step of the living one is done twice for that, and each run ends with one entry."""
+    local.model.replace(Rule(match="Be patient", reply="patience", hold="on"))
+    runs = [local.launch("patient", how="ask") for _ in range(2)]
+    local.model.wait_for_requests(1, seconds=LIMIT)
+    with Joined(local, folder, where, model) as joined:
+        assert server in joined.says("this machine has joined home ")
+        # The first worker makes one call and no other: the second call is made elsewhere.
+        local.model.wait_for_requests(2, seconds=LIMIT)
+        os.kill(local.pid("worker"), signal.SIGKILL)
+        local.model.wait_for_requests(3, seconds=LIMIT)
+        assert len(local.model.requests) == 3
+        joined.process.kill()
+        joined.process.wait()
+    local.model.release("on")
+    assert [local.wait(run_id).result for run_id in runs] == ["patience", "patience"]
+    assert sorted(entry.run_id for entry in local.inbox()) == sorted(runs)
+    assert {entry.status for entry in local.inbox()} == {"DONE"}
+    # One call for each run, and one for each kill.
+    assert len(local.model.requests) == 4
+    assert not inbox.entries(joined.home)
+
+
+def one_does_it_alone(local: LocalSagaflow, folder: Path, where: Elsewhere, model: str) -> None:
+    """Without the folders it says so and ends. ^C leaves, and a home that joins has no engine of its own."""
+    local.model.replace(Rule(match="Be patient", reply="patience", hold="alone"))
+    before = len(local.model.requests)
+    run_id = local.launch("patient", how="ask")
+    local.model.wait_for_requests(before + 1, seconds=LIMIT)
+    with Joined(local, folder / "apart", where, model, shared=()) as apart:
+        assert f"run {run_id!r} is open, but its folder is not in" in apart.says("sagaflow: ")
+        assert apart.process.wait(LIMIT) == 1
+    with Joined(local, folder / "alone", where, model) as joined:
+        joined.says("this machine has joined")
+        engine_client.stop(local.settings.home)
+        local.model.wait_for_requests(before + 2, seconds=LIMIT)
+        local.model.release("alone")
+        transcript = Path(local.settings.home.run(run_id), "transcript.jsonl")
+        eventually(lambda: '"step_finished"' in transcript.read_text("utf-8"), "the step")
+        with pytest.raises(Failure, match="only joins the work of another machine's"):
+            engine_client.ensure(joined.home)
+        (told,) = [each for each in doctor.examine(joined.environment, faces.CLI) if each.name == "worker"]
+        assert told.finding.endswith(f"pid {joined.process.pid}")
+        joined.process.send_signal(signal.SIGINT)
+        assert joined.process.wait(LIMIT) == 130
+        joined.says("this machine has left")
+    assert local.wait(run_id).result == "patience"
+    assert [entry.status for entry in local.inbox(run_id)] == ["DONE"]
+    assert len(local.model.requests) == before + 2
 
 
 @pytest.mark.parametrize(

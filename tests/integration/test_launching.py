@@ -18,6 +18,7 @@ import pytest
 from sagaflow_mcp import engine_client, launch, markers, records
 from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
 from tests import process_table
+from tests.integration.clients import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,6 @@ def cold() -> Iterator[LocalSagaflow]:
         (["endings"], 1, ["missing argument 'how'"]),
         (["endings", "--how", "return", "--hwo", "x"], 1, ["unknown argument 'hwo'", "'how'"]),
         (["endings", "--how", "refused"], 1, ["how='refused' is not a way to end"]),
-        (["endings", "--how", os.fsdecode(b"caf\xe9")], 1, ["argument 'how' of skill 'endings'", "not valid Unicode"]),
         (["endings", "--args-json", '{"how": ["\\ud800"]}'], 1, ["'how'", "not valid Unicode"]),
         (["endings", "--args-json", '{"how": {"deep": 1e999}}'], 1, ["'how'", "cannot be written as JSON"]),
         (["endings", "--args-json", '{"how": NaN}'], 2, ["--args-json is not JSON: JSON has no NaN"]),
@@ -131,8 +131,15 @@ def test_a_bad_launch_is_one_sentence_and_starts_nothing(
     cold: LocalSagaflow, arguments: list[str], status: int, words: list[str]
 ) -> None:
     """The sentence names what was given; no engine, no marker, no run and no entry is left."""
-    done = sagaflow(cold, "launch", *arguments)
+    done = command_line(cold, "launch", *arguments)
     _is_one_sentence(done, status, words)
+    _nothing_started(cold)
+
+
+def test_a_word_that_is_not_unicode_is_one_sentence_and_starts_nothing(cold: LocalSagaflow) -> None:
+    """As the bytes that a shell passes on."""
+    done = sagaflow(cold, "launch", "endings", "--how", os.fsdecode(b"caf\xe9"))
+    _is_one_sentence(done, 1, ["argument 'how' of skill 'endings'", "not valid Unicode"])
     _nothing_started(cold)
 
 
@@ -155,7 +162,7 @@ def add_loud(local: LocalSagaflow) -> None:
 def test_whatever_a_skill_says_is_one_short_harmless_sentence(cold: LocalSagaflow, how: str) -> None:
     """Where a child process tries its arguments."""
     add_loud(cold)
-    done = sagaflow(cold, "launch", "loud", "--how", how)
+    done = command_line(cold, "launch", "loud", "--how", how)
     _is_one_sentence(done, 1, [LOUD_WORDS[how]])
     _nothing_started(cold)
 
@@ -166,7 +173,7 @@ def test_whatever_a_skill_says_to_a_warm_worker_is_one_short_harmless_sentence(l
     add_loud(local)
     local.wait(local.launch("endings", how="return"))
     worker = local.pid("worker")
-    _is_one_sentence(sagaflow(local, "launch", "loud", "--how", how), 1, [LOUD_WORDS[how]])
+    _is_one_sentence(command_line(local, "launch", "loud", "--how", how), 1, [LOUD_WORDS[how]])
     assert local.pid("worker") == worker
 
 
@@ -185,14 +192,14 @@ def test_a_bad_launch_is_refused_by_a_warm_worker_as_well(
     """The worker refuses what a child process refuses where none is up; nothing of the run remains."""
     local.wait(local.launch("endings", how="return"))
     before = (len(local.inbox()), len(list(Path(local.settings.home.runs).iterdir())))
-    _is_one_sentence(sagaflow(local, "launch", *arguments), 1, words)
+    _is_one_sentence(command_line(local, "launch", *arguments), 1, words)
     assert (len(local.inbox()), len(list(Path(local.settings.home.runs).iterdir()))) == before
     assert list(Path(local.settings.home.open_runs).iterdir()) == []
 
 
 def test_a_launch_without_access_to_a_model_is_refused(cold: LocalSagaflow) -> None:
     """No key and no `claude`: refused at launch, and not a failed step later."""
-    done = sagaflow(cold, "launch", "hello-world", ANTHROPIC_API_KEY="", ANTHROPIC_BASE_URL="")
+    done = command_line(cold, "launch", "hello-world", ANTHROPIC_API_KEY="", ANTHROPIC_BASE_URL="")
     _is_one_sentence(done, 1, ["ANTHROPIC_API_KEY"])
     _nothing_started(cold)
 
@@ -201,7 +208,7 @@ def test_a_home_of_a_newer_version_is_refused(cold: LocalSagaflow, tmp_path: Pat
     """A home whose layout this version does not know is left alone."""
     (tmp_path / "layout").write_text("99\n", encoding="utf-8")
     tmp_path.chmod(0o700)
-    _is_one_sentence(sagaflow(cold, "launch", "endings", SAGAFLOW_HOME=str(tmp_path)), 1, ["newer version", "99"])
+    _is_one_sentence(command_line(cold, "launch", "endings", SAGAFLOW_HOME=str(tmp_path)), 1, ["newer version", "99"])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "blobs",
         "engine",
@@ -218,11 +225,11 @@ def test_a_home_of_a_newer_version_is_refused(cold: LocalSagaflow, tmp_path: Pat
 def test_a_home_that_cannot_be_one_is_refused(cold: LocalSagaflow, tmp_path: Path) -> None:
     """A file in the home's place, and a home that others can write, are each one sentence."""
     (tmp_path / "file").write_text("", encoding="utf-8")
-    _is_one_sentence(sagaflow(cold, "inbox", SAGAFLOW_HOME=str(tmp_path / "file")), 1, [str(tmp_path / "file")])
+    _is_one_sentence(command_line(cold, "inbox", SAGAFLOW_HOME=str(tmp_path / "file")), 1, [str(tmp_path / "file")])
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    _is_one_sentence(sagaflow(cold, "inbox", SAGAFLOW_HOME=str(shared)), 1, ["chmod 700"])
+    _is_one_sentence(command_line(cold, "inbox", SAGAFLOW_HOME=str(shared)), 1, ["chmod 700"])
 
 
 def test_a_task_is_done_without_a_skill(local: LocalSagaflow, tmp_path: Path) -> None:
@@ -246,10 +253,10 @@ def test_a_task_is_done_without_a_skill(local: LocalSagaflow, tmp_path: Path) ->
     assert (entry.skill, entry.status, entry.project_dir) == ("task", "DONE", str(tmp_path))
     assert entry.summary.startswith("The note is written.")
     calls = len(local.model.requests)
-    assert sagaflow(local, *words).stdout == "The note is written.\n\nAll.\n", "the same run again"
+    assert command_line(local, *words).stdout == "The note is written.\n\nAll.\n", "the same run again"
     assert len(local.model.requests) == calls
-    _is_one_sentence(sagaflow(local, "launch", "--task", "Write another.", "--id", "noted"), 1, ["'noted'", "DONE"])
-    _is_one_sentence(sagaflow(local, "launch", "task", "--task", "Write."), 2, ["--task", "skill 'task'"])
+    _is_one_sentence(command_line(local, "launch", "--task", "Write another.", "--id", "noted"), 1, ["'noted'", "DONE"])
+    _is_one_sentence(command_line(local, "launch", "task", "--task", "Write."), 2, ["--task", "skill 'task'"])
 
 
 def test_launches_of_one_chosen_id_at_once_are_one_run(local: LocalSagaflow) -> None:

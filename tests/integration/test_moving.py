@@ -10,9 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
-from sagaflow_mcp import engine_client, inbox, runs
+from sagaflow_mcp import answering, engine_client, inbox, runs
 from sagaflow_mcp.testing import LocalSagaflow
 from tests.waiting import eventually
 
@@ -67,7 +68,7 @@ def local(tmp_path: Path) -> Iterator[LocalSagaflow]:
         for run_id in ("ended", "open"):
             started.launch("mover", run_id=run_id)
             eventually(functools.partial(asks, started, run_id), "it asks")
-        sagaflow(started, Path(started.settings.home.root), "answer", "ended", "no")
+        anyio.run(answering.answer, started.settings, "ended", "no")
         assert started.wait("ended").result == "no 100000"
         yield started
 
@@ -82,10 +83,14 @@ def elsewhere(local: LocalSagaflow) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_run_goes_on_in_a_home_that_was_moved(local: LocalSagaflow, elsewhere: Path) -> None:
-    """With the engine stopped, the folder is moved, and the next command there lets the run go on."""
+def test_a_home_is_moved_and_a_backup_put_back(local: LocalSagaflow, elsewhere: Path) -> None:
+    """With the engine stopped; a run goes on in either, and what happened in the one is no matter in the other."""
     home = Path(local.settings.home.root)
-    sagaflow(local, home, "engine", "stop")
+    engine_client.stop(local.settings.home)
+    archive = elsewhere.with_name("backup.tar.gz")
+    subprocess.run(["tar", "-C", str(home.parent), "-czf", str(archive), home.name], check=True)
+
+    # The next command in the folder that was moved lets the run go on.
     shutil.move(home, elsewhere)
     assert "ended" in sagaflow(local, elsewhere, "runs")
     sagaflow(local, elsewhere, "answer", "open", "yes")
@@ -98,19 +103,9 @@ def test_a_run_goes_on_in_a_home_that_was_moved(local: LocalSagaflow, elsewhere:
     shown = runs.get(moved, "ended")
     assert shown.result == "no 100000"
     assert Path(shown.report_path).parent == elsewhere / "runs" / "ended"
+    engine_client.stop(moved)
 
-
-def test_a_backup_is_put_back(local: LocalSagaflow, elsewhere: Path) -> None:
-    """Taken with the engine stopped; what happened afterwards is as if it had not."""
-    home = Path(local.settings.home.root)
-    sagaflow(local, home, "engine", "stop")
-    archive = elsewhere.with_name("backup.tar.gz")
-    subprocess.run(["tar", "-C", str(home.parent), "-czf", str(archive), home.name], check=True)
+    subprocess.run(["tar", "-C", str(home.parent), "-xzf", str(archive)], check=True)
     sagaflow(local, home, "answer", "open", "no")
     assert local.wait("open").result == "no 100000"
-    sagaflow(local, home, "engine", "stop")
-    shutil.rmtree(home)
-    subprocess.run(["tar", "-C", str(home.parent), "-xzf", str(archive)], check=True)
-    sagaflow(local, home, "answer", "open", "yes")
-    assert local.wait("open").result == "yes 100000"
     assert local.wait("ended").result == "no 100000"

@@ -127,21 +127,11 @@ def is_untouched(local: LocalSagaflow) -> bool:
     )
 
 
-def test_everything_works_with_a_server_of_ones_own(server: DevServer) -> None:
-    """Doctor names it, a run ends as elsewhere, no server of ours runs, and nothing of theirs is changed."""
-    with sagaflow(in_the_clear(server)) as local:
-        run_id = works(local, server.address)
-    listed = temporal_command(server.address, "workflow", "list", "--query", f"WorkflowId = '{run_id}'")
-    assert run_id in listed.stdout
-    about = json.loads(
-        temporal_command(server.address, "operator", "namespace", "describe", "-n", "default", "-o", "json").stdout
-    )
-    assert about["config"]["workflowExecutionRetentionTtl"] == "86400s"
-    assert not processes.Place(local.settings.home.engine, "worker").alive()
-
-
 def works(local: LocalSagaflow, address: str) -> str:
-    """The id of a run that was launched by the command and ended well, on the server at `address`."""
+    """The id of a run that was launched by the command and ended well, on the server at `address`.
+
+    Doctor names that server, and no server of ours runs.
+    """
     found = check(local, "temporal")
     assert found.level == "warn"
     assert found.finding.startswith(f"your own server at {address}, namespace default (from ")
@@ -235,7 +225,7 @@ def test_a_server_that_cannot_be_used_is_one_sentence_and_nothing_is_started(
             write(local, config)
             settings = Settings.load(local.environment())
             with pytest.raises(SagaflowError) as refused:
-                anyio.run(launch.launch, settings, launch.Request("endings", {"how": "return"}))
+                anyio.run(launch.launch, settings, launch.Request("lanes"))
             assert said in str(refused.value), what
             assert KEY not in str(refused.value)
             found = check(local, "temporal")
@@ -261,19 +251,19 @@ def test_two_homes_on_one_server_leave_each_others_runs_alone(server: DevServer)
         one.model.add(Rule(match="Be patient", reply="patience", hold="on"))
         one.launch("patient", run_id="same", how="ask")
         with pytest.raises(Refusal, match="run id 'same' is taken on this Temporal server by the Sagaflow home "):
-            two.launch("patient", run_id="same", how="ask")
-        own = two.launch("endings", how="return")
+            two.launch("one-function", run_id="same", what="report")
+        own = two.launch("one-function", what="report")
         assert two.wait(own).state == "DONE"
         # Nor does a worker that starts anew take the steps of the other home for those of a dead one of its own.
         os.kill(two.pid("worker"), signal.SIGKILL)
-        again = two.launch("endings", how="return")
+        again = two.launch("one-function", what="report")
         assert two.wait(again).state == "DONE"
         one.model.wait_for_requests(1, seconds=LIMIT)
         one.model.release("on")
         assert one.wait("same").result == "patience"
         assert len(one.model.requests) == 1
         with pytest.raises(Refusal, match="'same' is taken"):
-            two.launch("patient", run_id="same", how="ask")
+            two.launch("one-function", run_id="same", what="report")
         assert [entry.run_id for entry in one.inbox()] == ["same"]
         assert sorted(entry.run_id for entry in two.inbox()) == sorted([own, again])
         assert doctor.examine(one.environment(), faces.CLI)
@@ -328,9 +318,21 @@ def test_everything_works_behind_certificates_and_a_key_which_can_be_replaced_wh
         assert [entry.status for entry in local.inbox(run_id)] == ["DONE"]
 
 
-def test_another_server_in_the_config_is_used_once_the_engine_is_not_needed_on_the_first(server: DevServer) -> None:
-    """Until then a launch says why not. A run that was left on the first goes on when that is named again."""
+def test_everything_works_with_a_server_of_ones_own_and_then_with_another(server: DevServer) -> None:
+    """Nothing of theirs is changed.
+
+    The other one is used once the engine is not needed on the first: until then a launch says why not. A run that was
+    left on the first goes on when that is named again.
+    """
     with sagaflow(in_the_clear(server)) as local:
+        ended = works(local, server.address)
+        listed = temporal_command(server.address, "workflow", "list", "--query", f"WorkflowId = '{ended}'")
+        assert ended in listed.stdout
+        about = json.loads(
+            temporal_command(server.address, "operator", "namespace", "describe", "-n", "default", "-o", "json").stdout
+        )
+        assert about["config"]["workflowExecutionRetentionTtl"] == "86400s"
+
         local.model.add(Rule(match="Be patient", reply="patience", hold="on"))
         run_id = local.launch("patient", how="ask")
         write(local, "")
@@ -361,7 +363,8 @@ def test_another_server_in_the_config_is_used_once_the_engine_is_not_needed_on_t
         local.model.wait_for_requests(2, seconds=LIMIT)
         local.model.release("on")
         assert local.wait(run_id).state == "DONE"
-        assert len(local.inbox()) == 3
+        assert len(local.inbox()) == 4
+    assert not processes.Place(local.settings.home.engine, "worker").alive()
 
 
 def test_a_run_on_another_server_is_not_taken_for_one_that_never_started(server: DevServer) -> None:

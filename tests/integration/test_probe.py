@@ -74,35 +74,31 @@ def refusal(home: Home, pinned: Pinned, seconds: int = 15, **arguments: object) 
     return str(refused.value)
 
 
-def test_the_verdict_says_what_the_skill_needs_and_takes(home: Home, folder: Path) -> None:
-    """Everything a launch must know without importing the skill."""
-    found = probe.verdict(home, pin(home, folder, SKILL))
+def test_the_verdict_says_what_the_skill_needs_and_takes_and_is_kept(home: Home, folder: Path) -> None:
+    """Everything a launch must know without importing the skill: the second one costs a read."""
+    pinned = pin(home, folder, f"print('loading')\n{SKILL}")
+    found = probe.verdict(home, pinned)
     assert (found.needs_model, found.workflow_type) == (True, "Digger")
     assert found.execution_timeout is not None
     assert found.execution_timeout.total_seconds() == 3600
     assert found.arguments is not None
     assert found.arguments["properties"]["depth"]["type"] == "integer"
-
-
-def test_a_good_verdict_is_kept_and_the_skill_not_run_again(home: Home, folder: Path) -> None:
-    """The second launch costs a read."""
-    pinned = pin(home, folder, f"print('loading')\n{SKILL}")
-    first = probe.verdict(home, pinned)
     assert "loading" in log(pinned)
     (pinned.folder / "probe.log").unlink()
-    assert probe.verdict(home, pinned) == first
+    assert probe.verdict(home, pinned) == found
     assert not (pinned.folder / "probe.log").exists()
 
-
-def test_a_verdict_that_says_more_is_still_one(home: Home, folder: Path) -> None:
-    """As those do that are in homes from before."""
-    pinned = pin(home, folder, SKILL)
-    found = probe.verdict(home, pinned)
+    # One that says more, as those do that are in homes from before, is still one.
     file = pinned.folder / "probe.json"
     kept = json.loads(file.read_text(encoding="utf-8"))
     kept["verdict"] |= {"needs_key": True, "workflow_type": "Kept"}
     file.write_text(json.dumps(kept), encoding="utf-8")
-    assert (found.workflow_type, probe.verdict(home, pinned).workflow_type) == ("Digger", "Kept")
+    assert probe.verdict(home, pinned).workflow_type == "Kept"
+    assert not (pinned.folder / "probe.log").exists()
+
+    # What a skill imports may be gone since: it is found out afresh when that is asked for.
+    assert probe.verdict(home, pinned, afresh=True) == found
+    assert "loading" in log(pinned)
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"made_by": "0.0.0 /elsewhere", "verdict": {}}', "[]"])
@@ -119,13 +115,6 @@ def test_the_arguments_are_tried_and_build_inputs_own_sentence_comes_back(home: 
     assert refusal(home, pinned, depth="7") == "skill 'dig' refused its arguments: depth must be 1 to 3"
     assert json.loads((pinned.folder / "probe.json").read_text(encoding="utf-8"))["verdict"]["needs_model"]
     assert not list(pinned.folder.glob(".probe-*"))
-
-
-def test_a_broken_skill_is_refused_each_time_and_not_kept(home: Home, folder: Path) -> None:
-    """What is missing may be installed meanwhile."""
-    pinned = pin(home, folder, "import no_such_package\n")
-    assert "which is not installed" in refusal(home, pinned)
-    assert not (pinned.folder / "probe.json").exists()
 
 
 def test_a_syntax_error_names_the_authors_file_and_line(home: Home, folder: Path) -> None:
@@ -178,24 +167,17 @@ def test_an_endless_loop_is_refused_with_its_line(home: Home, folder: Path) -> N
 
 
 def test_why_a_version_was_refused_is_remembered_until_it_is_found_good(home: Home, folder: Path) -> None:
-    """For lists, which load nothing."""
+    """For lists, which load nothing; a launch is refused anew, since what is missing may be installed meanwhile."""
     pinned = pin(home, folder, "import sagaflow_made_for_this_test\n")
     assert probe.last_problem(home, "dig", pinned.digest) is None
     said = refusal(home, pinned)
+    assert "which is not installed" in said
+    assert not (pinned.folder / "probe.json").exists()
     assert probe.last_problem(home, "dig", pinned.digest) == said
     good = pin(home, folder, SKILL)
     (good.folder / "refused.json").write_text((pinned.folder / "refused.json").read_text("utf-8"), encoding="utf-8")
     probe.verdict(home, good)
     assert probe.last_problem(home, "dig", good.digest) is None
-
-
-def test_a_verdict_is_found_out_afresh_when_that_is_asked_for(home: Home, folder: Path) -> None:
-    """What a skill imports may be gone since."""
-    pinned = pin(home, folder, SKILL)
-    probe.verdict(home, pinned)
-    (pinned.folder / "probe.log").unlink()
-    probe.verdict(home, pinned, afresh=True)
-    assert log(pinned) == ""
 
 
 def test_code_that_lets_nothing_else_run_is_ended_too(home: Home, folder: Path) -> None:
@@ -219,23 +201,18 @@ def test_a_skill_may_print_as_much_as_it_likes(home: Home, folder: Path) -> None
     assert len(log(pinned)) == probe.LOG_LIMIT
 
 
-def test_a_skill_sees_no_credentials_and_no_input(home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loading must not depend on who launches."""
+def test_a_skill_sees_no_credentials_no_input_and_no_module_in_the_current_folder(
+    home: Home, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading must not depend on who launches, and a project cannot slip code into a launch."""
+    (tmp_path / "temporalio.py").write_text("raise SystemExit('taken over')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "planted-key")
     monkeypatch.setenv("CLAUDE_CODE_OAUTH_TOKEN", "planted-token")
     look = "import os, sys\nprint([v for v in os.environ.values() if 'planted' in v], repr(sys.stdin.read()))\n"
     pinned = pin(home, folder, look + SKILL)
-    probe.verdict(home, pinned)
+    assert probe.verdict(home, pinned).workflow_type == "Digger"
     assert set(log(pinned).splitlines()) == {"[] ''"}
-
-
-def test_a_module_in_the_current_folder_is_not_imported(
-    home: Home, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A project cannot slip code into a launch."""
-    (tmp_path / "temporalio.py").write_text("raise SystemExit('taken over')\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    assert probe.verdict(home, pin(home, folder, SKILL)).workflow_type == "Digger"
 
 
 def test_launches_at_once_probe_a_version_once(home: Home, folder: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, DescribeNamespaceRequest
 
-from sagaflow_mcp import engine_client, markers
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp import engine_client, inbox, markers
+from sagaflow_mcp.testing import Rule
 from tests.integration.clients import with_client
 from tests.integration.own_temporal import DevServer, own_server, temporal_command
 from tests.phases import SKILLS
@@ -23,6 +23,8 @@ from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from temporalio.client import Client
+
+    from sagaflow_mcp.testing import LocalSagaflow
 
 TIMEOUT = timedelta(seconds=12)
 """How long one of the runs may take; it passes while the machine is off."""
@@ -51,29 +53,30 @@ def sagaflow(local: LocalSagaflow, *arguments: str) -> str:
     ).stdout
 
 
-def test_after_a_reboot_runs_go_on_and_endings_that_nobody_saw_are_told() -> None:
+def test_after_a_reboot_runs_go_on_and_endings_that_nobody_saw_are_told(local: LocalSagaflow) -> None:
     """The next command starts the engine; what ended before, or ends for being too late, is in the inbox once."""
-    with LocalSagaflow(skills=[SKILLS]) as local:
-        local.model.add(Rule(match="planted-prompt-word", reply="still here", hold="answer"))
-        due = time.time() + TIMEOUT.total_seconds()
-        late = local.launch("endings", how="wait", timeout=TIMEOUT)
-        alive = local.launch("endings", how="model")
-        ended = local.launch("endings", how="wait")
-        local.model.wait_for_requests(1, seconds=20)
-        assert with_client(local, retention) == RETENTION
+    inbox.dismiss(local.settings.home, None)
+    local.model.replace(Rule(match="planted-prompt-word", reply="still here", hold="answer"))
+    asked = len(local.model.requests)
+    due = time.time() + TIMEOUT.total_seconds()
+    late = local.launch("endings", how="wait", timeout=TIMEOUT)
+    alive = local.launch("endings", how="model")
+    ended = local.launch("endings", how="wait")
+    local.model.wait_for_requests(asked + 1, seconds=20)
+    assert with_client(local, retention) == RETENTION
 
-        status = engine_client.status(local.settings.home) or {}
-        for pid in (status["keeper"], status["pid"], status["worker"]["pid"]):
-            os.kill(pid, signal.SIGKILL)
-        with_client(local, lambda client: client.get_workflow_handle(ended).terminate(reason="nobody looked"))
-        os.kill(status["server"]["pid"], signal.SIGKILL)
-        eventually(lambda: time.time() > due, "the run is late", seconds=2 * TIMEOUT.total_seconds())
+    status = engine_client.status(local.settings.home) or {}
+    for pid in (status["keeper"], status["pid"], status["worker"]["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    with_client(local, lambda client: client.get_workflow_handle(ended).terminate(reason="nobody looked"))
+    os.kill(status["server"]["pid"], signal.SIGKILL)
+    eventually(lambda: time.time() > due, "the run is late", seconds=2 * TIMEOUT.total_seconds())
 
-        assert sagaflow(local, "inbox") == "the inbox is empty\n"
-        local.model.release("answer")
-        assert [local.wait(run_id).state for run_id in (alive, ended, late)] == ["DONE", "TERMINATED", "TIMED_OUT"]
-        assert all(len(local.inbox(run_id)) == 1 for run_id in (alive, ended, late))
-        assert "nobody looked" in sagaflow(local, "inbox")
+    assert sagaflow(local, "inbox") == "the inbox is empty\n"
+    local.model.release("answer")
+    assert [local.wait(run_id).state for run_id in (alive, ended, late)] == ["DONE", "TERMINATED", "TIMED_OUT"]
+    assert all(len(local.inbox(run_id)) == 1 for run_id in (alive, ended, late))
+    assert "nobody looked" in sagaflow(local, "inbox")
 
 
 def test_endings_are_told_while_temporal_still_has_them(tmp_path: Path) -> None:
@@ -111,28 +114,28 @@ def test_endings_are_told_while_temporal_still_has_them(tmp_path: Path) -> None:
             assert all(len(local.inbox(run_id)) == 1 for run_id in (alive, ended, late))
 
 
-def test_a_run_that_temporal_has_forgotten_is_told_as_lost() -> None:
+def test_a_run_that_temporal_has_forgotten_is_told_as_lost(local: LocalSagaflow) -> None:
     """As after months, when what is kept of ended runs has been removed."""
-    with LocalSagaflow(skills=[SKILLS]) as local:
-        home = local.settings.home
-        local.model.add(Rule(match="planted-prompt-word", hold="answer"))
-        run_id = local.launch("endings", how="model")
-        local.model.wait_for_requests(1, seconds=20)
-        marker = markers.find(home, run_id)
-        assert marker is not None
+    home = local.settings.home
+    local.model.replace(Rule(match="planted-prompt-word", hold="for ever"))
+    asked = len(local.model.requests)
+    run_id = local.launch("endings", how="model")
+    local.model.wait_for_requests(asked + 1, seconds=20)
+    marker = markers.find(home, run_id)
+    assert marker is not None
 
-        async def forget(client: Client) -> None:
-            """Remove it, as the end of its retention does."""
-            request = DeleteWorkflowExecutionRequest(
-                namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=run_id)
-            )
-            await client.workflow_service.delete_workflow_execution(request)
+    async def forget(client: Client) -> None:
+        """Remove it, as the end of its retention does."""
+        request = DeleteWorkflowExecutionRequest(
+            namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=run_id)
+        )
+        await client.workflow_service.delete_workflow_execution(request)
 
-        markers.remove(home, run_id)
-        assert markers.claim(home, marker._replace(created_at="2020-01-01T00:00:00Z"))
-        with_client(local, forget)
-        run = local.wait(run_id)
-        assert run.state == "FAILED"
-        assert run.summary == "Temporal no longer has the run: how it ended is not known"
-        assert len(local.inbox(run_id)) == 1
-        assert Path(run.report_path).exists()
+    markers.remove(home, run_id)
+    assert markers.claim(home, marker._replace(created_at="2020-01-01T00:00:00Z"))
+    with_client(local, forget)
+    run = local.wait(run_id)
+    assert run.state == "FAILED"
+    assert run.summary == "Temporal no longer has the run: how it ended is not known"
+    assert len(local.inbox(run_id)) == 1
+    assert Path(run.report_path).exists()

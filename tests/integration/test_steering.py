@@ -105,8 +105,8 @@ def entries(local: LocalSagaflow, run_id: str) -> list[tuple[str, bool]]:
     return [(entry.status, dismissed) for entry, dismissed in inbox.for_run(local.settings.home, run_id)]
 
 
-def test_parallel_lanes_stand_still_over_a_kill_of_everything(local: LocalSagaflow) -> None:
-    """Steps in flight end; queued ones, one in its back-off and new ones wait until it is resumed. None is repeated."""
+def paused_lanes(local: LocalSagaflow) -> str:
+    """A run of parallel prompts that stands still: those in flight have ended, four wait, one of them in back-off."""
     local.model.add(
         Rule(match="Lane 3, step 1", error=Error(), times=1),
         Rule(match=r"Lane \d+, step 1", reply="ok", hold="lanes"),
@@ -122,20 +122,12 @@ def test_parallel_lanes_stand_still_over_a_kill_of_everything(local: LocalSagafl
         pause(local, run_id)
     local.model.release("lanes")
     assert quiet(local, run_id) == 4
-    kill_everything(local)
-    assert (state(local, run_id), entries(local, run_id)) == ("PAUSED", [("PAUSED", False)])
-    with pytest.raises(Refusal, match="is paused already"):
-        pause(local, run_id)
-    assert quiet(local, run_id) == 4
     assert len(local.model.requests) == started
-    resume(local, run_id)
-    assert (local.wait(run_id).state, entries(local, run_id)) == ("DONE", [("DONE", False), ("PAUSED", True)])
-    wanted = [f"Lane {lane}, step {step}." for lane in range(20) for step in (1, 2)]
-    assert asked(local, before) == sorted([*wanted, "Lane 3, step 1."])
+    return run_id
 
 
-def test_an_agent_stands_still_between_its_turn_and_its_call(local: LocalSagaflow) -> None:
-    """A skill that is a SKILL.md alone: its turn ends, and the tool is not used before the run is resumed."""
+def paused_agent(local: LocalSagaflow) -> str:
+    """A run of a SKILL.md alone that stands still: its turn has ended, and its tool is not used yet."""
     local.model.add(
         Rule(match="Mind the notes", tools=(ToolUse(name="glob", input={"pattern": "*"}),), hold="turn", times=1),
         Rule(match="no file fits", reply="minded"),
@@ -147,22 +139,13 @@ def test_an_agent_stands_still_between_its_turn_and_its_call(local: LocalSagaflo
     local.model.release("turn")
     waiting.eventually(lambda: runs.get(local.settings.home, run_id).progress.steps_finished == 1)
     quiet(local, run_id)
-    kill_everything(local)
-    assert state(local, run_id) == "PAUSED"
-    quiet(local, run_id)
-    assert runs.get(local.settings.home, run_id).progress.steps_finished == 1
-    resume(local, run_id)
-    assert local.wait(run_id).result == "minded"
-    assert len(local.model.requests) == before + 2
+    assert len(local.model.requests) == before + 1
+    return run_id
 
 
-def test_a_workflow_and_its_child_stand_still(local: LocalSagaflow) -> None:
-    """Neither begins a step, not even to write a file; what is launched meanwhile does."""
-    local.model.add(
-        Rule(match="first$", reply="one", hold="team"),
-        Rule(match="second$", reply="two"),
-        Rule(match="Lane 0, step 1", reply="ok"),
-    )
+def paused_team(local: LocalSagaflow) -> tuple[str, str]:
+    """A run of a workflow, and its child: both stand still after their first steps."""
+    local.model.add(Rule(match="first$", reply="one", hold="team"), Rule(match="second$", reply="two"))
     before = len(local.model.requests)
     run_id = local.launch("team", what="ask")
     local.model.wait_for_requests(before + 2, seconds=30)
@@ -171,15 +154,46 @@ def test_a_workflow_and_its_child_stand_still(local: LocalSagaflow) -> None:
     local.model.release("team")
     waiting.eventually(lambda: runs.get(local.settings.home, run_id).progress.steps_finished == 2)
     assert quiet(local, run_id, child) == 0
+    return run_id, child
+
+
+def test_runs_of_every_form_stand_still_over_a_kill_of_everything(local: LocalSagaflow) -> None:
+    """Lanes, an agent, a workflow and its child: nothing is begun before they are resumed, and nothing is repeated."""
+    before = len(local.model.requests)
+    lanes = paused_lanes(local)
+    agent = paused_agent(local)
+    team, child = paused_team(local)
+    started = len(local.model.requests)
     kill_everything(local)
-    assert state(local, run_id) == "PAUSED"
-    assert quiet(local, run_id, child) == 0
+    assert (state(local, lanes), entries(local, lanes)) == ("PAUSED", [("PAUSED", False)])
+    with pytest.raises(Refusal, match="is paused already"):
+        pause(local, lanes)
+    assert quiet(local, lanes) == 4
+    assert state(local, agent) == "PAUSED"
+    quiet(local, agent)
+    assert runs.get(local.settings.home, agent).progress.steps_finished == 1
+    assert state(local, team) == "PAUSED"
+    assert quiet(local, team, child) == 0
+    assert len(local.model.requests) == started
+
+    resume(local, lanes)
+    assert (local.wait(lanes).state, entries(local, lanes)) == ("DONE", [("DONE", False), ("PAUSED", True)])
+    wanted = [f"Lane {lane}, step {step}." for lane in range(20) for step in (1, 2)]
+    found = [each for each in asked(local, before) if each.startswith("Lane ")]
+    assert found == sorted([*wanted, "Lane 3, step 1."])
+
+    resumed = len(local.model.requests)
+    resume(local, agent)
+    assert local.wait(agent).result == "minded"
+    assert len(local.model.requests) == resumed + 1
+
+    # What is launched meanwhile begins its steps, and the workflow and its child not even one that writes a file.
     assert local.wait(local.launch("lanes", lanes=1, steps=1)).state == "DONE"
-    folder = Path(local.settings.home.run(run_id))
+    folder = Path(local.settings.home.run(team))
     assert (folder / "child-first.prompt.md").exists()
     assert not (folder / "child.md").exists()
-    resume(local, run_id)
-    assert local.wait(run_id).result == ["one, two", "one, two"]
+    resume(local, team)
+    assert local.wait(team).result == ["one, two", "one, two"]
 
 
 @pytest.mark.parametrize("round_", range(3))

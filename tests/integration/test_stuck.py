@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from sagaflow_mcp import keys, markers, records
 from sagaflow_mcp.durable.open_runs import OpenRuns
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp.testing import Rule
 from tests.integration.clients import with_client
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
     from sagaflow_mcp.paths import Home
-
-SKILLS = Path(__file__).parent / "skills"
+    from sagaflow_mcp.testing import LocalSagaflow
 
 
 def say(local: LocalSagaflow, run_id: str, word: str) -> None:
@@ -25,54 +23,52 @@ def say(local: LocalSagaflow, run_id: str, word: str) -> None:
     with_client(local, lambda client: client.get_workflow_handle(run_id).signal("say", word))
 
 
-def test_runs_that_cannot_go_on_are_given_up() -> None:
+def test_runs_that_cannot_go_on_are_given_up(local: LocalSagaflow) -> None:
     """One run's code kills the worker each time, another's never yields; both end, and a third goes on."""
-    with LocalSagaflow(skills=[SKILLS]) as local:
-        healthy, deadly, endless = (local.launch("endings", how="wait") for _ in range(3))
-        say(local, endless, "spin")
-        say(local, deadly, "crash")
-        for run_id in (deadly, endless):
-            run = local.wait(run_id, seconds=120)
-            assert run.state == "FAILED"
-            assert run.summary.startswith("sagaflow has given the run up: its workflow code ")
-            assert len(local.inbox(run_id)) == 1
-        say(local, healthy, "enough")
-        assert local.wait(healthy).result == "heard ['enough']"
+    healthy, deadly, endless = (local.launch("endings", how="wait") for _ in range(3))
+    say(local, endless, "spin")
+    say(local, deadly, "crash")
+    for run_id in (deadly, endless):
+        run = local.wait(run_id, seconds=120)
+        assert run.state == "FAILED"
+        assert run.summary.startswith("sagaflow has given the run up: its workflow code ")
+        assert len(local.inbox(run_id)) == 1
+    say(local, healthy, "enough")
+    assert local.wait(healthy).result == "heard ['enough']"
 
 
-def test_many_steps_that_kill_their_worker_end_no_other_run() -> None:
+def test_many_steps_that_kill_their_worker_end_no_other_run(local: LocalSagaflow) -> None:
     """Not even one that is in flight each time; and the engine goes on, however often the worker dies of them."""
-    with LocalSagaflow(skills=[SKILLS]) as local:
-        local.model.add(Rule(match="planted-prompt-word", reply="unharmed", hold="answer"))
-        healthy = local.launch("endings", how="model")
-        local.model.wait_for_requests(1)
-        deadly = [local.launch("endings", how="deadly") for _ in range(3)]
-        local.model.wait_for_requests(2, seconds=60)
-        local.model.release("answer")
-        for run_id in deadly:
-            summary = local.wait(run_id, seconds=120).summary
-            assert re.fullmatch(r"the worker died \d+ times during this step", summary), summary
-        assert local.wait(healthy).result == "unharmed"
-        assert len(local.model.requests) <= 4
+    local.model.replace(Rule(match="planted-prompt-word", reply="unharmed", hold="answer"))
+    before = len(local.model.requests)
+    healthy = local.launch("endings", how="model")
+    local.model.wait_for_requests(before + 1, seconds=60)
+    deadly = [local.launch("endings", how="deadly") for _ in range(3)]
+    local.model.wait_for_requests(before + 2, seconds=60)
+    local.model.release("answer")
+    for run_id in deadly:
+        summary = local.wait(run_id, seconds=120).summary
+        assert re.fullmatch(r"the worker died \d+ times during this step", summary), summary
+    assert local.wait(healthy).result == "unharmed"
+    assert len(local.model.requests) <= before + 4
 
 
-def test_a_run_whose_marker_was_lost_gets_it_back() -> None:
+def test_a_run_whose_marker_was_lost_gets_it_back(local: LocalSagaflow) -> None:
     """Without one the engine would take the home for idle, and stop with the run in it."""
-    with LocalSagaflow(skills=[SKILLS]) as local:
-        home = local.settings.home
-        run_id = local.launch("endings", how="wait")
-        before = markers.find(home, run_id)
-        markers.remove(home, run_id)
+    home = local.settings.home
+    run_id = local.launch("endings", how="wait")
+    before = markers.find(home, run_id)
+    markers.remove(home, run_id)
 
-        async def adopt(client: Client) -> None:
-            """Look as one does when a launch can no longer be under way."""
-            later = datetime.now(UTC) + timedelta(minutes=2)
-            await OpenRuns(client, home, keys.KeyRing.of(home).home_id).adopt(later)
+    async def adopt(client: Client) -> None:
+        """Look as one does when a launch can no longer be under way."""
+        later = datetime.now(UTC) + timedelta(minutes=2)
+        await OpenRuns(client, home, keys.KeyRing.of(home).home_id).adopt(later)
 
-        with_client(local, adopt)
-        assert markers.find(home, run_id) == before
-        say(local, run_id, "enough")
-        assert local.wait(run_id).state == "DONE"
+    with_client(local, adopt)
+    assert markers.find(home, run_id) == before
+    say(local, run_id, "enough")
+    assert local.wait(run_id).state == "DONE"
 
 
 def test_each_open_run_has_its_turn(home: Home) -> None:
