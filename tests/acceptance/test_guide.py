@@ -27,7 +27,7 @@ GUIDE = tools.ROOT.joinpath("skills", "README.md").read_text(encoding="utf-8")
 
 MAKING = {
     "sagaflow skills new explain": "  sagaflow launch explain --await",
-    "sagaflow skills test explain": "ok .*",
+    "sagaflow skills test explain": 'ok    snow: DONE, "What snow is, in a sentence."',
     "sagaflow launch explain --await": "Rain is water.",
 }
 """The commands that make a skill, and a pattern of the last line that each prints."""
