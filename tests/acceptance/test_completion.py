@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import inbox, records, schedule_files
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp import artifacts, inbox, records, schedule_files
+from sagaflow_mcp.testing import LocalSagaflow
 from tests.acceptance import tools
 
 if TYPE_CHECKING:
@@ -28,8 +28,14 @@ HOSTILE = "\x1b[31mred\n$(touch owned) `touch owned`"
 def sagaflow() -> Iterator[LocalSagaflow]:
     """A user with a run, two results, and skills in two folders of their own, one of them broken."""
     with LocalSagaflow() as local:
-        local.model.add(Rule(reply="STRUCTURED_OUTPUT_START\nGREETING|hello\nSTRUCTURED_OUTPUT_END"))
-        local.wait(local.launch("hello-world", run_id="greeting-1", name="alice"))
+        run = Path(local.settings.home.run("greeting-1"))
+        run.mkdir()
+        artifacts.write_json(run / "run.json", {"skill": "hello-world", "created_at": records.now()})
+        ended = records.Entry("greeting-1~1", "greeting-1", "hello-world", "DONE", "hello", records.now())
+        artifacts.write_json(run / "ending.json", {"status": ended.status, "summary": ended.summary})
+        inbox.deliver(local.settings.home, ended)
+        shown = tools.sagaflow("launch", "hello-world", "--help", env=local.environment(), cwd=local.folder)
+        assert shown.returncode == 0, shown.stderr
         note = records.Entry("noted-1~1", "noted-1", "x", "NOTE", HOSTILE, records.now())
         inbox.deliver(local.settings.home, note)
         mornings = schedule_files.Schedule(
