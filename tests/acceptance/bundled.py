@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,16 +38,8 @@ class Project:
             below: the folder that it is launched from, from the project's.
             environ: more variables for the command.
         """
-        done = subprocess.run(
-            ["sagaflow", "launch", skill, *words, "--await"],
-            env={**self.local.environment(), "PATH": tools.path(), **environ},
-            cwd=self.folder / below,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=90,
-            check=False,
-        )
+        env = {**self.local.environment(), "PATH": tools.path(), **environ}
+        done = tools.sagaflow("launch", skill, *words, "--await", env=env, cwd=self.folder / below)
         return done.returncode, (done.stderr if done.returncode else done.stdout).strip().splitlines()[-1]
 
     def files(self, run_id: str) -> dict[str, str]:

@@ -126,23 +126,13 @@ def test_without_the_plugin_the_hook_in_the_settings_tells_a_session_once(
     assert "x-1" not in first_request("And in the end?")
 
 
-def test_the_inbox_is_listed(claude_code: ClaudeCode, sagaflow: LocalSagaflow) -> None:
-    """An inbox that is empty is an answer, not an error, and starts no engine."""
-    look = ToolUse(name=f"{PREFIX}list_inbox")
-    sagaflow.model.add(Rule(match="Look into the inbox", tools=(look,), times=1), Rule(reply="understood"))
-    session = claude_code.session("Look into the inbox", sagaflow)
-    assert session.event(type="result")["result"] == "understood"
-    (result,) = told(sagaflow, "Look into the inbox")
-    assert not result.get("is_error")
-    assert json.loads(result["content"]) == {"unread": 0, "entries": []}
-
-
 def test_the_plugin_from_its_first_use_to_its_last(
     checkout: Path, each_claude: Path, sagaflow: LocalSagaflow, tmp_path: Path
 ) -> None:
     """With pip and the lock files it installs what it needs while the first call waits; the next session finds it.
 
-    Uninstalled while a run is open it leaves nothing running, and the run where it is.
+    An inbox that is empty is an answer, not an error. Uninstalled while a run is open it leaves nothing running, and
+    the run where it is.
     """
     pip = {name: value for name, value in tools.pip_environment().items() if name.startswith("PIP_")}
     fresh = ClaudeCode(tmp_path / "claude", each_claude, seconds=tools.INSTALL_SECONDS, SAGAFLOW_SERVER="", **pip)
@@ -157,14 +147,21 @@ def test_the_plugin_from_its_first_use_to_its_last(
         Rule(match="Look into it", tools=(ToolUse(name=f"{PREFIX}list_inbox"),), times=1),
         Rule(reply="understood"),
     )
+
+    def answered(prompt: str) -> Any:
+        """What the one tool answers that is called in a session with that prompt."""
+        session = fresh.session(prompt, sagaflow)
+        begun = session.event(type="system", subtype="init")
+        assert [server["status"] for server in begun["mcp_servers"]] == ["connected"]
+        assert session.event(type="result")["result"] == "understood"
+        (result,) = told(sagaflow, prompt)
+        assert not result.get("is_error"), result
+        return json.loads(result["content"])
+
     engine = processes.Place(home.engine, "engine")
     try:
-        for prompt, said in (("Begin at once", "RUNNING"), ("Look into it", '"entries":[]')):
-            begun = fresh.session(prompt, sagaflow).event(type="system", subtype="init")
-            assert [server["status"] for server in begun["mcp_servers"]] == ["connected"]
-            (result,) = told(sagaflow, prompt)
-            assert not result.get("is_error"), result
-            assert said in result["content"]
+        assert answered("Begin at once")["state"] == "RUNNING"
+        assert answered("Look into it") == {"unread": 0, "entries": []}
         (environment,) = [path.parent for path in fresh.data.glob("venvs/*/.ok")]
         assert environment.joinpath("bin", "sagaflow-mcp").exists()
         assert sorted(checkout.rglob("*")) == before

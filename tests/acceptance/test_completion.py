@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import inbox, records, schedule_files
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp import artifacts, inbox, records, schedule_files
+from sagaflow_mcp.testing import LocalSagaflow
 from tests.acceptance import tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 BUNDLED = [each.parent.name for each in tools.ROOT.glob("skills/*/SKILL.md")]
+LIMIT = 90
+"""Seconds that a shell may take to complete many lines."""
+
+END = "-- the end of what is offered --"
 HOSTILE = "\x1b[31mred\n$(touch owned) `touch owned`"
 
 
@@ -24,8 +28,14 @@ HOSTILE = "\x1b[31mred\n$(touch owned) `touch owned`"
 def sagaflow() -> Iterator[LocalSagaflow]:
     """A user with a run, two results, and skills in two folders of their own, one of them broken."""
     with LocalSagaflow() as local:
-        local.model.add(Rule(reply="STRUCTURED_OUTPUT_START\nGREETING|hello\nSTRUCTURED_OUTPUT_END"))
-        local.wait(local.launch("hello-world", run_id="greeting-1", name="alice"))
+        run = Path(local.settings.home.run("greeting-1"))
+        run.mkdir()
+        artifacts.write_json(run / "run.json", {"skill": "hello-world", "created_at": records.now()})
+        ended = records.Entry("greeting-1~1", "greeting-1", "hello-world", "DONE", "hello", records.now())
+        artifacts.write_json(run / "ending.json", {"status": ended.status, "summary": ended.summary})
+        inbox.deliver(local.settings.home, ended)
+        shown = tools.sagaflow("launch", "hello-world", "--help", env=local.environment(), cwd=local.folder)
+        assert shown.returncode == 0, shown.stderr
         note = records.Entry("noted-1~1", "noted-1", "x", "NOTE", HOSTILE, records.now())
         inbox.deliver(local.settings.home, note)
         mornings = schedule_files.Schedule(
@@ -43,63 +53,69 @@ def sagaflow() -> Iterator[LocalSagaflow]:
         yield local
 
 
-def completed(local: LocalSagaflow, line: str) -> list[str]:
-    """What bash offers at the end of `line` when Tab is pressed."""
-    words = line.split(" ")
-    script = f"""
+def completed(local: LocalSagaflow, lines: Iterable[str]) -> list[list[str]]:
+    """What a bash offers at the end of each of `lines` when Tab is pressed."""
+    script = """
         eval "$(sagaflow completion bash)"
-        COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)} COMP_TYPE=9 COMP_CWORD={len(words) - 1}
-        COMP_WORDS=({" ".join(map(shlex.quote, words))})
-        complete -p sagaflow >/dev/null && _python_argcomplete sagaflow
-        printf '%s\\n' "${{COMPREPLY[@]}}"
+        complete -p sagaflow >/dev/null || exit
     """
+    for line in lines:
+        words = line.split(" ")
+        script += f"""
+            COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)} COMP_TYPE=9 COMP_CWORD={len(words) - 1}
+            COMP_WORDS=({" ".join(map(shlex.quote, words))}) COMPREPLY=()
+            _python_argcomplete sagaflow
+            printf '%s\\n' "${{COMPREPLY[@]}}" {shlex.quote(END)}
+        """
     environ = {**local.environment(), "PATH": tools.path()}
-    done = tools.run(["bash", "--norc", "-c", script], env=environ, cwd=local.folder)
+    done = tools.run(["bash", "--norc", "-c", script], env=environ, cwd=local.folder, seconds=LIMIT)
     assert done.stderr == ""
-    return sorted(word.strip() for word in done.stdout.splitlines() if word.strip())
+    *offered, rest = done.stdout.split(f"{END}\n")
+    assert rest == ""
+    return [sorted(word.strip() for word in each.splitlines() if word.strip()) for each in offered]
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("sagaflow in", ["inbox"]),
-        ("sagaflow engine ", ["logs", "status", "stop"]),
-        ("sagaflow show ", ["greeting-1"]),
-        ("sagaflow show no", []),
-        ("sagaflow dismiss ", ["greeting-1", "noted-1"]),
-        ("sagaflow launch ", sorted([*BUNDLED, "greet", "share"])),
-        ("sagaflow launch --t", ["--task"]),
-        ("sagaflow launch --task it", []),
-        ("sagaflow launch --task it ", ["--allow", "--await", "--execution-timeout", "--help", "--id", "--json"]),
-        ("sagaflow launch approval --t", ["--task"]),
-        ("sagaflow launch hello-world --t", []),
-        ("sagaflow skills ", ["check", "list", "new", "test", "trust"]),
-        ("sagaflow skills new greet --form ", ["1", "2", "3"]),
-        ("sagaflow skills check b", ["broken"]),
-        ("sagaflow launch hello-world --n", ["--name"]),
-        ("sagaflow launch --await hello-world --n", ["--name"]),
-        ("sagaflow launch greet --n", []),
-        ("sagaflow runs --status T", ["TERMINATED", "TIMED_OUT"]),
-        ("sagaflow runs --status O", ["OPEN"]),
-        ("sagaflow runs --skill gr", ["greet"]),
-        ("sagaflow watch gr", ["greeting-1"]),
-        ("sagaflow watch --", ["--help", "--once"]),
-        ("sagaflow show greeting-1 --", ["--force", "--help", "--html", "--json", "--lines"]),
-        ("sagaflow inbox ", ["--all", "--help", "--json", "--limit"]),
-        ("sagaflow inbox --limit ", []),
-        ("sagaflow completion ", ["bash", "fish", "zsh"]),
-        ("sagaflow schedule ", ["add", "list", "pause", "remove", "resume", "run-now", "show"]),
-        ("sagaflow schedule show ", ["mornings"]),
-        ("sagaflow schedule add other gr", ["greet"]),
-        ("sagaflow schedule add other hello-world --n", ["--name"]),
-        ("sagaflow schedule add other hello-world --timezone Europe/Berl", ["Europe/Berlin"]),
-        ("sagaflow schedule add other hello-world --overlap ", ["allow", "buffer", "cancel", "skip"]),
-        ("sagaflow 'unfinished", []),
-    ],
-)
-def test_a_press_of_tab_offers_what_can_come(sagaflow: LocalSagaflow, line: str, words: list[str]) -> None:
+OFFERED = {
+    "sagaflow in": ["inbox"],
+    "sagaflow engine ": ["logs", "status", "stop"],
+    "sagaflow show ": ["greeting-1"],
+    "sagaflow show no": [],
+    "sagaflow dismiss ": ["greeting-1", "noted-1"],
+    "sagaflow launch ": sorted([*BUNDLED, "greet", "share"]),
+    "sagaflow launch --t": ["--task"],
+    "sagaflow launch --task it": [],
+    "sagaflow launch --task it ": ["--allow", "--await", "--execution-timeout", "--help", "--id", "--json"],
+    "sagaflow launch approval --t": ["--task"],
+    "sagaflow launch hello-world --t": [],
+    "sagaflow skills ": ["check", "list", "new", "test", "trust"],
+    "sagaflow skills new greet --form ": ["1", "2", "3"],
+    "sagaflow skills check b": ["broken"],
+    "sagaflow launch hello-world --n": ["--name"],
+    "sagaflow launch --await hello-world --n": ["--name"],
+    "sagaflow launch greet --n": [],
+    "sagaflow runs --status T": ["TERMINATED", "TIMED_OUT"],
+    "sagaflow runs --status O": ["OPEN"],
+    "sagaflow runs --skill gr": ["greet"],
+    "sagaflow watch gr": ["greeting-1"],
+    "sagaflow watch --": ["--help", "--once"],
+    "sagaflow show greeting-1 --": ["--force", "--help", "--html", "--json", "--lines"],
+    "sagaflow inbox ": ["--all", "--help", "--json", "--limit"],
+    "sagaflow inbox --limit ": [],
+    "sagaflow completion ": ["bash", "fish", "zsh"],
+    "sagaflow schedule ": ["add", "list", "pause", "remove", "resume", "run-now", "show"],
+    "sagaflow schedule show ": ["mornings"],
+    "sagaflow schedule add other gr": ["greet"],
+    "sagaflow schedule add other hello-world --n": ["--name"],
+    "sagaflow schedule add other hello-world --timezone Europe/Berl": ["Europe/Berlin"],
+    "sagaflow schedule add other hello-world --overlap ": ["allow", "buffer", "cancel", "skip"],
+    "sagaflow 'unfinished": [],
+}
+"""What is offered at the end of a line."""
+
+
+def test_a_press_of_tab_offers_what_can_come(sagaflow: LocalSagaflow) -> None:
     """Runs, skills and the parameters that a launch has shown are those of the moment; files are not offered."""
-    assert completed(sagaflow, line) == words
+    assert dict(zip(OFFERED, completed(sagaflow, OFFERED), strict=True)) == OFFERED
 
 
 def asked(environ: dict[str, str], cwd: Path, line: str) -> subprocess.CompletedProcess[str]:
@@ -137,7 +153,9 @@ def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, line: str) -> None
 def test_there_is_a_script_for_each_shell(shell: str, tmp_path: Path) -> None:
     """It is for the command by its name, wherever that is installed."""
     environ = {"PATH": tools.path(), "HOME": str(tmp_path)}
-    script = tools.run(["sagaflow", "completion", shell], env=environ, cwd=tmp_path).stdout
+    done = tools.sagaflow("completion", shell, env=environ, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    script = done.stdout
     assert "sagaflow" in script
     assert str(Path(tools.COMMANDS)) not in script
     assert ("compdef" in script) == (shell in {"bash", "zsh"})

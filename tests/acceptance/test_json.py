@@ -85,12 +85,9 @@ def sagaflow() -> Iterator[LocalSagaflow]:
 
 def carried_out(local: LocalSagaflow, command: str) -> subprocess.CompletedProcess[str]:
     """What `sagaflow COMMAND --json` does."""
-    words = [str(tools.COMMANDS / "sagaflow"), *command.split(), "--json"]
     # The system's services are none of a test's business: nothing is done to them.
     environ = {**local.environment(), "PATH": f"{without_effect(local)}:{tools.path()}"}
-    return subprocess.run(
-        words, env=environ, cwd=local.folder, capture_output=True, encoding="utf-8", timeout=60, check=False
-    )
+    return tools.sagaflow(*command.split(), "--json", env=environ, cwd=local.folder)
 
 
 def without_effect(local: LocalSagaflow) -> Path:
@@ -117,6 +114,25 @@ def unfolded(printed: set[str], told: Iterable[str]) -> set[str]:
     empty = {place for place in printed if place.endswith("[]") and place not in told}
     within = {field for field in told if any(field.startswith(f"{place}.") for place in empty)}
     return printed - {place for place in empty if any(field.startswith(f"{place}.") for field in told)} | within
+
+
+def test_a_run_that_ended_badly_is_printed_whole(sagaflow: LocalSagaflow) -> None:
+    """And the sentence on how it ended is on standard error: on those of a process of its own, this once."""
+    command = "launch hello-world --name bob --id late --execution-timeout 0.5 --await --json"
+    done = subprocess.run(
+        [str(tools.COMMANDS / "sagaflow"), *command.split()],
+        env={**sagaflow.environment(), "PATH": tools.path()},
+        cwd=sagaflow.folder,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert found["state"] == "TIMED_OUT"
+    assert places(found) == set(json_fields.FIELDS["launch"])
+    assert done.stderr.startswith("sagaflow: late TIMED_OUT: ")
 
 
 def test_the_page_tells_what_is_printed(sagaflow: LocalSagaflow) -> None:
@@ -169,13 +185,3 @@ def test_a_refusal_is_the_same_sentence_with_json(
     assert done.stderr.startswith("sagaflow: ")
     assert len(done.stderr.splitlines()) == 1
     assert (json.loads(done.stdout) if done.stdout else None) == out
-
-
-def test_a_run_that_ended_badly_is_printed_whole(sagaflow: LocalSagaflow) -> None:
-    """And the sentence on how it ended is on standard error."""
-    done = carried_out(sagaflow, "launch hello-world --name bob --id late --execution-timeout 0.5 --await")
-    found = json.loads(done.stdout)
-    assert done.returncode == 1
-    assert found["state"] == "TIMED_OUT"
-    assert places(found) == set(json_fields.FIELDS["launch"])
-    assert done.stderr.startswith("sagaflow: late TIMED_OUT: ")

@@ -24,7 +24,10 @@ OF_AGENT = 'ok    nothing: DONE, "No file says anything about snow."'
     ],
 )
 def test_a_new_skill_is_right_survives_crashes_and_runs(form: int, name: str, passed: str) -> None:
-    """With no edit, by the commands that it is told with; also under a name that is none in Python."""
+    """With no edit, by the commands that it is told with; also under a name that is none in Python.
+
+    But for the test without crashes: that is where the one with crashes begins, and the guide's skill is tried by it.
+    """
     with LocalSagaflow() as local:
         environment = {**local.environment(), "PATH": tools.path()}
 
@@ -39,7 +42,7 @@ def test_a_new_skill_is_right_survives_crashes_and_runs(form: int, name: str, pa
         said(f"{ruff} format --isolated --check {made['path']}")
         assert said(f"sagaflow skills check {name}") == [f"{name}: ok"]
         test, crash_test, launch = made["next"]
-        assert said(test) == [passed]
+        assert crash_test == test.replace("skills test", "skills test --crash")
         (line,) = said(crash_test)
         assert line.startswith(f"{passed}, also with the worker killed at ")
         reply = "STRUCTURED_OUTPUT_START\nSENTENCE|${1} falls\nSTRUCTURED_OUTPUT_END"

@@ -37,44 +37,38 @@ def judged(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_case_that_gives_what_it_should(tmp_path: Path) -> None:
-    """One line, and nothing is left in the user's folder."""
-    done = judged(tmp_path, str(SKILLS / "steady"))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == 'ok    rain: DONE, {"said": "all of rain", "length": 10}\n'
-    assert not (tmp_path / ".sagaflow").exists()
+def test_each_case_has_its_verdict(tmp_path: Path) -> None:
+    """What was expected and what came where it is wrong; one line where it is right.
 
-
-def test_a_case_that_does_not(tmp_path: Path) -> None:
-    """What was expected and what came; where there are several skills, each case has its skill's name."""
+    Where there are several skills, each case has its skill's name. Nothing is left in the user's folder.
+    """
     done = judged(tmp_path, str(SKILLS / "wrong"), str(SKILLS / "steady"))
-    assert done.returncode == 1
+    assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.splitlines() == [
         "FAIL  wrong/plain",
         '        result: expected "that"',
         '                came     "this"',
         'ok    steady/rain: DONE, {"said": "all of rain", "length": 10}',
     ]
+    assert not (tmp_path / ".sagaflow").exists()
 
 
-def test_a_step_that_adds_a_line_twice_is_found(tmp_path: Path) -> None:
-    """With the place of the kill after which it did."""
-    done = judged(tmp_path, "--crash", str(SKILLS / "flaw-append"))
+def test_what_a_skill_does_not_do_again_as_before_is_found(tmp_path: Path) -> None:
+    """With the place of the kill: a step that adds a line twice, and one that is given something else on a replay.
+
+    The latter although nothing that comes of it differs.
+    """
+    done = judged(tmp_path, "--crash", str(SKILLS / "flaw-append"), str(SKILLS / "flaw-order"))
     assert done.returncode == 1
-    assert done.stdout.splitlines() == [
-        "FAIL  plain",
+    lines = done.stdout.splitlines()
+    assert lines[:4] == [
+        "FAIL  flaw-append/plain",
         "      worker killed after step 'append' ran, before its result was written down",
         r'''        file 'project/log.txt': expected "a line\n"''',
         r'''                                came     "a line\na line\n"''',
     ]
-
-
-def test_a_step_that_is_given_something_else_on_a_replay_is_found(tmp_path: Path) -> None:
-    """Although nothing that comes of it differs."""
-    done = judged(tmp_path, "--crash", str(SKILLS / "flaw-order"))
-    assert done.returncode == 1
-    first, where, expected, came, *_ = done.stdout.splitlines()
-    assert first == "FAIL  plain"
+    first, where, expected, came, *_ = lines[4:]
+    assert first == "FAIL  flaw-order/plain"
     assert where == "      worker killed after step 'count' ran, before its result was written down"
     assert expected.startswith("        step 'count' on a replay: expected ")
     assert came.startswith("                                  came     ")

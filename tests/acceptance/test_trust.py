@@ -52,6 +52,10 @@ class Clone:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A `sagaflow` command from deep in the clone, with no terminal."""
+        return tools.sagaflow(*arguments, env=self.local.environment(), cwd=self.deep)
+
+    def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The same, as a process that has no terminal either."""
         return subprocess.run(
             [SAGAFLOW, *arguments],
             env=self.local.environment(),
@@ -189,10 +193,10 @@ def test_whatever_is_no_yes_trusts_nothing(clone: Clone, answer: str, status: in
 
 def test_whoever_has_no_terminal_cannot_trust(clone: Clone) -> None:
     """An agent's shell has none, and there is no option that says yes."""
-    refused = clone.run("skills", "trust")
+    refused = clone.process("skills", "trust")
     assert refused.returncode == 1
     assert "can only be trusted by a person: run this in a terminal" in refused.stderr
-    assert clone.run("skills", "trust", "--yes").returncode == 2
+    assert clone.process("skills", "trust", "--yes").returncode == 2
     assert not clone.record.exists()
 
 
