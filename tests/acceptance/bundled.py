@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests import command_line
 from tests.acceptance import tools
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Project:
             environ: more variables for the command.
         """
         env = {**self.local.environment(), "PATH": tools.path(), **environ}
-        done = tools.sagaflow("launch", skill, *words, "--await", env=env, cwd=self.folder / below)
+        done = command_line.sagaflow("launch", skill, *words, "--await", env=env, cwd=self.folder / below)
         return done.returncode, (done.stderr if done.returncode else done.stdout).strip().splitlines()[-1]
 
     def files(self, run_id: str) -> dict[str, str]:

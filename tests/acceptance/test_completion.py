@@ -11,6 +11,7 @@ import pytest
 
 from sagaflow_mcp import artifacts, inbox, records, schedule_files
 from sagaflow_mcp.testing import LocalSagaflow
+from tests import command_line
 from tests.acceptance import tools
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def sagaflow() -> Iterator[LocalSagaflow]:
         ended = records.Entry("greeting-1~1", "greeting-1", "hello-world", "DONE", "hello", records.now())
         artifacts.write_json(run / "ending.json", {"status": ended.status, "summary": ended.summary})
         inbox.deliver(local.settings.home, ended)
-        shown = tools.sagaflow("launch", "hello-world", "--help", env=local.environment(), cwd=local.folder)
+        shown = command_line.sagaflow("launch", "hello-world", "--help", env=local.environment(), cwd=local.folder)
         assert shown.returncode == 0, shown.stderr
         note = records.Entry("noted-1~1", "noted-1", "x", "NOTE", HOSTILE, records.now())
         inbox.deliver(local.settings.home, note)
@@ -153,7 +154,7 @@ def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, line: str) -> None
 def test_there_is_a_script_for_each_shell(shell: str, tmp_path: Path) -> None:
     """It is for the command by its name, wherever that is installed."""
     environ = {"PATH": tools.path(), "HOME": str(tmp_path)}
-    done = tools.sagaflow("completion", shell, env=environ, cwd=tmp_path)
+    done = command_line.sagaflow("completion", shell, env=environ, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     script = done.stdout
     assert "sagaflow" in script

@@ -14,6 +14,7 @@ import pytest
 from sagaflow_mcp import mcp_servers
 from sagaflow_mcp.durable import answers
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
+from tests import command_line
 from tests.acceptance import documents, tools
 from tests.integration.clients import with_client
 from tests.waiting import eventually
@@ -103,7 +104,7 @@ def test_a_skill_is_made_tried_and_launched_as_the_guide_says(sagaflow: LocalSag
 def test_each_skill_does_what_the_guide_says(sagaflow: LocalSagaflow, command: str, said: str) -> None:
     """Launched with the words that a shell makes of what its reader copies."""
     _, *words = shlex.split(command)
-    done = tools.sagaflow(*words, env={**sagaflow.environment(), "PATH": tools.path()}, cwd=sagaflow.folder)
+    done = command_line.sagaflow(*words, env={**sagaflow.environment(), "PATH": tools.path()}, cwd=sagaflow.folder)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(said, done.stdout.splitlines()[-1])
 

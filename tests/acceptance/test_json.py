@@ -11,6 +11,7 @@ import pytest
 
 from sagaflow_mcp import json_fields, runs
 from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests import command_line
 from tests.acceptance import tools
 from tests.waiting import eventually
 
@@ -87,7 +88,7 @@ def carried_out(local: LocalSagaflow, command: str) -> subprocess.CompletedProce
     """What `sagaflow COMMAND --json` does."""
     # The system's services are none of a test's business: nothing is done to them.
     environ = {**local.environment(), "PATH": f"{without_effect(local)}:{tools.path()}"}
-    return tools.sagaflow(*command.split(), "--json", env=environ, cwd=local.folder)
+    return command_line.sagaflow(*command.split(), "--json", env=environ, cwd=local.folder)
 
 
 def without_effect(local: LocalSagaflow) -> Path:

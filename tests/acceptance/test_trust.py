@@ -11,6 +11,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from sagaflow_mcp.testing import LocalSagaflow, Rule
+from tests import command_line
 from tests.acceptance import test_completion, tools
 from tests.acceptance.terminals import INTERRUPT, Terminal
 
@@ -52,7 +53,7 @@ class Clone:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A `sagaflow` command from deep in the clone, with no terminal."""
-        return tools.sagaflow(*arguments, env=self.local.environment(), cwd=self.deep)
+        return command_line.sagaflow(*arguments, env=self.local.environment(), cwd=self.deep)
 
     def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The same, as a process that has no terminal either."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import io
 import os
 import shlex
 import shutil
@@ -14,14 +12,9 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from mcp_types import TextContent
 
-from sagaflow_mcp import cli
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mcp import Client
 
 ROOT = Path(__file__).parents[2]
@@ -126,22 +119,6 @@ def run(
     )
     assert ended.returncode == 0, f"{command}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
     return ended
-
-
-def sagaflow(*words: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """What the `sagaflow` command does in that environment and folder, with no terminal; it is run in this process.
-
-    Where it is no matter that it is a process, a new one takes longer than most of what it is asked for.
-    """
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        for name in os.environ.keys() - env.keys():
-            patch.delenv(name)
-        for name, value in env.items():
-            patch.setenv(name, value)
-        patch.chdir(cwd)
-        status = cli.main(words)
-    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 async def said(client: Client, tool: str, **arguments: Any) -> tuple[bool, str]:

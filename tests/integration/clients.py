@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import pytest
 from temporalio.api.enums.v1 import EventType
 
-from sagaflow_mcp import cli, connection, temporal, temporal_server
+from sagaflow_mcp import connection, temporal, temporal_server
+from tests.command_line import sagaflow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -64,13 +62,5 @@ def command(local: LocalSagaflow, *words: str) -> subprocess.CompletedProcess[st
 
 
 def command_line(local: LocalSagaflow, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """The same without a process of its own, for what does not need one. A variable that is given empty is not set."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        for name, value in {**local.environment(), **environ}.items():
-            if value:
-                patch.setenv(name, value)
-            else:
-                patch.delenv(name, raising=False)
-        status = cli.main(words)
-    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+    """The same in this process. A variable that is given empty is not set."""
+    return sagaflow(*words, env={**local.environment(), **environ})
