@@ -31,6 +31,9 @@ KINDS = {
 
 DEFINITION, STATE, DUE = "schedule.json", "state.json", "due"
 
+REMOVED = "~"
+"""How the folder of a schedule ends that is none any more."""
+
 
 class Schedule(NamedTuple):
     """What is launched when."""
@@ -56,11 +59,7 @@ class Schedule(NamedTuple):
 
 def listing(home: Home) -> list[Schedule]:
     """The schedules of `home`, by name; one whose file is damaged is left out."""
-    try:
-        names = sorted(os.listdir(home.schedules))
-    except FileNotFoundError:
-        return []
-    found = [find(home, name) for name in names if NAME.fullmatch(name)]
+    found = [find(home, name) for name in sorted(_names(home)) if NAME.fullmatch(name)]
     return [each for each in found if each is not None]
 
 
@@ -84,11 +83,13 @@ def put(home: Home, schedule: Schedule) -> None:
 
 def remove(home: Home, name: str) -> None:
     """Take the schedule `name` away; nothing happens when there is none. OSError if it cannot be removed."""
-    folder = home.schedule(name)
-    # First what makes it one: what is left where this is cut off is none, and goes with the next one of its name.
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(folder, DEFINITION))
-    shutil.rmtree(folder, ignore_errors=True)
+        # Away at once and whole: a worker that writes down what came of it has nowhere left to write to.
+        os.rename(home.schedule(name), f"{home.schedule(name)}.{os.getpid()}.{os.urandom(4).hex()}{REMOVED}")
+    # With what another removal has left that was killed.
+    for each in _names(home):
+        if each.endswith(REMOVED):
+            shutil.rmtree(home.schedule(each), ignore_errors=True)
 
 
 def is_active(home: Home) -> bool:
@@ -139,6 +140,13 @@ def open_runs(home: Home, name: str) -> list[str]:
     """The open runs that the schedule `name` has launched, oldest first."""
     made = re.compile(re.escape(name) + r"-[0-9]{8}-[0-9]{6}")
     return sorted(run_id for run_id in markers.run_ids(home) if made.fullmatch(run_id))
+
+
+def _names(home: Home) -> list[str]:
+    try:
+        return os.listdir(home.schedules)
+    except FileNotFoundError:
+        return []
 
 
 def _read(path: str) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
@@ -10,10 +9,15 @@ import socket
 import ssl
 import struct
 import subprocess
-import threading
-from typing import TYPE_CHECKING, Self
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Self, TypeVarTuple, Unpack
 
+import anyio
 import hpack
+from anyio.abc import SocketAttribute
+from anyio.from_thread import start_blocking_portal
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSListener
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,9 +28,10 @@ from sagaflow_mcp.testing import LocalSagaflow
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from anyio.abc import ByteStream
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 HEADERS, CONTINUATION = 1, 9
@@ -37,6 +42,12 @@ END_STREAM, END_HEADERS, PADDED, PRIORITY = 0x1, 0x4, 0x8, 0x20
 
 PREFACE_BYTES = 24
 """What a client sends before its first frame."""
+
+Send = Callable[[bytes], Awaitable[None]]
+"""What says something to one side of a connection."""
+
+Work = TypeVarTuple("Work")
+"""What passes on what one side of a connection says is given."""
 
 
 def free_port() -> int:
@@ -158,63 +169,70 @@ class Relay:
     """Passes connections on to `backend`, from a free port of `host`. Leaving the context ends it."""
 
     def __init__(self, backend: str, host: str = "127.0.0.1") -> None:
-        self._backend = backend
+        self._backend_host, _, port = backend.rpartition(":")
+        self._backend_port = int(port)
         self._host = host
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: set[anyio.CancelScope] = set()
         self._context: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
-        self.address = f"{self._host}:{self._server.sockets[0].getsockname()[1]}"
+        with contextlib.ExitStack() as entered:
+            self._portal = entered.enter_context(start_blocking_portal())
+            port = entered.enter_context(self._portal.wrap_async_context_manager(self._serving()))
+            self._entered = entered.pop_all()
+        self.address = f"{self._host}:{port}"
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._entered.close()
 
-    async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._accept, self._host, 0, ssl=self._context)
-
-    async def _close(self) -> None:
-        self._server.close()
-        await self._drop()
+    @contextlib.asynccontextmanager
+    async def _serving(self) -> AsyncIterator[int]:
+        """Listens at the port that it gives. Nothing of it is open afterwards, however late somebody has connected."""
+        async with await anyio.create_tcp_listener(local_host=self._host) as plain, anyio.create_task_group() as group:
+            context = self._context
+            listener = TLSListener(plain, context, standard_compatible=False) if context else plain
+            group.start_soon(listener.serve, self._accept)
+            yield plain.extra(SocketAttribute.local_port)
+            group.cancel_scope.cancel()
 
     async def _drop(self) -> None:
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        for connection in self._connections:
+            connection.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        host, _, port = self._backend.rpartition(":")
+    async def _accept(self, client: ByteStream) -> None:
+        async with client:
+            with contextlib.suppress(OSError):
+                behind = await anyio.connect_tcp(self._backend_host, self._backend_port)
+                async with behind, anyio.create_task_group() as both:
+                    self._connections.add(both.cancel_scope)
+                    one_at_a_time = anyio.Lock()
+
+                    async def back(data: bytes) -> None:
+                        async with one_at_a_time:
+                            await client.send(data)
+
+                    both.start_soon(self._until_gone, both.cancel_scope, self._pass_on, client, behind.send, back)
+                    both.start_soon(self._until_gone, both.cancel_scope, _copy, behind, back)
+
+    async def _until_gone(
+        self, connection: anyio.CancelScope, work: Callable[[Unpack[Work]], Awaitable[None]], *args: *Work
+    ) -> None:
+        """Do `work`, and end the connection once one side has ended."""
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                behind_reader, behind_writer = await asyncio.open_connection(host, int(port))
-                with contextlib.closing(behind_writer):
-                    inward = asyncio.ensure_future(self._pass_on(reader, behind_writer, writer))
-                    outward = asyncio.ensure_future(_copy(behind_reader, writer))
-                    await _either(inward, outward)
-        except asyncio.CancelledError:
-            # Not closed politely: over TLS that waits for the other side, and nobody is there for that any more.
-            writer.transport.abort()
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead):
+                await work(*args)
         finally:
-            writer.close()
-            self._connections.discard(task)
+            self._connections.discard(connection)
+            connection.cancel()
 
     async def _pass_on(
         self,
-        reader: asyncio.StreamReader,
-        behind: asyncio.StreamWriter,
-        back: asyncio.StreamWriter,  # noqa: ARG002 - for those who answer themselves
+        client: ByteStream,
+        behind: Send,
+        back: Send,  # noqa: ARG002 - for those who answer themselves
     ) -> None:
-        await _copy(reader, behind)
+        await _copy(client, behind)
 
 
 class Front(Relay):
@@ -229,31 +247,18 @@ class Front(Relay):
         self._context.verify_mode = ssl.CERT_REQUIRED
         self._context.set_alpn_protocols(["h2"])
 
-    async def _pass_on(
-        self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter, back: asyncio.StreamWriter
-    ) -> None:
-        await _Guard(lambda: f"Bearer {self._api_key}").relay(reader, behind, back)
+    async def _pass_on(self, client: ByteStream, behind: Send, back: Send) -> None:
+        await _Guard(lambda: f"Bearer {self._api_key}").relay(BufferedByteReceiveStream(client), behind, back)
 
     def change_key(self, api_key: str) -> None:
         """From now on only `api_key` is good; everybody has to connect anew."""
         self._api_key = api_key
-        asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result()
+        self._portal.call(self._drop)
 
 
-async def _either(*tasks: asyncio.Future[None]) -> None:
-    """Wait until one of `tasks` ends, and end the others."""
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65_536):
-        writer.write(data)
-        await writer.drain()
+async def _copy(source: ByteStream, send: Send) -> None:
+    async for data in source:
+        await send(data)
 
 
 class _Guard:
@@ -266,20 +271,18 @@ class _Guard:
         self._block = b""
         self._held = b""
 
-    async def relay(
-        self, reader: asyncio.StreamReader, behind: asyncio.StreamWriter, back: asyncio.StreamWriter
-    ) -> None:
-        """Pass on what `reader` has to `behind`, and answer on `back` what is refused."""
-        behind.write(await reader.readexactly(PREFACE_BYTES))
+    async def relay(self, client: BufferedByteReceiveStream, behind: Send, back: Send) -> None:
+        """Pass on what `client` says to `behind`, and answer with `back` what is refused."""
+        await behind(await client.receive_exactly(PREFACE_BYTES))
         while True:
-            head = await reader.readexactly(9)
+            head = await client.receive_exactly(9)
             length, kind, flags, stream = (
                 int.from_bytes(head[:3], "big"),
                 head[3],
                 head[4],
                 struct.unpack(">I", head[5:])[0],
             )
-            body = await reader.readexactly(length)
+            body = await client.receive_exactly(length)
             if kind in {HEADERS, CONTINUATION}:
                 self._held += head + body
                 self._block += _fragment(flags, body) if kind == HEADERS else body
@@ -288,12 +291,11 @@ class _Guard:
                 head, body = self._held, b""
                 if not self._may_pass():
                     self._refused.add(stream)
-                    back.write(_unauthenticated(stream))
+                    await back(_unauthenticated(stream))
                 self._held, self._block = b"", b""
             # Once one was refused none is passed on: the server behind would lack what the client has compressed away.
             if not self._refused or (kind not in {HEADERS, CONTINUATION} and stream == 0):
-                behind.write(head + body)
-            await asyncio.gather(behind.drain(), back.drain())
+                await behind(head + body)
 
     def _may_pass(self) -> bool:
         headers = {str(name): str(value) for name, value, *_ in self._decoder.decode(self._block)}
