@@ -463,7 +463,10 @@ def test_a_turn_is_paid_for_once_where_the_disk_is_full(local: LocalSagaflow, pr
     async def turned() -> agent_activities.AgentTurn:
         """Take the step."""
         context.enter(step)
-        return await environment.run(agent_activities.agent_turn, given)
+        try:
+            return await environment.run(agent_activities.agent_turn, given)
+        finally:
+            await services.transport.close()
 
     assert anyio.run(turned).text == "done"
     assert len(local.model.requests) == since + 1
