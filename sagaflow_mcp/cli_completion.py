@@ -148,7 +148,7 @@ _BY_METAVAR: dict[str, Words] = {"SKILL": _skills, "STATUS": _states, "ZONE": _z
 def _add_parameters(launch: Parser, words: Sequence[str]) -> bool:
     """Whether `words` name a skill, or give a task in its place.
 
-    The skill's parameters are options of `launch` then, as far as a launch has shown them.
+    The skill's parameters are options of `launch` then, where they are known: from its first launch or check on.
     """
     with contextlib.suppress(OSError, SagaflowError):
         known = _skills()

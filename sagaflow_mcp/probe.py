@@ -116,7 +116,10 @@ def knows_arguments(pinned: Pinned) -> bool:
 
 def last_problem(home: Home, name: str, version: str) -> str | None:
     """Why the version of skill `name` could not be loaded when that was tried last; None where it could or was not."""
-    return _kept(pinning.locate(home, name, version), "refused.json", lambda value: str(value["problem"]))
+    pinned = pinning.locate(home, name, version)
+    if _of_bundled(pinned):
+        return None  # No launch tries it, so that none would clear what a check has met on a busy machine.
+    return _kept(pinned, "refused.json", lambda value: str(value["problem"]))
 
 
 def _found_out(home: Home, pinned: Pinned, arguments: Mapping[str, Any] | None, seconds: int) -> Verdict:

@@ -161,15 +161,22 @@ def _marker(about: dict[str, Any], closed_at: str) -> records.OpenRun:
 async def _claim(home: Home, marker: records.OpenRun, closed_at: str) -> None:
     """Have the run marked as open by this retry, as soon as its ending of `closed_at` has been told."""
     deadline = time.monotonic() + TOLD_SECONDS
-    while not await anyio.to_thread.run_sync(markers.claim, home, marker):
-        if markers.is_since(home, marker.run_id, closed_at):
-            raise Refusal(f"run {marker.run_id!r} is being retried already")
+    while not await anyio.to_thread.run_sync(_claimed, home, marker, closed_at):
         if time.monotonic() > deadline:
             raise Failure(
                 f"run {marker.run_id!r} has ended, and its ending has not come into the inbox within "
                 f"{TOLD_SECONDS:g} s; try again"
             )
         await anyio.sleep(LOOK_SECONDS)
+
+
+def _claimed(home: Home, marker: records.OpenRun, closed_at: str) -> bool:
+    """Whether the run is now marked by this retry; not while its ending has to be told. Refusal for a second retry."""
+    if markers.claim(home, marker):
+        return True
+    if markers.is_since(home, marker.run_id, closed_at):
+        raise Refusal(f"run {marker.run_id!r} is being retried already")
+    return False
 
 
 async def _let_go_on(settings: Settings, run_id: str) -> None:

@@ -124,13 +124,15 @@ def uninstall(settings: Settings) -> list[str]:
         if sys.platform != "darwin":
             _run(settings.environ, "systemctl", "--user", "daemon-reload")
     is_up = processes.Place(settings.home.engine, "engine").alive()
-    said = [f"{file} is removed{'' if is_up else ', and the engine that it ran has stopped'}"]
+    said = [f"{file} is removed{'' if is_up or problem else ', and the engine that it ran has stopped'}"]
+    because = f" ({problem})" if problem else ""
     if is_up:
-        because = f" ({problem})" if problem else ""
         said.append(f"an engine is still up{because}; to end it: sagaflow engine stop")
+    elif problem:
+        said.append(f"that the service has ended was not confirmed{because}; no engine is up now")
     count = len(markers.run_ids(settings.home))
     if count and not is_up:
-        said.append(f"{markers.counted(count)} wait for the next session or command")
+        said.append(f"{markers.counted(count)} wait{'s' if count == 1 else ''} for the next session or command")
     if _lingers():
         said.append(
             f"lingering is still on, which other services may need; to end it: loginctl disable-linger {_user()}"

@@ -7,6 +7,8 @@ import io
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +17,6 @@ from sagaflow_mcp import cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 LIMIT_SECONDS = 90
 
@@ -23,7 +24,7 @@ LIMIT_SECONDS = 90
 def sagaflow(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """What the command does in that environment and folder, with no terminal. A variable that is empty is not set.
 
-    TimeoutError when it takes longer than `LIMIT_SECONDS`.
+    The test has failed when it takes longer than `LIMIT_SECONDS`.
     """
     given = {name: value for name, value in env.items() if value}
     out, err = io.StringIO(), io.StringIO()
@@ -31,8 +32,10 @@ def sagaflow(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> su
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
+        Path(os.devnull).open(encoding="utf-8") as nothing,
         _limited(words),
     ):
+        patch.setattr(sys, "stdin", nothing)
         for name in os.environ.keys() - given.keys():
             patch.delenv(name)
         for name, value in given.items():
@@ -40,20 +43,25 @@ def sagaflow(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> su
         if cwd is not None:
             patch.chdir(cwd)
         status = cli.main(words)
+    if status == cli.EXIT_INTERRUPTED:
+        raise KeyboardInterrupt  # Somebody wants the tests to end.
     return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 @contextlib.contextmanager
 def _limited(words: tuple[str, ...]) -> Iterator[None]:
-    """A body that is interrupted when it takes too long."""
+    """A body that is interrupted when it takes too long, and after which signals do what they did before."""
 
     def interrupt(*_: object) -> None:
-        raise TimeoutError(f"sagaflow {' '.join(words)} has not ended within {LIMIT_SECONDS} s")
+        # No Exception, which the command would tell as a bug of its own.
+        pytest.fail(f"sagaflow {' '.join(words)} has not ended within {LIMIT_SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = {each: signal.getsignal(each) for each in (signal.SIGALRM, signal.SIGINT)}
+    signal.signal(signal.SIGALRM, interrupt)
     signal.alarm(LIMIT_SECONDS)
     try:
         yield
     finally:
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)

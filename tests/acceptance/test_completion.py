@@ -21,6 +21,15 @@ BUNDLED = [each.parent.name for each in tools.ROOT.glob("skills/*/SKILL.md")]
 LIMIT = 90
 """Seconds that a shell may take to complete many lines."""
 
+SKILL = '''
+from sagaflow_mcp import skill
+
+@skill("{name}")
+async def {name}(ctx, name: str) -> str:
+    """Says it again."""
+    return name
+'''
+
 END = "-- the end of what is offered --"
 HOSTILE = "\x1b[31mred\n$(touch owned) `touch owned`"
 
@@ -35,22 +44,21 @@ def sagaflow() -> Iterator[LocalSagaflow]:
         ended = records.Entry("greeting-1~1", "greeting-1", "hello-world", "DONE", "hello", records.now())
         artifacts.write_json(run / "ending.json", {"status": ended.status, "summary": ended.summary})
         inbox.deliver(local.settings.home, ended)
-        shown = command_line.sagaflow("launch", "hello-world", "--help", env=local.environment(), cwd=local.folder)
-        assert shown.returncode == 0, shown.stderr
         note = records.Entry("noted-1~1", "noted-1", "x", "NOTE", HOSTILE, records.now())
         inbox.deliver(local.settings.home, note)
         mornings = schedule_files.Schedule(
             "mornings", "hello-world", {}, "@daily", "UTC", 3600, "skip", "", [], "", records.now()
         )
         schedule_files.put(local.settings.home, mornings)
-        bundled = tools.ROOT / "skills" / "hello-world"
         Path(local.settings.home.config).write_text('[skills]\npath = "~/shared"\n', encoding="utf-8")
         for name, root in (("greet", ".claude/skills"), ("broken", ".claude/skills"), ("share", "shared")):
             folder = local.folder / root / name
             folder.mkdir(parents=True)
-            text = "(" if name == "broken" else bundled.joinpath("__init__.py").read_text(encoding="utf-8")
-            folder.joinpath("__init__.py").write_text(text, encoding="utf-8")
+            text = "(" if name == "broken" else SKILL.format(name=name)
+            folder.joinpath("workflow.py").write_text(text, encoding="utf-8")
             folder.joinpath("SKILL.md").write_text(f"---\ndescription: {HOSTILE!r}\n---\n", encoding="utf-8")
+        shown = command_line.sagaflow("launch", "share", "--help", env=local.environment(), cwd=local.folder)
+        assert shown.returncode == 0, shown.stderr
         yield local
 
 
@@ -93,6 +101,7 @@ OFFERED = {
     "sagaflow skills check b": ["broken"],
     "sagaflow launch hello-world --n": ["--name"],
     "sagaflow launch --await hello-world --n": ["--name"],
+    "sagaflow launch share --n": ["--name"],
     "sagaflow launch greet --n": [],
     "sagaflow runs --status T": ["TERMINATED", "TIMED_OUT"],
     "sagaflow runs --status O": ["OPEN"],
@@ -115,7 +124,10 @@ OFFERED = {
 
 
 def test_a_press_of_tab_offers_what_can_come(sagaflow: LocalSagaflow) -> None:
-    """Runs, skills and the parameters that a launch has shown are those of the moment; files are not offered."""
+    """Runs, skills and the parameters that are known are those of the moment; files are not offered.
+
+    Those of a bundled skill are always known, those of one's own once a launch has shown them.
+    """
     assert dict(zip(OFFERED, completed(sagaflow, OFFERED), strict=True)) == OFFERED
 
 

@@ -202,25 +202,27 @@ class Relay:
 
     async def _accept(self, client: ByteStream) -> None:
         async with client:
-            with contextlib.suppress(OSError):
+            try:
                 behind = await anyio.connect_tcp(self._backend_host, self._backend_port)
-                async with behind, anyio.create_task_group() as both:
-                    self._connections.add(both.cancel_scope)
-                    one_at_a_time = anyio.Lock()
+            except OSError:
+                return
+            async with behind, anyio.create_task_group() as both:
+                self._connections.add(both.cancel_scope)
+                one_at_a_time = anyio.Lock()
 
-                    async def back(data: bytes) -> None:
-                        async with one_at_a_time:
-                            await client.send(data)
+                async def back(data: bytes) -> None:
+                    async with one_at_a_time:
+                        await client.send(data)
 
-                    both.start_soon(self._until_gone, both.cancel_scope, self._pass_on, client, behind.send, back)
-                    both.start_soon(self._until_gone, both.cancel_scope, _copy, behind, back)
+                both.start_soon(self._until_gone, both.cancel_scope, self._pass_on, client, behind.send, back)
+                both.start_soon(self._until_gone, both.cancel_scope, _copy, behind, back)
 
     async def _until_gone(
         self, connection: anyio.CancelScope, work: Callable[[Unpack[Work]], Awaitable[None]], *args: *Work
     ) -> None:
         """Do `work`, and end the connection once one side has ended."""
         try:
-            with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead):
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream, anyio.IncompleteRead, OSError):
                 await work(*args)
         finally:
             self._connections.discard(connection)

@@ -20,6 +20,7 @@ from sagaflow_mcp import agent_tools, answering, artifacts, catalog, checking, c
 from sagaflow_mcp.credentials import Credentials
 from sagaflow_mcp.durable import agent_activities, context
 from sagaflow_mcp.errors import Refusal
+from sagaflow_mcp.models import ChosenTransport
 from sagaflow_mcp.sealing import SealingCodec
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
@@ -451,7 +452,8 @@ def test_a_turn_is_paid_for_once_where_the_disk_is_full(local: LocalSagaflow, pr
     """What the model said is written down when that can be."""
     since = answer_with(local, Rule(reply="done"))
     held = Credentials(at_start=local.model.environment())
-    services = dataclasses.replace(lent.services(local.settings.home), credentials=held)
+    transport = ChosenTransport({})
+    services = dataclasses.replace(lent.services(local.settings.home), credentials=held, transport=transport)
     step = context.StepContext(services, "run-full", "x", str(project), "key", SealingCodec({}))
     in_the_way = Path(step.run_dir, artifacts.AGENTS)
     in_the_way.parent.mkdir()
@@ -466,7 +468,7 @@ def test_a_turn_is_paid_for_once_where_the_disk_is_full(local: LocalSagaflow, pr
         try:
             return await environment.run(agent_activities.agent_turn, given)
         finally:
-            await services.transport.close()
+            await transport.close()
 
     assert anyio.run(turned).text == "done"
     assert len(local.model.requests) == since + 1

@@ -364,7 +364,8 @@ def test_everything_works_with_a_server_of_ones_own_and_then_with_another(server
         local.model.release("on")
         assert local.wait(run_id).state == "DONE"
         assert len(local.inbox()) == 4
-    assert not processes.Place(local.settings.home.engine, "worker").alive()
+        engine_client.stop(local.settings.home)
+        assert not processes.Place(local.settings.home.engine, "worker").alive()
 
 
 def test_a_run_on_another_server_is_not_taken_for_one_that_never_started(server: DevServer) -> None:

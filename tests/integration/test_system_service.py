@@ -123,12 +123,12 @@ def front() -> Iterator[list[subprocess.Popen[bytes]]]:
 def uninstalled_without_a_bus(local: LocalSagaflow) -> list[str]:
     """What is said where systemd no longer answers, of a service whose file is there."""
     program = local.folder / "bin" / "systemctl"
-    program.parent.mkdir()
+    program.parent.mkdir(exist_ok=True)
     program.write_text("#!/bin/sh\necho 'no bus' >&2; exit 1\n", encoding="utf-8")
     program.chmod(0o700)
     settings = Settings.load({**local.environment(), "PATH": str(program.parent)})
     unit = Path(system_service.standing(settings).file)
-    unit.parent.mkdir(parents=True)
+    unit.parent.mkdir(parents=True, exist_ok=True)
     unit.touch()
     said = system_service.uninstall(settings)
     assert not unit.exists()
@@ -159,6 +159,10 @@ def test_the_service_waits_for_the_engine_that_is_up_and_then_stays(
         engine_client.stop(home)
         assert front[0].wait(30) == 0
         assert run.exists()
+        if sys.platform == "linux":
+            (_, unknown, waits) = uninstalled_without_a_bus(local)
+            assert unknown.startswith("that the service has ended was not confirmed (`systemctl --user disable --now")
+            assert waits == "1 open run waits for the next session or command"
 
 
 def running(settings: Settings) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -111,6 +112,15 @@ def _from(module: str, names: list[str]) -> set[str]:
     known = modules()
     joined = {name: f"{inner}.{name}".lstrip(".") for name in names}
     return {f".{full if full in known else inner or '__init__'}" for full in joined.values()}
+
+
+def test_the_launcher_loads_what_stands_behind_it_once_it_is_needed() -> None:
+    """A session waits for its first answer, and that takes twice as long with all of it."""
+    load = "import sys; sys.path.append(sys.argv[1]); from sagaflow_mcp import launcher; print(*sys.modules)"
+    command = [sys.executable, "-I", "-S", "-B", "-c", load, str(PACKAGE.parent)]
+    loaded = subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=60).stdout.split()
+    assert {"sagaflow_mcp.launcher", "sagaflow_mcp.relay"} <= set(loaded)
+    assert not set(loaded) & {f"sagaflow_mcp.{each}" for each in ("backing", "supply", "messenger", "inbox")}
 
 
 def test_every_module_has_its_layer() -> None:

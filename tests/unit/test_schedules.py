@@ -54,7 +54,7 @@ def test_a_schedule_that_is_removed_is_gone_whatever_its_worker_writes_down_mean
         for _ in range(20):
             left.mkdir(parents=True)
             schedule_files.put(home, made)
-            waiting.eventually(lambda: schedule_files.stamps(home, "x"), "something is written down")
+            waiting.eventually(lambda: writing.done() or schedule_files.stamps(home, "x"), "something is written down")
             schedule_files.remove(home, "x")
             assert not list(Path(home.schedules).iterdir())
     writing.result()
