@@ -1,4 +1,4 @@
-"""The `sagaflow` command without a process of its own, for what does not need one: to start it takes longest of all."""
+"""The `sagaflow` command, in this process where it needs none of its own: to start that takes longest of all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LIMIT_SECONDS = 90
 
 
-def sagaflow(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def in_process(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """What the command does in that environment and folder, with no terminal. A variable that is empty is not set.
 
     The test has failed when it takes longer than `LIMIT_SECONDS`.
@@ -46,6 +46,20 @@ def sagaflow(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> su
     if status == cli.EXIT_INTERRUPTED:
         raise KeyboardInterrupt  # Somebody wants the tests to end.
     return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+
+def as_process(*words: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The same in a process. TimeoutExpired when it takes longer than `LIMIT_SECONDS`."""
+    return subprocess.run(
+        [sys.executable, "-m", "sagaflow_mcp", *words],
+        env={name: value for name, value in env.items() if value},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ class Project:
             environ: more variables for the command.
         """
         env = {**self.local.environment(), "PATH": tools.path(), **environ}
-        done = command_line.sagaflow("launch", skill, *words, "--await", env=env, cwd=self.folder / below)
+        done = command_line.in_process("launch", skill, *words, "--await", env=env, cwd=self.folder / below)
         return done.returncode, (done.stderr if done.returncode else done.stdout).strip().splitlines()[-1]
 
     def files(self, run_id: str) -> dict[str, str]:

@@ -57,7 +57,7 @@ def sagaflow() -> Iterator[LocalSagaflow]:
             text = "(" if name == "broken" else SKILL.format(name=name)
             folder.joinpath("workflow.py").write_text(text, encoding="utf-8")
             folder.joinpath("SKILL.md").write_text(f"---\ndescription: {HOSTILE!r}\n---\n", encoding="utf-8")
-        shown = command_line.sagaflow("launch", "share", "--help", env=local.environment(), cwd=local.folder)
+        shown = command_line.in_process("launch", "share", "--help", env=local.environment(), cwd=local.folder)
         assert shown.returncode == 0, shown.stderr
         yield local
 
@@ -166,7 +166,7 @@ def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, line: str) -> None
 def test_there_is_a_script_for_each_shell(shell: str, tmp_path: Path) -> None:
     """It is for the command by its name, wherever that is installed."""
     environ = {"PATH": tools.path(), "HOME": str(tmp_path)}
-    done = command_line.sagaflow("completion", shell, env=environ, cwd=tmp_path)
+    done = command_line.in_process("completion", shell, env=environ, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     script = done.stdout
     assert "sagaflow" in script

@@ -104,7 +104,7 @@ def test_a_skill_is_made_tried_and_launched_as_the_guide_says(sagaflow: LocalSag
 def test_each_skill_does_what_the_guide_says(sagaflow: LocalSagaflow, command: str, said: str) -> None:
     """Launched with the words that a shell makes of what its reader copies."""
     _, *words = shlex.split(command)
-    done = command_line.sagaflow(*words, env={**sagaflow.environment(), "PATH": tools.path()}, cwd=sagaflow.folder)
+    done = command_line.in_process(*words, env={**sagaflow.environment(), "PATH": tools.path()}, cwd=sagaflow.folder)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(said, done.stdout.splitlines()[-1])
 

@@ -88,7 +88,7 @@ def carried_out(local: LocalSagaflow, command: str) -> subprocess.CompletedProce
     """What `sagaflow COMMAND --json` does."""
     # The system's services are none of a test's business: nothing is done to them.
     environ = {**local.environment(), "PATH": f"{without_effect(local)}:{tools.path()}"}
-    return command_line.sagaflow(*command.split(), "--json", env=environ, cwd=local.folder)
+    return command_line.in_process(*command.split(), "--json", env=environ, cwd=local.folder)
 
 
 def without_effect(local: LocalSagaflow) -> Path:

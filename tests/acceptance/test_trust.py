@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from tests.acceptance import test_completion, tools
 from tests.acceptance.terminals import INTERRUPT, Terminal
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
 SAGAFLOW = str(tools.COMMANDS / "sagaflow")
@@ -53,20 +53,11 @@ class Clone:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A `sagaflow` command from deep in the clone, with no terminal."""
-        return command_line.sagaflow(*arguments, env=self.local.environment(), cwd=self.deep)
+        return command_line.in_process(*arguments, env=self.local.environment(), cwd=self.deep)
 
     def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The same, as a process that has no terminal either."""
-        return subprocess.run(
-            [SAGAFLOW, *arguments],
-            env=self.local.environment(),
-            cwd=self.deep,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=LIMIT,
-            check=False,
-        )
+        return command_line.as_process(*arguments, env=self.local.environment(), cwd=self.deep)
 
     def terminal(self, *arguments: str) -> Terminal:
         """The same, in a terminal."""

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from temporalio.api.enums.v1 import EventType
 
 from sagaflow_mcp import connection, temporal, temporal_server
-from tests.command_line import sagaflow
+from tests import command_line
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from temporalio.client import Client
 
     from sagaflow_mcp.testing import LocalSagaflow
-
-LIMIT_SECONDS = 90
-"""How long a command may take."""
 
 
 def with_client(local: LocalSagaflow, act: Callable[[Client], Awaitable[Any]]) -> Any:
@@ -48,19 +45,13 @@ def timers(local: LocalSagaflow, workflow_id: str) -> int:
     return found
 
 
-def command(local: LocalSagaflow, *words: str) -> subprocess.CompletedProcess[str]:
-    """What the command says, as from a shell."""
-    return subprocess.run(
-        [sys.executable, "-m", "sagaflow_mcp", *words],
-        env=local.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
+def in_process(local: LocalSagaflow, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """What the command does, in this process. A variable that is given empty is not set."""
+    return command_line.in_process(*words, env={**local.environment(), **environ})
 
 
-def command_line(local: LocalSagaflow, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """The same in this process. A variable that is given empty is not set."""
-    return sagaflow(*words, env={**local.environment(), **environ})
+def as_process(
+    local: LocalSagaflow, *words: str, cwd: Path | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """The same as from a shell, in the folder `cwd`."""
+    return command_line.as_process(*words, env={**local.environment(), **environ}, cwd=cwd)

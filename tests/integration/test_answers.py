@@ -11,7 +11,7 @@ import pytest
 
 from sagaflow_mcp import answering, engine_client, inbox, runs
 from sagaflow_mcp.errors import Refusal
-from tests.integration.clients import command, command_line
+from tests.integration.clients import as_process, in_process
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -33,22 +33,22 @@ def test_a_question_is_in_the_inbox_until_it_is_answered(local: LocalSagaflow) -
     (entry,) = local.inbox(run_id)
     assert (entry.status, entry.summary) == ("NEEDS_INPUT", "Shall it be done? (Yes / No)")
     assert inbox.dismiss(local.settings.home, [run_id]) == []
-    shown = command_line(local, "show", run_id).stdout
+    shown = in_process(local, "show", run_id).stdout
     assert "Shall it be done? (Yes / No)" in shown
 
-    wrong = command_line(local, "answer", run_id, "maybe")
+    wrong = in_process(local, "answer", run_id, "maybe")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr == "sagaflow: answer 'maybe' is not one of 'Yes', 'No'\n"
-    assert command_line(local, "answer", run_id, " ").stderr == "sagaflow: the answer is empty; give one\n"
+    assert in_process(local, "answer", run_id, " ").stderr == "sagaflow: the answer is empty; give one\n"
 
-    right = command(local, "answer", run_id, "yes")
+    right = as_process(local, "answer", run_id, "yes")
     assert (right.returncode, right.stderr) == (0, "")
     run = local.wait(run_id)
     assert (run.state, run.result, run.questions) == ("DONE", "Yes", ())
     assert [entry.status for entry, dismissed in inbox.for_run(local.settings.home, run_id) if not dismissed] == [
         "DONE"
     ]
-    late = command_line(local, "answer", run_id, "no")
+    late = in_process(local, "answer", run_id, "no")
     assert late.stderr == f"sagaflow: run '{run_id}' asks nothing any more: it has ended (DONE)\n"
 
 
@@ -103,6 +103,6 @@ def test_an_answer_after_everything_was_killed(local: LocalSagaflow) -> None:
     status = engine_client.status(local.settings.home) or {}
     for pid in (status["keeper"], status["pid"], status["worker"]["pid"], status["server"]["pid"]):
         os.kill(pid, signal.SIGKILL)
-    assert command(local, "answer", run_id, "No").returncode == 0
+    assert as_process(local, "answer", run_id, "No").returncode == 0
     assert local.wait(run_id).result == "No"
     assert len(local.inbox(run_id)) == 2

@@ -12,7 +12,7 @@ from sagaflow_mcp import checking
 from sagaflow_mcp.catalog import Root
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import LocalSagaflow
-from tests.integration.clients import command_line
+from tests.integration.clients import in_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -199,7 +199,7 @@ def test_the_command_exits_with_1_after_an_error_alone(sagaflow: LocalSagaflow) 
         ("sys-exit", 1, "sys-exit: 1 error\n"),
         ("nothing", 1, ""),
     ):
-        done = command_line(sagaflow, "skills", "check", name)
+        done = in_process(sagaflow, "skills", "check", name)
         assert (done.returncode, done.stdout[: len(said)]) == (status, said), done
         assert len(done.stdout.splitlines()) == (0 if name == "nothing" else 1 if said.endswith("ok\n") else 2)
 
@@ -207,7 +207,7 @@ def test_the_command_exits_with_1_after_an_error_alone(sagaflow: LocalSagaflow) 
 def test_what_was_found_out_is_listed(sagaflow: LocalSagaflow) -> None:
     """Where from, form, version, and why it is broken, also where that shows only when it is loaded."""
     refused(sagaflow, "sys-exit")
-    shown = command_line(sagaflow, "skills", "list", "--json")
+    shown = in_process(sagaflow, "skills", "list", "--json")
     assert shown.returncode == 0, shown
     listed = {each["name"]: each for each in json.loads(shown.stdout)}
     assert len(listed["plain"]["digest"]) == 64

@@ -23,7 +23,7 @@ from sagaflow_mcp.health import runs as run_checks
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.testing import Error, LocalSagaflow, OfflineMessagesApi, Rule
 from tests import waiting
-from tests.integration.clients import command
+from tests.integration.clients import as_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_other_peoples_write_permission_is_found_and_taken_away(local: LocalSaga
         found = troubles(local)
         assert [*found] == ["home"]
         assert found["home"].finding.endswith(f"chmod 700 {root}")
-        done = command(local, "doctor", "--fix")
+        done = as_process(local, "doctor", "--fix")
         assert f"[info] fixed: {root} is yours alone now (mode 0700)" in done.stdout
         assert root.stat().st_mode & 0o777 == 0o700
     finally:
@@ -171,7 +171,7 @@ def test_what_is_no_entry_of_the_inbox_is_told_and_moved_aside(local: LocalSagaf
     home = local.settings.home
     Path(home.inbox, "new", "x-1~0.json").write_text("{", encoding="utf-8")
     assert "x-1~0.json is not an inbox entry" in troubles(local)["inbox"].finding
-    assert command(local, "doctor", "--fix", "--json").returncode == 0
+    assert as_process(local, "doctor", "--fix", "--json").returncode == 0
     assert troubles(local) == {}
     (moved,) = Path(home.inbox, "damaged").iterdir()
     assert moved.read_text(encoding="utf-8") == "{"

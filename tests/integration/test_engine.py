@@ -232,7 +232,15 @@ def test_askers_around_an_idle_stop_all_get_an_address(home: Home) -> None:
         assert all(pool.map(ask_until_there_were_three_engines, range(4)))
 
 
-def test_a_stop_leaves_no_process_and_the_next_start_finds_its_ports(home: Home) -> None:
+def test_an_engine_is_ended_in_every_way_and_started_again(home: Home) -> None:
+    """One home, since to start an engine is what takes long."""
+    again = a_stop_leaves_no_process_and_the_next_start_finds_its_ports(home)
+    sigterm_stops_it_in_order(home, again)
+    moved = a_port_that_is_taken_meanwhile_makes_the_server_move(home, again)
+    children_whose_engine_and_keeper_are_dead_are_found_by_their_locks(home, moved)
+
+
+def a_stop_leaves_no_process_and_the_next_start_finds_its_ports(home: Home) -> dict[str, Any]:
     """Also when called twice. Clients find the server where it was; 7233 is not among the ports."""
     before = running(home)["server"]["address"]
     assert engine_client.stop(home)
@@ -243,12 +251,17 @@ def test_a_stop_leaves_no_process_and_the_next_start_finds_its_ports(home: Home)
     assert again["server"]["address"] == before
     assert temporal_server.recorded(home)
     assert "7233" not in before
+    return again
 
-    # SIGTERM stops the engine in order: the keeper does not start it again.
-    os.kill(again["pid"], signal.SIGTERM)
+
+def sigterm_stops_it_in_order(home: Home, status: dict[str, Any]) -> None:
+    """The keeper does not start it again."""
+    os.kill(status["pid"], signal.SIGTERM)
     waiting.eventually(lambda: not process_table.naming(home.root), "stopped by SIGTERM")
 
-    # A port that is taken meanwhile makes the server move, and the worker follow.
+
+def a_port_that_is_taken_meanwhile_makes_the_server_move(home: Home, before: dict[str, Any]) -> dict[str, Any]:
+    """And the worker follow."""
     ports = temporal_server.recorded(home)
     assert ports is not None
     with socket.socket() as somebody:
@@ -256,11 +269,14 @@ def test_a_stop_leaves_no_process_and_the_next_start_finds_its_ports(home: Home)
         somebody.bind(("127.0.0.1", ports.grpc))
         somebody.listen()
         after = running(home, stand_in.program())
-    assert after["server"]["address"] != before
+    assert after["server"]["address"] != before["server"]["address"]
+    return after
 
-    # Children whose engine and keeper are dead are found by their locks.
+
+def children_whose_engine_and_keeper_are_dead_are_found_by_their_locks(home: Home, status: dict[str, Any]) -> None:
+    """And ended with a stop."""
     for name in ("worker", "keeper", "engine"):
-        os.kill(pids(after)[name], signal.SIGKILL)
+        os.kill(pids(status)[name], signal.SIGKILL)
     assert engine_client.stop(home)
     assert not Place(home.engine, "server").alive()
 

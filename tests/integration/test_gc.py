@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 
 from sagaflow_mcp import cli_gc, inbox, markers, records, retention, runs
 from sagaflow_mcp.testing import LocalSagaflow
-from tests.integration.clients import command_line, with_client
+from tests.integration.clients import in_process, with_client
 from tests.integration.test_leftovers import age
 from tests.waiting import eventually
 
@@ -66,7 +66,7 @@ def ended(local: LocalSagaflow, run_id: str, *, days: float, read: bool = True, 
 
 def gc(local: LocalSagaflow, *words: str) -> dict[str, Any]:
     """What the command freed."""
-    done = command_line(local, "gc", *words, "--json")
+    done = in_process(local, "gc", *words, "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -139,7 +139,7 @@ def test_a_run_that_was_half_removed_is_not_listed_and_goes_with_the_next(local:
 def test_the_worker_does_it_by_itself_as_the_settings_say(local: LocalSagaflow) -> None:
     """And what Temporal keeps of what has ended is bound to the same."""
     folders = [ended(local, f"days-{days}", days=days) for days in (9, 11)]
-    done = command_line(local, "config", "set", "keep.runs_days", "10")
+    done = in_process(local, "config", "set", "keep.runs_days", "10")
     assert done.returncode == 0, done.stderr
     os.kill(local.pid("worker"), signal.SIGKILL)
     eventually(lambda: not folders[1].exists(), "the older one goes", seconds=60)
@@ -154,13 +154,13 @@ def test_the_worker_does_it_by_itself_as_the_settings_say(local: LocalSagaflow) 
         return int(found.config.workflow_execution_retention_ttl.ToTimedelta().days)
 
     assert with_client(local, retention_days) == 10
-    assert command_line(local, "config", "unset", "keep.runs_days").returncode == 0
+    assert in_process(local, "config", "unset", "keep.runs_days").returncode == 0
 
 
 def test_an_age_that_is_none_is_a_wrong_use(local: LocalSagaflow) -> None:
     """Nothing is removed for it."""
     for given in ("90", "soon", "5m"):
-        done = command_line(local, "gc", "--older-than", given)
+        done = in_process(local, "gc", "--older-than", given)
         assert done.returncode == 2
         assert done.stderr.startswith(f"sagaflow: --older-than is '{given}', but must be")
 

@@ -95,9 +95,17 @@ def machine(tmp_path: Path) -> Machine:
 
 
 @pytest.mark.parametrize("version", [MODERN, LEGACY])
-def test_the_first_call_waits_for_the_build_and_hears_of_it(machine: Machine, version: str) -> None:
-    """It began with the launcher, not with the call. The next session uses what was built; each holds it meanwhile."""
+def test_what_the_first_use_builds_is_there_as_long_as_a_session_uses_it(machine: Machine, version: str) -> None:
+    """The next session uses it, and each holds it meanwhile; what nobody uses is removed."""
     newer = machine.environment._replace(stamp="9.9.9-00000000")
+    the_first_call_waits_for_the_build_and_hears_of_it(machine, version, newer)
+    the_next_session_uses_and_holds_it(machine, version, newer)
+    assert machine.build(newer) == 0
+    assert not machine.environment.is_whole()
+
+
+def the_first_call_waits_for_the_build_and_hears_of_it(machine: Machine, version: str, newer: Environment) -> None:
+    """It began with the launcher, not with the call."""
     machine.hold()
     with Launched(version, machine.environ) as launched:
         launched.begin()
@@ -113,19 +121,20 @@ def test_the_first_call_waits_for_the_build_and_hears_of_it(machine: Machine, ve
         assert machine.made == 1
         assert machine.build(newer) == 0
         assert machine.environment.is_whole()
+
+
+def the_next_session_uses_and_holds_it(machine: Machine, version: str, newer: Environment) -> None:
+    """It has the other one removed, which nobody uses."""
     with Launched(version, machine.environ) as launched:
         launched.begin()
         launched.call(1, "echo", text="again")
         assert launched.said(1) == "again"
         assert machine.made == 2
-        # It has the other one removed, which nobody uses.
         eventually(lambda: not Path(newer.path).exists(), seconds=LIMIT)
         # Launcher and server each hold it by themselves; afterwards it can be removed.
         assert machine.build(newer) == 0
         assert machine.environment.is_whole()
         assert launched.leave() == 0
-    assert machine.build(newer) == 0
-    assert not machine.environment.is_whole()
 
 
 @pytest.mark.parametrize("version", [MODERN, pytest.param(LEGACY, marks=pytest.mark.long)])

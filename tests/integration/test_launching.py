@@ -18,7 +18,7 @@ import pytest
 from sagaflow_mcp import engine_client, launch, markers, records
 from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
 from tests import process_table
-from tests.integration.clients import command_line
+from tests.integration.clients import as_process, in_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,17 +46,6 @@ def register(registry):
     registry.register(SkillSpec("loud", Loud, [], build_input))
 """
 """A skill that says no with all its might."""
-
-
-def sagaflow(
-    local: LocalSagaflow, *arguments: str, cwd: bytes | None = None, **environ: str
-) -> subprocess.CompletedProcess[str]:
-    """What the `sagaflow` command did."""
-    command = [sys.executable, "-m", "sagaflow_mcp", *arguments]
-    environment = {name: value for name, value in {**local.environment(), **environ}.items() if value}
-    return subprocess.run(
-        command, env=environment, cwd=cwd, capture_output=True, encoding="utf-8", timeout=60, check=False
-    )
 
 
 def test_twenty_launches_at_once_on_a_cold_home() -> None:
@@ -131,14 +120,14 @@ def test_a_bad_launch_is_one_sentence_and_starts_nothing(
     cold: LocalSagaflow, arguments: list[str], status: int, words: list[str]
 ) -> None:
     """The sentence names what was given; no engine, no marker, no run and no entry is left."""
-    done = command_line(cold, "launch", *arguments)
+    done = in_process(cold, "launch", *arguments)
     _is_one_sentence(done, status, words)
     _nothing_started(cold)
 
 
 def test_a_word_that_is_not_unicode_is_one_sentence_and_starts_nothing(cold: LocalSagaflow) -> None:
     """As the bytes that a shell passes on."""
-    done = sagaflow(cold, "launch", "endings", "--how", os.fsdecode(b"caf\xe9"))
+    done = as_process(cold, "launch", "endings", "--how", os.fsdecode(b"caf\xe9"))
     _is_one_sentence(done, 1, ["argument 'how' of skill 'endings'", "not valid Unicode"])
     _nothing_started(cold)
 
@@ -162,7 +151,7 @@ def add_loud(local: LocalSagaflow) -> None:
 def test_whatever_a_skill_says_is_one_short_harmless_sentence(cold: LocalSagaflow, how: str) -> None:
     """Where a child process tries its arguments."""
     add_loud(cold)
-    done = command_line(cold, "launch", "loud", "--how", how)
+    done = in_process(cold, "launch", "loud", "--how", how)
     _is_one_sentence(done, 1, [LOUD_WORDS[how]])
     _nothing_started(cold)
 
@@ -173,7 +162,7 @@ def test_whatever_a_skill_says_to_a_warm_worker_is_one_short_harmless_sentence(l
     add_loud(local)
     local.wait(local.launch("endings", how="return"))
     worker = local.pid("worker")
-    _is_one_sentence(command_line(local, "launch", "loud", "--how", how), 1, [LOUD_WORDS[how]])
+    _is_one_sentence(in_process(local, "launch", "loud", "--how", how), 1, [LOUD_WORDS[how]])
     assert local.pid("worker") == worker
 
 
@@ -192,14 +181,14 @@ def test_a_bad_launch_is_refused_by_a_warm_worker_as_well(
     """The worker refuses what a child process refuses where none is up; nothing of the run remains."""
     local.wait(local.launch("endings", how="return"))
     before = (len(local.inbox()), len(list(Path(local.settings.home.runs).iterdir())))
-    _is_one_sentence(command_line(local, "launch", *arguments), 1, words)
+    _is_one_sentence(in_process(local, "launch", *arguments), 1, words)
     assert (len(local.inbox()), len(list(Path(local.settings.home.runs).iterdir()))) == before
     assert list(Path(local.settings.home.open_runs).iterdir()) == []
 
 
 def test_a_launch_without_access_to_a_model_is_refused(cold: LocalSagaflow) -> None:
     """No key and no `claude`: refused at launch, and not a failed step later."""
-    done = command_line(cold, "launch", "hello-world", ANTHROPIC_API_KEY="", ANTHROPIC_BASE_URL="")
+    done = in_process(cold, "launch", "hello-world", ANTHROPIC_API_KEY="", ANTHROPIC_BASE_URL="")
     _is_one_sentence(done, 1, ["ANTHROPIC_API_KEY"])
     _nothing_started(cold)
 
@@ -208,7 +197,7 @@ def test_a_home_of_a_newer_version_is_refused(cold: LocalSagaflow, tmp_path: Pat
     """A home whose layout this version does not know is left alone."""
     (tmp_path / "layout").write_text("99\n", encoding="utf-8")
     tmp_path.chmod(0o700)
-    _is_one_sentence(command_line(cold, "launch", "endings", SAGAFLOW_HOME=str(tmp_path)), 1, ["newer version", "99"])
+    _is_one_sentence(in_process(cold, "launch", "endings", SAGAFLOW_HOME=str(tmp_path)), 1, ["newer version", "99"])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "blobs",
         "engine",
@@ -225,11 +214,11 @@ def test_a_home_of_a_newer_version_is_refused(cold: LocalSagaflow, tmp_path: Pat
 def test_a_home_that_cannot_be_one_is_refused(cold: LocalSagaflow, tmp_path: Path) -> None:
     """A file in the home's place, and a home that others can write, are each one sentence."""
     (tmp_path / "file").write_text("", encoding="utf-8")
-    _is_one_sentence(command_line(cold, "inbox", SAGAFLOW_HOME=str(tmp_path / "file")), 1, [str(tmp_path / "file")])
+    _is_one_sentence(in_process(cold, "inbox", SAGAFLOW_HOME=str(tmp_path / "file")), 1, [str(tmp_path / "file")])
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    _is_one_sentence(command_line(cold, "inbox", SAGAFLOW_HOME=str(shared)), 1, ["chmod 700"])
+    _is_one_sentence(in_process(cold, "inbox", SAGAFLOW_HOME=str(shared)), 1, ["chmod 700"])
 
 
 def test_a_task_is_done_without_a_skill(local: LocalSagaflow, tmp_path: Path) -> None:
@@ -243,7 +232,7 @@ def test_a_task_is_done_without_a_skill(local: LocalSagaflow, tmp_path: Path) ->
         Rule(match="wrote 5 characters", reply="The note is written.\n\nAll."),
     )
     words = ["launch", "--task", "Write a note.", "--id", "noted", "--await"]
-    done = sagaflow(local, *words, "--json", cwd=os.fsencode(tmp_path))
+    done = as_process(local, *words, "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     run = json.loads(done.stdout)
     assert (run["run_id"], run["state"], run["result"]) == ("noted", "DONE", "The note is written.\n\nAll.")
@@ -253,19 +242,18 @@ def test_a_task_is_done_without_a_skill(local: LocalSagaflow, tmp_path: Path) ->
     assert (entry.skill, entry.status, entry.project_dir) == ("task", "DONE", str(tmp_path))
     assert entry.summary.startswith("The note is written.")
     calls = len(local.model.requests)
-    assert command_line(local, *words).stdout == "The note is written.\n\nAll.\n", "the same run again"
+    assert in_process(local, *words).stdout == "The note is written.\n\nAll.\n", "the same run again"
     assert len(local.model.requests) == calls
-    _is_one_sentence(command_line(local, "launch", "--task", "Write another.", "--id", "noted"), 1, ["'noted'", "DONE"])
-    _is_one_sentence(command_line(local, "launch", "task", "--task", "Write."), 2, ["--task", "skill 'task'"])
+    _is_one_sentence(in_process(local, "launch", "--task", "Write another.", "--id", "noted"), 1, ["'noted'", "DONE"])
+    _is_one_sentence(in_process(local, "launch", "task", "--task", "Write."), 2, ["--task", "skill 'task'"])
 
 
 def test_launches_of_one_chosen_id_at_once_are_one_run(local: LocalSagaflow) -> None:
     """One starts it, the others attach to it."""
     before = len(local.inbox())
     with ThreadPoolExecutor(6) as threads:
-        launches = [
-            threads.submit(sagaflow, local, "launch", "endings", "--how", "return", "--id", "chosen") for _ in range(6)
-        ]
+        words = ("launch", "endings", "--how", "return", "--id", "chosen")
+        launches = [threads.submit(as_process, local, *words) for _ in range(6)]
     assert [(each.result().returncode, each.result().stderr) for each in launches] == [(0, "")] * 6
     assert local.wait("chosen").state == "DONE"
     assert len(local.inbox()) == before + 1
@@ -287,12 +275,12 @@ def test_an_id_that_is_taken_is_not_given_to_another_run(local: LocalSagaflow) -
 
 def test_a_run_can_be_launched_from_a_folder_whose_name_is_not_unicode(local: LocalSagaflow, tmp_path: Path) -> None:
     """It belongs to that folder by the name that Claude Code has for it."""
-    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
     try:
-        os.mkdir(folder)  # noqa: PTH102 - pathlib takes no bytes
+        folder.mkdir()
     except OSError:
         pytest.skip("this file system has no such names")
-    done = sagaflow(local, "launch", "endings", "--how", "return", "--await", cwd=folder)
+    done = as_process(local, "launch", "endings", "--how", "return", "--await", cwd=folder)
     assert (done.returncode, done.stderr.count("bug")) == (0, 0), done.stderr
     assert [entry.project_dir for entry in local.inbox()][:1] == [f"{tmp_path}/caf\ufffd"]
 
@@ -305,8 +293,8 @@ def test_a_result_is_exact_in_a_pipe_and_harmless_on_a_terminal(local: LocalSaga
     """A program wants the text, and nobody wants a terminal that obeys it."""
     local.model.add(Rule(match="planted-prompt-word", reply=SAID, times=1))
     launched = ["launch", "endings", "--how", "model", "--id", "said"]
-    assert sagaflow(local, *launched, "--await").stdout == f"{SAID}\n"
-    assert sagaflow(local, *launched).stdout == f"{SAID}\n"
+    assert as_process(local, *launched, "--await").stdout == f"{SAID}\n"
+    assert as_process(local, *launched).stdout == f"{SAID}\n"
     for more in ([], ["--await"]):
         assert on_terminal(local, *launched, *more) == "red and </b>\r\nthe last line\r\n"
 

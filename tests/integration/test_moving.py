@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import pytest
 
 from sagaflow_mcp import answering, engine_client, inbox, runs
 from sagaflow_mcp.testing import LocalSagaflow
+from tests.integration.clients import as_process
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -40,16 +40,9 @@ def repeated(size: int) -> str:
 '''
 
 
-def sagaflow(local: LocalSagaflow, home: Path, *words: str) -> str:
+def said(local: LocalSagaflow, home: Path, *words: str) -> str:
     """What a command says that uses this home."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sagaflow_mcp", *words],
-        env={**local.environment(), "SAGAFLOW_HOME": str(home)},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=90,
-        check=False,
-    )
+    done = as_process(local, *words, SAGAFLOW_HOME=str(home))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -92,9 +85,9 @@ def test_a_home_is_moved_and_a_backup_put_back(local: LocalSagaflow, elsewhere: 
 
     # The next command in the folder that was moved lets the run go on.
     shutil.move(home, elsewhere)
-    assert "ended" in sagaflow(local, elsewhere, "runs")
-    sagaflow(local, elsewhere, "answer", "open", "yes")
-    assert sagaflow(local, elsewhere, "launch", "mover", "--id", "open", "--await").splitlines()[-1] == ("yes 100000")
+    assert "ended" in said(local, elsewhere, "runs")
+    said(local, elsewhere, "answer", "open", "yes")
+    assert said(local, elsewhere, "launch", "mover", "--id", "open", "--await").splitlines()[-1] == ("yes 100000")
     moved = type(local.settings.home)(str(elsewhere))
     assert (elsewhere / "runs" / "open" / "after.txt").read_text(encoding="utf-8") == "yes"
     entries = [entry for entry, _ in inbox.for_run(moved, "open") if entry.is_ending]
@@ -106,6 +99,6 @@ def test_a_home_is_moved_and_a_backup_put_back(local: LocalSagaflow, elsewhere: 
     engine_client.stop(moved)
 
     subprocess.run(["tar", "-C", str(home.parent), "-xzf", str(archive)], check=True)
-    sagaflow(local, home, "answer", "open", "no")
+    said(local, home, "answer", "open", "no")
     assert local.wait("open").result == "no 100000"
     assert local.wait("ended").result == "no 100000"

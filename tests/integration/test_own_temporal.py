@@ -33,7 +33,7 @@ from sagaflow_mcp.durable.open_runs import NEVER_STARTED_AFTER, OpenRuns
 from sagaflow_mcp.errors import Failure, Refusal, SagaflowError
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import LocalSagaflow, Rule
-from tests.integration.clients import command
+from tests.integration.clients import as_process
 from tests.integration.own_temporal import Certificates, DevServer, Front, free_port, temporal_command
 from tests.waiting import eventually
 
@@ -138,7 +138,7 @@ def works(local: LocalSagaflow, address: str) -> str:
     assert found.finding.endswith("it answers, and keeps closed runs for 24h 00m")
     assert is_untouched(local)
 
-    launched = command(local, "launch", "endings", "--how", "return", "--await", "--json")
+    launched = as_process(local, "launch", "endings", "--how", "return", "--await", "--json")
     assert launched.returncode == 0, launched.stderr
     ended = json.loads(launched.stdout)
     assert (ended["state"], ended["result"]) == ("DONE", "heard []")
@@ -238,7 +238,7 @@ def test_a_server_that_cannot_be_used_is_one_sentence_and_nothing_is_started(
 def test_the_command_says_one_sentence_with_exit_status_1(words: tuple[str, ...]) -> None:
     """Within the time that a command has, and with nothing left running."""
     with sagaflow(f'[temporal]\naddress = "127.0.0.1:{free_port()}"\n') as local:
-        ended = command(local, *words)
+        ended = as_process(local, *words)
         assert (ended.returncode, ended.stdout) == (1, "")
         assert ended.stderr.count("\n") == 1
         assert "does not answer" in ended.stderr

@@ -238,7 +238,7 @@ def test_a_question_beside_it_is_no_hindrance(local: LocalSagaflow, tmp_path: Pa
         seen.until("leaves it open:")
         seen.type("deny\n")
         assert seen.ended() == 0, seen.output
-    assert clients.command_line(local, "answer", run_id, "blue").returncode == 0
+    assert clients.in_process(local, "answer", run_id, "blue").returncode == 0
     assert local.wait(run_id).result == ["blue", "done"]
     assert not (tmp_path / "made.txt").exists()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +14,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, De
 
 from sagaflow_mcp import engine_client, inbox, markers
 from sagaflow_mcp.testing import Rule
-from tests.integration.clients import with_client
+from tests.integration.clients import as_process, with_client
 from tests.integration.own_temporal import DevServer, own_server, temporal_command
 from tests.phases import SKILLS
 from tests.waiting import eventually
@@ -45,12 +43,11 @@ async def retention(client: Client) -> timedelta:
     return found.config.workflow_execution_retention_ttl.ToTimedelta()
 
 
-def sagaflow(local: LocalSagaflow, *arguments: str) -> str:
-    """What the command says."""
-    command = [sys.executable, "-m", "sagaflow_mcp", *arguments]
-    return subprocess.run(
-        command, env=local.environment(), capture_output=True, encoding="utf-8", check=True, timeout=60
-    ).stdout
+def unread(local: LocalSagaflow) -> str:
+    """What the command says of the inbox."""
+    done = as_process(local, "inbox")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_after_a_reboot_runs_go_on_and_endings_that_nobody_saw_are_told(local: LocalSagaflow) -> None:
@@ -72,11 +69,11 @@ def test_after_a_reboot_runs_go_on_and_endings_that_nobody_saw_are_told(local: L
     os.kill(status["server"]["pid"], signal.SIGKILL)
     eventually(lambda: time.time() > due, "the run is late", seconds=2 * TIMEOUT.total_seconds())
 
-    assert sagaflow(local, "inbox") == "the inbox is empty\n"
+    assert unread(local) == "the inbox is empty\n"
     local.model.release("answer")
     assert [local.wait(run_id).state for run_id in (alive, ended, late)] == ["DONE", "TERMINATED", "TIMED_OUT"]
     assert all(len(local.inbox(run_id)) == 1 for run_id in (alive, ended, late))
-    assert "nobody looked" in sagaflow(local, "inbox")
+    assert "nobody looked" in unread(local)
 
 
 def test_endings_are_told_while_temporal_still_has_them(tmp_path: Path) -> None:
@@ -108,7 +105,7 @@ def test_endings_are_told_while_temporal_still_has_them(tmp_path: Path) -> None:
             server.start()
             assert time.time() - off_from > KEPT_SECONDS * (OFF / RETENTION)
 
-            assert sagaflow(local, "inbox") == "the inbox is empty\n"
+            assert unread(local) == "the inbox is empty\n"
             local.model.release("answer")
             assert [local.wait(run_id).state for run_id in (alive, ended, late)] == ["DONE", "TERMINATED", "TIMED_OUT"]
             assert all(len(local.inbox(run_id)) == 1 for run_id in (alive, ended, late))

@@ -32,7 +32,7 @@ from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.schedules import Wanted
 from sagaflow_mcp.settings import Settings
 from sagaflow_mcp.testing import LocalSagaflow
-from tests.integration.clients import command_line, with_client
+from tests.integration.clients import in_process, with_client
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def add(local: LocalSagaflow, name: str, *, how: str = "end", overlap: str = "sk
     """Make a schedule that is due every few seconds."""
     given = {"cron": f"@every {SECONDS}s", "catch-up": f"{CATCH_UP}s", "overlap": overlap, **more}
     options = [word for option, value in given.items() for word in (f"--{option}", value)]
-    done = command_line(local, "schedule", "add", name, "timed", *options, "--how", how)
+    done = in_process(local, "schedule", "add", name, "timed", *options, "--how", how)
     assert done.returncode == 0, done.stderr
 
 
@@ -156,7 +156,7 @@ def test_after_the_engine_was_down_what_is_in_time_is_launched_and_the_rest_is_t
     assert set(missed) <= set(again)
     assert len(again) == len(set(again))
     assert not moments(launched(local, "tick")) & set(again)
-    assert command_line(local, "schedule", "remove", "tick").returncode == 0
+    assert in_process(local, "schedule", "remove", "tick").returncode == 0
 
 
 @pytest.mark.parametrize("overlap", ["skip", "buffer", "cancel"])
@@ -172,14 +172,14 @@ def test_a_run_that_is_open_when_the_next_is_due(local: LocalSagaflow, overlap: 
         eventually(lambda: notes(local, name), "it is told", seconds=60)
         assert launched(local, name) == [first]
         assert f"until run {first} has ended" in notes(local, name)[0].summary
-    assert command_line(local, "schedule", "pause", name).returncode == 0
+    assert in_process(local, "schedule", "pause", name).returncode == 0
     if overlap == "buffer":
-        assert command_line(local, "schedule", "resume", name).returncode == 0
+        assert in_process(local, "schedule", "resume", name).returncode == 0
         eventually(lambda: runs.get(home, first).questions, "it asks")
-        assert command_line(local, "answer", first, "yes").returncode == 0
+        assert in_process(local, "answer", first, "yes").returncode == 0
         eventually(lambda: len(launched(local, name)) > 1, "what waited is launched")
     assert len(notes(local, name)) == (overlap != "cancel")
-    assert command_line(local, "schedule", "remove", name).returncode == 0
+    assert in_process(local, "schedule", "remove", name).returncode == 0
     assert not Path(home.schedule(name)).exists()
 
 
@@ -205,7 +205,7 @@ def test_each_run_gets_the_skill_as_it_is_then_and_a_failed_launch_is_told(local
         assert len({each.entry_id for each in failed}) == len(failed)
     finally:
         path.write_text(text, encoding="utf-8")
-        assert command_line(local, "schedule", "remove", "edited").returncode == 0
+        assert in_process(local, "schedule", "remove", "edited").returncode == 0
         schedule_files.remove(local.settings.home, "spoilt")
     log = Path(local.settings.home.engine, "worker.log").read_text(encoding="utf-8")
     assert log.count("schedule spoilt cannot be looked after: ") == 1
@@ -225,7 +225,7 @@ def test_each_run_gets_the_skill_as_it_is_then_and_a_failed_launch_is_told(local
 )
 def test_what_cannot_be_is_refused_when_it_is_made(local: LocalSagaflow, words: str, said: str) -> None:
     """And nothing is left of it."""
-    done = command_line(local, "schedule", "add", *words.split())
+    done = in_process(local, "schedule", "add", *words.split())
     assert done.returncode in {1, 2}
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -288,10 +288,10 @@ def test_a_start_that_is_not_due_is_refused(local: LocalSagaflow) -> None:
     eventually(lambda: "it is put right" in log.read_text(encoding="utf-8"), "it is put right", seconds=90)
     eventually(lambda: "01-01T07:00:00Z" in str(anyio.run(schedules.next_times, local.settings, "rare")[:1]))
     assert launched(local, "rare") == []
-    now = command_line(local, "schedule", "run-now", "rare")
+    now = in_process(local, "schedule", "run-now", "rare")
     assert now.returncode == 0, now.stderr
     assert local.wait(now.stdout.split()[-1]).result == "EDITION"
-    assert command_line(local, "schedule", "remove", "rare").returncode == 0
+    assert in_process(local, "schedule", "remove", "rare").returncode == 0
 
 
 def test_an_active_schedule_keeps_the_engine_up(local: LocalSagaflow) -> None:
@@ -306,8 +306,8 @@ def test_an_active_schedule_keeps_the_engine_up(local: LocalSagaflow) -> None:
     with pytest.raises(Refusal, match="already"):
         anyio.run(make)
     assert schedule_files.is_active(home)
-    assert command_line(local, "schedule", "pause", "yearly").returncode == 0
+    assert in_process(local, "schedule", "pause", "yearly").returncode == 0
     assert not schedule_files.is_active(home)
-    assert command_line(local, "schedule", "resume", "yearly").returncode == 0
+    assert in_process(local, "schedule", "resume", "yearly").returncode == 0
     assert schedule_files.is_active(home)
-    assert command_line(local, "schedule", "remove", "yearly").returncode == 0
+    assert in_process(local, "schedule", "remove", "yearly").returncode == 0
