@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def gc(options: argparse.Namespace) -> int:
     """Remove what is kept no longer, or say what that is."""
     given = options.older_than
-    older_than = durations.parse(given, "--older-than", retention.LEAST) if given else None
+    older_than = None if given is None else durations.parse(given, "--older-than", retention.LEAST)
     settings = Settings.of_user(os.environ)
     try:
         freed = anyio.run(_collected, settings, older_than, options.dry_run)

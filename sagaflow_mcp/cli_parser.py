@@ -15,6 +15,9 @@ from sagaflow_mcp.errors import UsageRefusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+MOST = 1_000_000_000
+"""The largest count that can be asked for."""
+
 LAUNCH_USAGE = """\
 sagaflow launch SKILL [--param value ...] [--arg k=v ...] [--args-json J] [--allow TOOL] [--id ID] [--await] [--json]
        sagaflow launch --task TEXT [--allow TOOL] [--id ID] [--await] [--json]"""
@@ -506,6 +509,6 @@ def _help(commands: Any) -> None:
 
 def _count(text: str) -> int:
     with contextlib.suppress(ValueError):  # Also of more digits than Python takes.
-        if text.isdigit() and int(text) >= 1:
+        if text.isdigit() and 1 <= int(text) <= MOST:
             return int(text)
-    raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a whole number from 1 up")
+    raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a whole number from 1 to {MOST:,}")

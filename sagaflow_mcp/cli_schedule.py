@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sagaflow_mcp import cli_output, durations, faces, launch, model_access, records, runs, schedules, wording
+from sagaflow_mcp import (
+    cli_output,
+    durations,
+    faces,
+    launch,
+    model_access,
+    records,
+    runs,
+    schedule_files,
+    schedules,
+    wording,
+)
 from sagaflow_mcp.schedules import Wanted
 from sagaflow_mcp.settings import Settings
 
@@ -55,7 +66,10 @@ def schedule_list(options: argparse.Namespace) -> int:
     screen = cli_output.screen()
     for each in found:
         screen.show(wording.schedule(each))
-    if not found:
+    damaged = schedule_files.damaged(settings.home)
+    for name in damaged:
+        screen.show(f"{name}: damaged, so that it launches nothing; to take it away: sagaflow schedule remove {name}")
+    if not found and not damaged:
         print("no schedules")
     return 0
 

@@ -51,6 +51,9 @@ LOW_DISK_BYTES = 200_000_000
 SILENT_SECONDS = 60.0
 """How long ago the worker may have reached Temporal; it does every few seconds."""
 
+MOST_NAMES = 5
+"""How many of what is counted are named."""
+
 SHORT_RETENTION = timedelta(days=7)
 """How long a server should keep closed runs at least: a machine may well be off for so long."""
 
@@ -144,7 +147,7 @@ def _stranded(settings: Settings, server: str) -> Iterator[Check]:
     elsewhere = {run_id: each for run_id, each in servers.items() if each != server}
     if elsewhere:
         where = records.one_line(", ".join(sorted(set(elsewhere.values()))), 200)
-        named = ", ".join(list(elsewhere)[:5])
+        named = _named(list(elsewhere))
         finding = f"{markers.counted(len(elsewhere))} on another Temporal server ({where}): {named}"
         yield Check("runs", "warn", finding, f"they go on when {home.config} names that one again")
 
@@ -210,12 +213,20 @@ def _part(name: str, state: dict[str, Any], more: str) -> Check:
     return Check(name, "ok", f"pid {state['pid']}, up {age}, {state.get('restarts', 0)} restarts, {more}")
 
 
-def _schedules(settings: Settings, _face: faces.Face) -> Iterator[Check]:
-    found = schedule_files.listing(settings.home)
+def _named(names: list[str]) -> str:
+    return ", ".join([*names[:MOST_NAMES], *(["…"] if len(names) > MOST_NAMES else [])])
+
+
+def _schedules(settings: Settings, face: faces.Face) -> Iterator[Check]:
+    found, damaged = schedule_files.listing(settings.home), schedule_files.damaged(settings.home)
     if found:
         paused = sum(each.paused for each in found)
-        named = ", ".join(each.name for each in found[:5])
-        yield Check("schedules", "ok", f"{len(found) - paused} active, {paused} paused: {named}")
+        yield Check(
+            "schedules", "ok", f"{len(found) - paused} active, {paused} paused: {_named([each.name for each in found])}"
+        )
+    for name in damaged:
+        finding = f"{settings.home.schedule(name)} cannot be read, so that it launches nothing"
+        yield Check(f"schedule {name}", "fail", finding, face.remove_schedule.format(name=name))
 
 
 def _service(settings: Settings, face: faces.Face) -> Iterator[Check]:

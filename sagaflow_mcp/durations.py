@@ -8,14 +8,28 @@ from datetime import timedelta
 from sagaflow_mcp.errors import UsageRefusal
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
 LONGEST = timedelta(days=36_500)
+"""What a longer span counts as; no run and no date of ours is further away."""
+
+_SPAN = re.compile(r"([0-9]{1,1000})\s*([smhdw])")
+
+
+def read(text: str) -> timedelta | None:
+    """The span that `text` says, in any case, at most `LONGEST`; None where it says none."""
+    found = _SPAN.fullmatch(text.strip().lower())
+    if found is None:
+        return None
+    try:
+        return min(timedelta(**{UNITS[found[2]]: int(found[1])}), LONGEST)
+    except OverflowError:
+        return LONGEST
 
 
 def parse(text: str, what: str, least: timedelta) -> timedelta:
     """The span that `text` says, which is `what`; UsageRefusal when it is none, or under `least`."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text.strip())
-    span = timedelta(**{UNITS[found[2]]: min(int(found[1]), 10**7)}) if found else None
-    if span is None or not least <= span <= LONGEST:
+    span = read(text)
+    if span is None or span < least:
         raise UsageRefusal(
             f"{what} is {text[:40]!r}, but must be a number with s, m, h, d or w behind it, such as 90d, "
             f"and at least {shown(least)}"

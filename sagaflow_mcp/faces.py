@@ -41,6 +41,8 @@ class Face:
     """Has the run `{run_id}`, which is paused, go on."""
     retry_run: str
     """Has the run `{run_id}`, which has failed, go on."""
+    remove_schedule: str
+    """Takes the schedule `{name}` away."""
     end_process: str
     """Ends the process `{pid}`, which nobody looks after."""
     make_room: str
@@ -88,6 +90,7 @@ CLI = Face(
     end_run="`sagaflow cancel {run_id}`",
     resume_run="`sagaflow resume {run_id}` lets it go on",
     retry_run="`sagaflow retry {run_id}` lets it go on",
+    remove_schedule="`sagaflow schedule remove {name}` takes it away; add it again as it was",
     end_process="`sagaflow doctor --fix` ends it",
     make_room="`sagaflow gc` removes what is old and read",
     hook="`sagaflow hook install`",
@@ -109,6 +112,7 @@ MCP = Face(
     end_run="control_run with cancel ends it: {run_id}",
     resume_run="control_run with resume lets it go on",
     retry_run="control_run with retry lets it go on",
+    remove_schedule="launch_workflow with schedule remove and run_id {name} takes it away; make it again as it was",
     end_process="end process {pid}",
     make_room="dismiss what was read: once it is old it goes by itself, sooner with a smaller keep.runs_days",
     hook="",

@@ -5,7 +5,7 @@ from __future__ import annotations
 RUN = {
     ".run_id": "the run",
     ".skill": "the skill that was launched; task for a task without one",
-    ".state": "RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED",
+    ".state": "RUNNING, PAUSED, DONE, FAILED, CANCELLED, TIMED_OUT or TERMINATED; ? where its files are damaged",
     ".created_at": "when it was launched",
     ".closed_at": "when it ended; empty while it runs",
     ".project_dir": "the folder that it was launched from",

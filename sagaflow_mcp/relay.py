@@ -70,9 +70,9 @@ class Relay:
     def from_client(self, raw: bytes) -> None:
         """Take one line of the client's."""
         try:
-            line = wire.read(raw)
+            line = wire.read_strictly(raw)
         except wire.NotAMessageError as refused:
-            self.to_client.append(wire.error("", refused.code, str(refused)))
+            self._refused(refused)
             return
         if line.is_request:
             self._asked(line)
@@ -138,6 +138,15 @@ class Relay:
             if token is not None:
                 told = {"progressToken": token, "progress": amount, "message": sentence}
                 self.to_client.append(wire.notification("notifications/progress", told))
+
+    def _refused(self, refused: wire.NotAMessageError) -> None:
+        line = refused.line
+        if line is None or line.is_request:
+            self.to_client.append(wire.error(line.key if line else "", refused.code, str(refused)))
+        elif not line.method and line.key in self._questions:
+            # The server waits for this answer.
+            own = json.dumps(self._questions.pop(line.key))
+            self.to_server.append(wire.error(own, refused.code, str(refused)))
 
     def _asked(self, line: Line) -> None:
         if line.method == "initialize" and self._link == DOWN:

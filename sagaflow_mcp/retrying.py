@@ -126,7 +126,7 @@ def _about(run: runs.Run) -> dict[str, Any]:
     """What the run was launched with; Refusal where its folder no longer says so."""
     about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
     is_whole = isinstance(about.get("skill"), str) and isinstance(about.get("arguments") or {}, dict)
-    if not is_whole or not run.closed_at:
+    if not is_whole or run.is_damaged:
         raise Refusal(
             f"run {run.run_id!r} cannot be retried: 'run.json' or 'ending.json' in {run.run_dir!r} is gone or damaged; "
             "launch the skill again"

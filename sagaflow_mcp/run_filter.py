@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,11 +22,6 @@ ANY_OPEN = "OPEN"
 """What a user writes for all of them."""
 
 STATES = (*OPEN, *sorted(records.ENDINGS))
-
-LONGEST = timedelta(days=10_000)
-"""Longer ago there were no runs, and no dates further back."""
-
-_AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 
 
 @dataclass(frozen=True)
@@ -105,15 +99,12 @@ def parse_states(text: str) -> frozenset[str]:
 
 def parse_age(text: str) -> timedelta:
     """The length of time that `text` names, such as `90m`; UsageRefusal when it names none."""
-    found = _AGE.fullmatch(text.strip().lower())
-    if not found:
+    age = durations.read(text)
+    if age is None:
         raise UsageRefusal(
             f"age {records.one_line(text, 40)!r} is not a number and one of s, m, h, d and w, such as 2d"
         )
-    try:
-        return min(timedelta(**{durations.UNITS[found[2]]: int(found[1])}), LONGEST)
-    except OverflowError:
-        return LONGEST
+    return age
 
 
 def _real(folder: str) -> str:

@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sagaflow_mcp import paths
+from sagaflow_mcp import paths, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +86,8 @@ def folders(home: Home) -> Iterator[RunFolder]:
     # Not pathlib: with 10,000 runs its objects take longer than the system.
     with os.scandir(home.runs) as entries:
         for entry in entries:
+            if not records.is_run_id(entry.name):
+                continue
             with contextlib.suppress(OSError):
                 yield RunFolder(entry.name, entry.path, entry.stat().st_mtime_ns)
 

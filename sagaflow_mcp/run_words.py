@@ -56,7 +56,9 @@ def _since(found: RunDetails) -> str:
 
 def _ended(run: Run, face: Face) -> Iterator[str]:
     yield f"ended    {records.one_line(run.summary)}"
-    if run.state != "DONE":
+    if run.is_damaged:
+        yield "next     its files are damaged; launch the skill again"
+    elif run.state != "DONE":
         yield f"next     {face.retry_run.format(run_id=run.run_id)}"
 
 

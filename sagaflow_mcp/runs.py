@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from sagaflow_mcp.run_index import RunFolder
 
 OPEN = run_filter.OPEN
+
+UNKNOWN = "?"
+"""The skill or the state of a run whose files do not say it."""
+
 
 ALL = RunFilter()
 STILL_OPEN = RunFilter(states=frozenset(OPEN))
@@ -75,7 +80,7 @@ class Run:
     run_id: str
     skill: str
     state: str
-    """`RUNNING`, `PAUSED`, or the status of its ending."""
+    """`RUNNING`, `PAUSED`, or the status of its ending; `UNKNOWN` where its files are damaged."""
     created_at: str
     closed_at: str = ""
     project_dir: str = ""
@@ -91,6 +96,11 @@ class Run:
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return self.state in OPEN
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether its files do not say what it ran, or how it ended."""
+        return UNKNOWN in {self.skill, self.state} or not (self.is_open or self.closed_at)
 
 
 def get(home: Home, run_id: str, *, with_progress: bool = True) -> Run:
@@ -160,22 +170,37 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | No
     if ending is not None and is_open and _goes_on(home, run_dir.name, ending):
         ending = None
     if ending is None and not is_open:
-        return None
+        if not (run_dir / "ending.json").exists():
+            return None
+        ending = {"summary": f"how it ended is not known: 'ending.json' in {str(run_dir)!r} is damaged"}
     report = run_dir / artifacts.REPORT
     return Run(
         run_id=run_dir.name,
-        skill=str(about.get("skill", "?")),
-        state=str(ending.get("status", "?")) if ending else _open_state(run_dir),
+        skill=skill if isinstance(skill := about.get("skill"), str) else UNKNOWN,
+        state=_open_state(run_dir) if ending is None else _how(ending),
         created_at=str(about.get("created_at", "")),
-        closed_at=str(ending.get("closed_at", "")) if ending else "",
+        closed_at="" if ending is None else str(ending.get("closed_at", "")),
         project_dir=str(about.get("project_dir", "")),
-        summary=str(ending.get("summary", "")) if ending else "",
+        summary="" if ending is None else str(ending.get("summary", "")),
         run_dir=str(run_dir),
         report_path=str(report) if report.exists() else "",
-        result=ending.get("result") if ending else None,
-        progress=_progress(run_dir) if with_progress else Progress() if ending else told(Progress(), run_dir),
-        questions=() if ending else tuple(questions.listing(run_dir)),
+        result=None if ending is None else ending.get("result"),
+        progress=_progress(run_dir)
+        if with_progress
+        else Progress()
+        if ending is not None
+        else told(Progress(), run_dir),
+        questions=() if ending is not None else tuple(questions.listing(run_dir)),
     )
+
+
+def _how(ending: dict[str, Any]) -> str:
+    """The state of a run with this ending; `UNKNOWN` where that is damaged."""
+    try:
+        datetime.fromisoformat(ending.get("closed_at") or records.now())
+        return str(ending["status"]) if ending["status"] in records.ENDINGS else UNKNOWN
+    except (KeyError, TypeError, ValueError):
+        return UNKNOWN
 
 
 def _goes_on(home: Home, run_id: str, ending: dict[str, Any]) -> bool:

@@ -32,7 +32,7 @@ KINDS = {
 DEFINITION, STATE, DUE = "schedule.json", "state.json", "due"
 
 REMOVED = "~"
-"""How the folder of a schedule ends that is none any more."""
+"""How the name ends of the folder of a schedule that is none any more, and of a file that is being written."""
 
 
 class Schedule(NamedTuple):
@@ -65,7 +65,7 @@ def listing(home: Home) -> list[Schedule]:
 
 def find(home: Home, name: str) -> Schedule | None:
     """The schedule `name`; None when there is none or its file is damaged."""
-    value = _read(os.path.join(home.schedule(name), DEFINITION))
+    value = _read(_definition(home, name))
     try:
         found = Schedule(**value)._replace(name=name) if value else None
     except TypeError:
@@ -74,11 +74,35 @@ def find(home: Home, name: str) -> Schedule | None:
     return found if is_whole else None
 
 
-def put(home: Home, schedule: Schedule) -> None:
-    """Have `schedule` on disk, whole; OSError if it cannot be written."""
-    folder = home.schedule(schedule.name)
-    os.makedirs(os.path.join(folder, DUE), mode=0o700, exist_ok=True)
-    paths.write_atomically(os.path.join(folder, DEFINITION), json.dumps(schedule._asdict(), indent=1) + "\n")
+def damaged(home: Home) -> list[str]:
+    """The names of the schedules whose file cannot be read, in order: they launch nothing."""
+    names = sorted(name for name in _names(home) if NAME.fullmatch(name) and find(home, name) is None)
+    return [name for name in names if os.path.lexists(_definition(home, name))]
+
+
+def add(home: Home, schedule: Schedule) -> bool:
+    """Whether `schedule` is now on disk, whole, by this call; false where there is one of its name.
+
+    Raises:
+        OSError: it cannot be written, as where it is removed at the same time.
+    """
+    path = _definition(home, schedule.name)
+    os.makedirs(os.path.join(home.schedule(schedule.name), DUE), mode=0o700, exist_ok=True)
+    draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}{REMOVED}"
+    paths.write_atomically(draft, _text(schedule))
+    try:
+        # link, not replace: of two that are added under one name, one must win.
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(draft)
+    return True
+
+
+def change(home: Home, schedule: Schedule) -> None:
+    """Have `schedule` on disk in place of what it was; OSError if it cannot be written, as when it was removed."""
+    paths.write_atomically(_definition(home, schedule.name), _text(schedule))
 
 
 def remove(home: Home, name: str) -> None:
@@ -140,6 +164,14 @@ def open_runs(home: Home, name: str) -> list[str]:
     """The open runs that the schedule `name` has launched, oldest first."""
     made = re.compile(re.escape(name) + r"-[0-9]{8}-[0-9]{6}")
     return sorted(run_id for run_id in markers.run_ids(home) if made.fullmatch(run_id))
+
+
+def _definition(home: Home, name: str) -> str:
+    return os.path.join(home.schedule(name), DEFINITION)
+
+
+def _text(schedule: Schedule) -> str:
+    return json.dumps(schedule._asdict(), indent=1) + "\n"
 
 
 def _names(home: Home) -> list[str]:

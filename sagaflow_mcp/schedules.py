@@ -122,7 +122,9 @@ async def add(settings: Settings, wanted: Wanted, request: launch.Request) -> Sh
     )
     # In the home first: what Temporal has beyond that is taken for left over.
     with _changing(home, schedule.name):
-        schedule_files.put(home, schedule)
+        is_first = schedule_files.add(home, schedule)
+    if not is_first:
+        raise _taken(schedule.name)
     try:
         await _on_server(settings, lambda client, home_id: _create(home, client, home_id, schedule))
     except BaseException:
@@ -140,7 +142,8 @@ async def remove(settings: Settings, name: str) -> None:
     """
     from sagaflow_mcp import schedule_server  # noqa: PLC0415 - half a second that others need not pay
 
-    _found(settings.home, name)
+    if name not in schedule_files.damaged(settings.home):
+        _found(settings.home, name)
     with _changing(settings.home, name):
         schedule_files.remove(settings.home, name)
     await _on_server(settings, lambda client, home_id: schedule_server.delete(client, home_id, name))
@@ -160,7 +163,7 @@ async def set_paused(settings: Settings, name: str, *, paused: bool) -> Shown:
         if not paused:
             state = {each: value for each, value in schedule_files.state(home, name).items() if each != "telling"}
             schedule_files.keep_state(home, name, {**state, "looked_until": datetime.now(UTC).isoformat()})
-        schedule_files.put(home, schedule)
+        schedule_files.change(home, schedule)
     await _on_server(settings, lambda client, home_id: schedule_server.set_paused(client, home_id, name, paused=paused))
     return _shown(home, schedule)
 
@@ -220,7 +223,13 @@ async def _create(home: Home, client: Client, home_id: str, schedule: Schedule) 
             raise
         reason = records.one_line(error.message.removeprefix("Invalid schedule spec: "))
         raise Refusal(f"{schedule.cron!r} in {schedule.timezone!r} is no time for a schedule: {reason}") from None
-    schedule_files.keep_state(home, schedule.name, {"fingerprint": known, "looked_until": schedule.created_at})
+    try:
+        schedule_files.keep_state(home, schedule.name, {"fingerprint": known, "looked_until": schedule.created_at})
+    except FileNotFoundError:
+        await schedule_server.delete(client, home_id, schedule.name)
+        raise Failure(
+            f"schedule {schedule.name!r} was removed by somebody else while it was made; add it again"
+        ) from None
 
 
 async def _on_server(settings: Settings, act: Callable[[Client, str], Coroutine[Any, Any, Any]]) -> Any:
@@ -261,10 +270,10 @@ def _refuse_unfit(home: Home, wanted: Wanted) -> None:
             "a digit"
         )
     if schedule_files.find(home, wanted.name) is not None:
-        raise Refusal(f"there is a schedule {wanted.name!r} already; remove it first, or choose another name")
+        raise _taken(wanted.name)
     if wanted.overlap not in schedule_files.OVERLAPS:
         raise Refusal(f"overlap is {wanted.overlap[:40]!r}, but must be one of {', '.join(schedule_files.OVERLAPS)}")
-    if not wanted.cron.strip() or "TZ=" in wanted.cron:
+    if not wanted.cron.strip() or "TZ=" in wanted.cron or not wanted.cron.isascii():
         raise Refusal(
             f"{wanted.cron[:60]!r} is no cron expression, such as '0 7 * * 1-5'; the time zone is given beside it"
         )
@@ -274,9 +283,17 @@ def _refuse_unfit(home: Home, wanted: Wanted) -> None:
         raise Refusal(f"{wanted.timezone[:60]!r} is no time zone, such as Europe/Berlin or UTC") from None
 
 
+def _taken(name: str) -> Refusal:
+    return Refusal(f"there is a schedule {name!r} already; remove it first, or choose another name")
+
+
 def _found(home: Home, name: str) -> Schedule:
     found = schedule_files.find(home, name) if schedule_files.NAME.fullmatch(name) else None
     if found is None:
+        if name in schedule_files.damaged(home):
+            raise Refusal(
+                f"schedule {name!r} is damaged: {home.schedule(name)!r} cannot be read; remove it, and add it anew"
+            )
         raise Refusal(f"there is no schedule {name[:80]!r}; `sagaflow schedule list` shows what there is")
     return found
 

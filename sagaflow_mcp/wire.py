@@ -28,22 +28,30 @@ _ID = rb'(?P<id>-?[0-9]{1,18}|"[^"\\]{0,200}")'
 _HEADS = (
     # As Python's SDK writes a response; the result itself is nobody's business here.
     re.compile(rb'\{"jsonrpc": ?"2\.0", ?"id": ?' + _ID + rb', ?"(?P<kind>result|error)":'),
-    re.compile(rb'\{"jsonrpc": ?"2\.0", ?"id": ?' + _ID + rb', ?"method": ?"(?P<method>[^"\\]+)"'),
+    re.compile(rb'\{"jsonrpc": ?"2\.0", ?"id": ?' + _ID + rb', ?"method": ?"(?P<method>[^"\\]+)", ?"params": ?\{'),
 )
 
-_METHOD_FIRST = re.compile(rb'\{"method": ?"(?P<method>[^"\\]+)", ?"params":')
+_METHOD_FIRST = re.compile(rb'\{"method": ?"(?P<method>[^"\\]+)", ?"params": ?\{')
 """As TypeScript's SDK begins a request; its id comes last, after the parameters."""
 
 _ID_LAST = re.compile(rb', ?"jsonrpc": ?"2\.0", ?"id": ?' + _ID + rb"\}\s*\Z")
 """Nothing of a string can match to the very end of valid JSON: this is the outermost object's own id."""
 
 
-class NotAMessageError(ValueError):
-    """A line that is none: the error's code and its sentence."""
+DEEPEST = 100
+"""How deep a message may be nested. Python's SDK reads 200 levels, and does not answer what it does not read."""
 
-    def __init__(self, code: int, sentence: str) -> None:
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half of a character, or one of the halves of a whole one."""
+
+
+class NotAMessageError(ValueError):
+    """A line that is none: the error's code and its sentence, and the line as far as it can be read."""
+
+    def __init__(self, code: int, sentence: str, line: Line | None = None) -> None:
         super().__init__(sentence)
         self.code = code
+        self.line = line
 
 
 class Line:
@@ -60,6 +68,11 @@ class Line:
         self.method = method
         self.key = key
         self._body = body
+
+    @property
+    def is_parsed(self) -> bool:
+        """Whether the whole of it was read already."""
+        return self._body is not None
 
     @property
     def is_request(self) -> bool:
@@ -93,7 +106,8 @@ def read(raw: bytes) -> Line:
         if found is not None:
             return found
     try:
-        body = json.loads(raw)
+        # Not the bytes, of which Python would take other encodings too.
+        body = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError):
         raise NotAMessageError(PARSE_ERROR, "Parse error") from None
     if not isinstance(body, dict):
@@ -102,6 +116,38 @@ def read(raw: bytes) -> Line:
     if not isinstance(method, str) or (has_id and type(body["id"]) not in {int, str}) or not (method or has_id):
         raise NotAMessageError(INVALID_REQUEST, "Invalid Request")
     return Line(raw, method, json.dumps(body["id"]) if has_id else "", body)
+
+
+def read_strictly(raw: bytes) -> Line:
+    """As `read`; NotAMessageError also for what servers do not read, who would leave it without an answer."""
+    line = read(raw)
+    if line.is_parsed or raw.count(b"{") + raw.count(b"[") > DEEPEST or _HALF.search(raw):
+        trouble = _trouble(line)
+        if trouble:
+            raise NotAMessageError(INVALID_REQUEST, f"Invalid Request: {trouble}", line)
+    return line
+
+
+def _trouble(line: Line) -> str:
+    if line.body.get("jsonrpc") != "2.0":
+        return 'its "jsonrpc" must be "2.0"'
+    if line.method and not isinstance(line.body.get("params", {}), (dict, type(None))):
+        return "its params must be an object"
+    if _is_too_deep(line.body):
+        return f"it is nested more than {DEEPEST} levels deep; send less deep what is in it"
+    try:
+        json.dumps(line.body, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return "a text in it has half of a character, a surrogate without the other one; send the character whole"
+    return ""
+
+
+def _is_too_deep(body: Mapping[str, Any]) -> bool:
+    level: list[Any] = [body]
+    for _ in range(DEEPEST):
+        found = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list))]
+        level = [inner for each in found for inner in each]
+    return any(isinstance(each, (dict, list)) for each in level)
 
 
 def _glimpse(raw: bytes) -> Line | None:

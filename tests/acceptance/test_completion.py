@@ -49,7 +49,7 @@ def sagaflow() -> Iterator[LocalSagaflow]:
         mornings = schedule_files.Schedule(
             "mornings", "hello-world", {}, "@daily", "UTC", 3600, "skip", "", [], "", records.now()
         )
-        schedule_files.put(local.settings.home, mornings)
+        schedule_files.add(local.settings.home, mornings)
         Path(local.settings.home.config).write_text('[skills]\npath = "~/shared"\n', encoding="utf-8")
         for name, root in (("greet", ".claude/skills"), ("broken", ".claude/skills"), ("share", "shared")):
             folder = local.folder / root / name

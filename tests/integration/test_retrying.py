@@ -15,7 +15,7 @@ from sagaflow_mcp.durable.open_runs import OpenRuns
 from sagaflow_mcp.errors import Failure, Refusal
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule, ToolUse
 from tests import waiting
-from tests.integration.clients import with_client
+from tests.integration.clients import in_process, with_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -301,7 +301,15 @@ def test_what_cannot_be_retried_is_refused_in_a_sentence(local: LocalSagaflow) -
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("run.json", "{"), ("run.json", '{"skill": 5}'), ("ending.json", '{"status": "FAILED"}')]
+    ("name", "text"),
+    [
+        ("run.json", "{"),
+        ("run.json", '{"skill": 5}'),
+        ("ending.json", '{"status": "FAILED"}'),
+        ("ending.json", '{"status": "FAILED", "closed_at": [1]}'),
+        ("ending.json", '{"status": ["FAILED"], "closed_at": "2030-01-31T08:15:00Z"}'),
+        ("ending.json", ""),
+    ],
 )
 def test_a_run_whose_folder_is_damaged_is_not_retried(local: LocalSagaflow, name: str, text: str) -> None:
     """It is refused in a sentence that names the way out, whichever file no longer says what is needed."""
@@ -312,3 +320,6 @@ def test_a_run_whose_folder_is_damaged_is_not_retried(local: LocalSagaflow, name
     for act in (retry, with_current):
         with pytest.raises(Refusal, match=r"is gone or damaged; launch the skill again"):
             act(local, run_id)
+    shown = in_process(local, "show", run_id)
+    assert (shown.returncode, "next     its files are damaged; launch the skill again\n" in shown.stdout) == (0, True)
+    assert run_id in in_process(local, "runs").stdout

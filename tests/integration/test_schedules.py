@@ -186,7 +186,7 @@ def test_a_run_that_is_open_when_the_next_is_due(local: LocalSagaflow, overlap: 
 def test_each_run_gets_the_skill_as_it_is_then_and_a_failed_launch_is_told(local: LocalSagaflow, skills: Path) -> None:
     """Edited between two, and broken after that; a schedule that somebody has spoilt by hand holds up no other."""
     spoilt = schedule_files.Schedule("spoilt", "timed", {}, "never", "UTC", 60, "skip", "", [], "", records.now())
-    schedule_files.put(local.settings.home, spoilt)
+    schedule_files.add(local.settings.home, spoilt)
     path = skills / "timed" / "workflow.py"
     text = path.read_text(encoding="utf-8")
     add(local, "edited", overlap="allow")
@@ -206,7 +206,9 @@ def test_each_run_gets_the_skill_as_it_is_then_and_a_failed_launch_is_told(local
     finally:
         path.write_text(text, encoding="utf-8")
         assert in_process(local, "schedule", "remove", "edited").returncode == 0
-        schedule_files.remove(local.settings.home, "spoilt")
+        Path(local.settings.home.schedule("spoilt"), "schedule.json").write_text("{", encoding="utf-8")
+        assert in_process(local, "schedule", "remove", "spoilt").returncode == 0
+        assert in_process(local, "schedule", "remove", "spoilt").returncode == 1
     log = Path(local.settings.home.engine, "worker.log").read_text(encoding="utf-8")
     assert log.count("schedule spoilt cannot be looked after: ") == 1
 
@@ -215,6 +217,7 @@ def test_each_run_gets_the_skill_as_it_is_then_and_a_failed_launch_is_told(local
     ("words", "said"),
     [
         ("x timed --cron 7", "'7' in 'UTC' is no time for a schedule"),
+        ("x timed --cron @d\udcfflly", "is no cron expression"),
         ("x timed --cron @daily --timezone Mars/X", "'Mars/X' is no time zone"),
         ("X timed --cron @daily", "'X' is no name for a schedule"),
         ("x nothing --cron @daily", "nothing"),

@@ -78,11 +78,11 @@ def test_a_slip_in_the_arguments_is_a_sentence(words: list[str], sentence: str) 
         (["worker", "run", "--json"], "unknown argument '--json'; see: sagaflow worker run --help"),
         (["launch"], "required: SKILL; see: sagaflow launch --help"),
         (["inbox", "--al"], "unknown argument '--al'; see: sagaflow inbox --help"),
-        (["inbox", "--limit", "0"], "'0' is not a whole number from 1 up"),
-        (["engine", "logs", "--lines", "-1"], "'-1' is not a whole number from 1 up"),
-        (["runs", "--limit", "²"], "'²' is not a whole number from 1 up"),
-        (["runs", "--limit", "9" * 5000], "9' is not a whole number from 1 up"),
-        (["engine", "logs", "--lines", "many"], "'many' is not a whole number from 1 up"),
+        (["inbox", "--limit", "0"], "'0' is not a whole number from 1 to 1,000,000,000"),
+        (["engine", "logs", "--lines", "-1"], "'-1' is not a whole number from 1 to 1,000,000,000"),
+        (["runs", "--limit", "²"], "'²' is not a whole number from 1 to 1,000,000,000"),
+        (["runs", "--limit", "9" * 5000], "9' is not a whole number from 1 to 1,000,000,000"),
+        (["engine", "logs", "--lines", "many"], "'many' is not a whole number from 1 to 1,000,000,000"),
     ],
 )
 def test_a_slip_in_a_command_says_where_to_look(words: list[str], sentence: str) -> None:

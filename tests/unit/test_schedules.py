@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sagaflow_mcp import records, schedule_files, schedules
+from sagaflow_mcp import cli, doctor, faces, records, schedule_files, schedules
+from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.schedule_files import Schedule
 from tests import waiting
 
 if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
+
+
+def schedule(name: str = "x", cron: str = "@daily") -> Schedule:
+    """One that is due each day."""
+    return Schedule(name, "y", {}, cron, "UTC", 60, "skip", "", [], "", records.now())
 
 
 @pytest.mark.parametrize("own", ["/made", ""])
@@ -29,8 +35,8 @@ def test_a_schedule_finds_its_skill_where_whoever_made_it_did(home: Home, own: s
 
 def test_a_schedule_whose_file_has_a_field_of_another_kind_is_none(home: Home) -> None:
     """As after somebody has edited it by hand."""
-    made = Schedule("x", "y", {}, "@daily", "UTC", 60, "skip", "", [], "", records.now())
-    schedule_files.put(home, made)
+    made = schedule()
+    assert schedule_files.add(home, made)
     assert schedule_files.find(home, "x") == made
     path = Path(home.schedule("x"), "schedule.json")
     path.write_text(path.read_text(encoding="utf-8").replace("60", '"1m"'), encoding="utf-8")
@@ -40,7 +46,6 @@ def test_a_schedule_whose_file_has_a_field_of_another_kind_is_none(home: Home) -
 def test_a_schedule_that_is_removed_is_gone_whatever_its_worker_writes_down_meanwhile(home: Home) -> None:
     """So is what a removal has left that was killed."""
     left = Path(home.schedule("x.1.00000000~"))
-    made = Schedule("x", "y", {}, "@daily", "UTC", 60, "skip", "", [], "", records.now())
     over = threading.Event()
 
     def write() -> None:
@@ -53,8 +58,51 @@ def test_a_schedule_that_is_removed_is_gone_whatever_its_worker_writes_down_mean
         at_the_end.callback(over.set)
         for _ in range(20):
             left.mkdir(parents=True)
-            schedule_files.put(home, made)
+            assert schedule_files.add(home, schedule())
             waiting.eventually(lambda: writing.done() or schedule_files.stamps(home, "x"), "something is written down")
             schedule_files.remove(home, "x")
             assert not list(Path(home.schedules).iterdir())
     writing.result()
+
+
+def test_of_two_that_are_added_under_one_name_one_is_there(home: Home) -> None:
+    """Whole, and whoever was later hears of it."""
+    crons = [f"@every {each}h" for each in range(1, 9)]
+    with ThreadPoolExecutor(len(crons)) as pool:
+        added = list(pool.map(lambda cron: schedule_files.add(home, schedule(cron=cron)), crons))
+    found = schedule_files.find(home, "x")
+    assert found is not None
+    assert [cron for cron, was_first in zip(crons, added, strict=True) if was_first] == [found.cron]
+    assert {each.name for each in Path(home.schedule("x")).iterdir()} == {"due", "schedule.json"}
+
+
+def test_a_schedule_that_was_removed_does_not_come_back_with_a_change(home: Home) -> None:
+    """As where it is paused in the moment in which somebody removes it."""
+    assert schedule_files.add(home, schedule())
+    schedule_files.remove(home, "x")
+    with pytest.raises(FileNotFoundError):
+        schedule_files.change(home, schedule())
+    assert schedule_files.listing(home) == []
+
+
+@pytest.mark.parametrize("text", ["", '{"half":', "[]", "{}"])
+def test_a_damaged_schedule_is_named_and_can_be_removed(
+    home: Home, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Doctor, the list and whoever asks for it say that it is damaged; a folder without one is none."""
+    monkeypatch.setenv("SAGAFLOW_HOME", home.root)
+    Path(home.schedule("empty")).mkdir(parents=True)
+    for name in ("x", "whole"):
+        assert schedule_files.add(home, schedule(name))
+    Path(home.schedule("x"), "schedule.json").write_text(text, encoding="utf-8")
+    cures = {faces.CLI: "`sagaflow schedule remove x`", faces.MCP: "launch_workflow with schedule remove"}
+    for face, cure in cures.items():
+        (found,) = [each for each in doctor.examine({"SAGAFLOW_HOME": home.root}, face) if each.name == "schedule x"]
+        assert (found.level, cure in found.cure) == ("fail", True)
+    assert cli.main(["schedule", "list"]) == 0
+    assert "x: damaged, so that it launches nothing" in capsys.readouterr().out
+    with pytest.raises(Refusal, match=r"^schedule 'x' is damaged: .* cannot be read; remove it, and add it anew$"):
+        schedules.get(home, "x")
+    assert not schedule_files.add(home, schedule())
+    schedule_files.remove(home, "x")
+    assert schedule_files.damaged(home) == []
