@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagaflow_mcp import paths
 from sagaflow_mcp.errors import Failure
 
 if TYPE_CHECKING:
@@ -51,16 +51,4 @@ class KeyRing:
 
 def _create(path: Path) -> None:
     ring = {"home_id": secrets.token_hex(4), "keys": {"k1": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}}
-    temporary = path.with_name(f"key.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(ring, file)
-            file.flush()
-            os.fsync(file.fileno())
-        # link, not replace: of two processes that create the key at once, one must win for good.
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
+    paths.write_first(str(path), json.dumps(ring))  # Somebody else may have made it by now, for good.

@@ -19,17 +19,7 @@ def claim(home: Home, marker: records.OpenRun) -> bool:
     Raises:
         OSError: the marker cannot be written.
     """
-    path = _path(home, marker.run_id)
-    draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
-    paths.write_atomically(f"{draft}~", marker.to_json())
-    try:
-        # link, not replace: of two launches of one id, one must win.
-        os.link(f"{draft}~", path)
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(f"{draft}~")
-    return True
+    return paths.write_first(_path(home, marker.run_id), marker.to_json())
 
 
 def find(home: Home, run_id: str) -> records.OpenRun | None:

@@ -263,6 +263,20 @@ def write_atomically(
         raise
 
 
+def write_first(path: str, content: str | bytes) -> bool:
+    """Whether `path` is there now by this call, whole and durable; false where it was there. OSError as above."""
+    # Linked, not replaced: of two who write it at once, one must win. The name is a draft's, as above.
+    draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}~"
+    write_atomically(draft, content)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(draft)
+    return True
+
+
 def _make_alike(descriptor: int, like: os.stat_result) -> None:
     try:  # noqa: SIM105 - as above
         os.fchown(descriptor, like.st_uid, like.st_gid)

@@ -26,7 +26,6 @@ OPEN = run_filter.OPEN
 UNKNOWN = "?"
 """The skill or the state of a run whose files do not say it."""
 
-
 ALL = RunFilter()
 STILL_OPEN = RunFilter(states=frozenset(OPEN))
 
@@ -173,24 +172,24 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | No
         if not (run_dir / "ending.json").exists():
             return None
         ending = {"summary": f"how it ended is not known: 'ending.json' in {str(run_dir)!r} is damaged"}
+    now = progress(artifacts.events(run_dir)) if with_progress else Progress()
+    if with_progress or ending is None:
+        now = told(now, run_dir)
     report = run_dir / artifacts.REPORT
+    said = ending or {}
     return Run(
         run_id=run_dir.name,
         skill=skill if isinstance(skill := about.get("skill"), str) else UNKNOWN,
         state=_open_state(run_dir) if ending is None else _how(ending),
         created_at=str(about.get("created_at", "")),
-        closed_at="" if ending is None else str(ending.get("closed_at", "")),
+        closed_at=str(said.get("closed_at", "")),
         project_dir=str(about.get("project_dir", "")),
-        summary="" if ending is None else str(ending.get("summary", "")),
+        summary=str(said.get("summary", "")),
         run_dir=str(run_dir),
         report_path=str(report) if report.exists() else "",
-        result=None if ending is None else ending.get("result"),
-        progress=_progress(run_dir)
-        if with_progress
-        else Progress()
-        if ending is not None
-        else told(Progress(), run_dir),
-        questions=() if ending is not None else tuple(questions.listing(run_dir)),
+        result=said.get("result"),
+        progress=now,
+        questions=tuple(questions.listing(run_dir)) if ending is None else (),
     )
 
 
@@ -211,11 +210,6 @@ def _goes_on(home: Home, run_id: str, ending: dict[str, Any]) -> bool:
 
 def _open_state(run_dir: Path) -> str:
     return "PAUSED" if pauses.since(run_dir) else "RUNNING"
-
-
-def _progress(run_dir: Path) -> Progress:
-    """What the run's steps come to, and what it says itself."""
-    return told(progress(artifacts.events(run_dir)), run_dir)
 
 
 def told(found: Progress, run_dir: Path) -> Progress:

@@ -32,7 +32,7 @@ KINDS = {
 DEFINITION, STATE, DUE = "schedule.json", "state.json", "due"
 
 REMOVED = "~"
-"""How the name ends of the folder of a schedule that is none any more, and of a file that is being written."""
+"""How the name of the folder of a schedule ends that is none any more."""
 
 
 class Schedule(NamedTuple):
@@ -86,18 +86,8 @@ def add(home: Home, schedule: Schedule) -> bool:
     Raises:
         OSError: it cannot be written, as where it is removed at the same time.
     """
-    path = _definition(home, schedule.name)
     os.makedirs(os.path.join(home.schedule(schedule.name), DUE), mode=0o700, exist_ok=True)
-    draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}{REMOVED}"
-    paths.write_atomically(draft, _text(schedule))
-    try:
-        # link, not replace: of two that are added under one name, one must win.
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(draft)
-    return True
+    return paths.write_first(_definition(home, schedule.name), _text(schedule))
 
 
 def change(home: Home, schedule: Schedule) -> None:

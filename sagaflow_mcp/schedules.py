@@ -101,7 +101,7 @@ async def add(settings: Settings, wanted: Wanted, request: launch.Request) -> Sh
 
     Raises:
         Refusal: the skill, an argument, the name, the times, the zone or the overlap is wrong, or the name is taken.
-        Failure: the engine or Temporal does not answer.
+        Failure: the engine or Temporal does not answer, or somebody has removed it meanwhile.
     """
     home = settings.home
     _refuse_unfit(home, wanted)

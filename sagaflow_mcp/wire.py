@@ -37,7 +37,6 @@ _METHOD_FIRST = re.compile(rb'\{"method": ?"(?P<method>[^"\\]+)", ?"params": ?\{
 _ID_LAST = re.compile(rb', ?"jsonrpc": ?"2\.0", ?"id": ?' + _ID + rb"\}\s*\Z")
 """Nothing of a string can match to the very end of valid JSON: this is the outermost object's own id."""
 
-
 DEEPEST = 100
 """How deep a message may be nested. Python's SDK reads 200 levels, and does not answer what it does not read."""
 
@@ -70,11 +69,6 @@ class Line:
         self._body = body
 
     @property
-    def is_parsed(self) -> bool:
-        """Whether the whole of it was read already."""
-        return self._body is not None
-
-    @property
     def is_request(self) -> bool:
         """Whether it wants an answer."""
         return bool(self.method and self.key)
@@ -101,10 +95,10 @@ class Line:
 
 def read(raw: bytes) -> Line:
     """The message in the line `raw`; NotAMessageError when it is none."""
-    if len(raw) >= LONG:
-        found = _glimpse(raw)
-        if found is not None:
-            return found
+    return (_glimpse(raw) if len(raw) >= LONG else None) or _parsed(raw)
+
+
+def _parsed(raw: bytes) -> Line:
     try:
         # Not the bytes, of which Python would take other encodings too.
         body = json.loads(raw.decode("utf-8"))
@@ -120,12 +114,17 @@ def read(raw: bytes) -> Line:
 
 def read_strictly(raw: bytes) -> Line:
     """As `read`; NotAMessageError also for what servers do not read, who would leave it without an answer."""
-    line = read(raw)
-    if line.is_parsed or raw.count(b"{") + raw.count(b"[") > DEEPEST or _HALF.search(raw):
-        trouble = _trouble(line)
-        if trouble:
-            raise NotAMessageError(INVALID_REQUEST, f"Invalid Request: {trouble}", line)
-    return line
+    line = _glimpse(raw) if len(raw) >= LONG else None
+    if line is not None and raw.count(b"{") + raw.count(b"[") <= DEEPEST and not _HALF.search(raw):
+        return line
+    try:
+        whole = _parsed(raw)
+    except NotAMessageError as refused:
+        raise NotAMessageError(refused.code, str(refused), line) from None
+    trouble = _trouble(whole)
+    if trouble:
+        raise NotAMessageError(INVALID_REQUEST, f"Invalid Request: {trouble}", whole)
+    return whole
 
 
 def _trouble(line: Line) -> str:
@@ -135,10 +134,11 @@ def _trouble(line: Line) -> str:
         return "its params must be an object"
     if _is_too_deep(line.body):
         return f"it is nested more than {DEEPEST} levels deep; send less deep what is in it"
-    try:
-        json.dumps(line.body, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return "a text in it has half of a character, a surrogate without the other one; send the character whole"
+    if _HALF.search(line.raw):
+        try:
+            json.dumps(line.body, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            return "a text in it has half of a character, a surrogate without the other one; send the character whole"
     return ""
 
 

@@ -77,6 +77,15 @@ def test_what_a_server_would_not_read_is_refused_with_its_id(
     assert json.loads(refused.value.line.key) == message["id"]
 
 
+@pytest.mark.parametrize("inside", [b"{" * wire.LONG, b"[" * 1_000_000, b"[{" + b"?" * wire.LONG + b"\\ud83d"])
+def test_a_long_line_that_is_no_json_is_refused_with_the_id_at_its_end(inside: bytes) -> None:
+    """However deep it goes."""
+    with pytest.raises(wire.NotAMessageError, match="Parse error") as refused:
+        wire.read_strictly(b'{"method":"tools/call","params":{' + inside + b',"jsonrpc":"2.0","id":8}\n')
+    assert refused.value.line is not None
+    assert refused.value.line.key == "8"
+
+
 @pytest.mark.parametrize("padding", ["", "x" * wire.LONG], ids=["short", "long"])
 @pytest.mark.parametrize(
     "message",
