@@ -65,6 +65,13 @@ def with_current(local: LocalSagaflow, run_id: str) -> str:
     return anyio.run(lambda: retrying.with_current(local.settings, run_id, face=faces.CLI)).run_id
 
 
+def told(local: LocalSagaflow, run_id: str) -> runs.Run:
+    """The run once it has ended, and its worker is done with its folder and its marker too, which comes later."""
+    run = local.wait(run_id)
+    waiting.eventually(lambda: not markers.exists(local.settings.home, run_id), "the ending told")
+    return run
+
+
 def asked(local: LocalSagaflow, before: int) -> list[str]:
     """What the model was asked since there were `before` requests, in order of the alphabet."""
     return sorted(str(each.body["messages"][-1]["content"]) for each in local.model.requests[before:])
@@ -108,10 +115,8 @@ def test_every_branch_that_failed_is_tried_again(local: LocalSagaflow) -> None:
 def test_a_run_whose_ending_is_not_told_yet_is_retried_once_it_is(local: LocalSagaflow) -> None:
     """Until then the run is still marked as open by its first launch, which is not another retry."""
     local.model.replace(Rule(match="Lane 0, step 1", error=BAD_KEY, times=1), Rule(reply="ok"))
-    run_id = local.launch("lanes", lanes=1, steps=1)
-    run = local.wait(run_id)
-    home = local.settings.home
-    waiting.eventually(lambda: not markers.exists(home, run_id), "the ending told")
+    run = told(local, local.launch("lanes", lanes=1, steps=1))
+    run_id, home = run.run_id, local.settings.home
     about = artifacts.read_json(Path(run.run_dir) / "run.json") or {}
     launched = records.OpenRun(run_id, run.skill, about["digest"], run.project_dir, run.created_at, "")
     assert markers.claim(home, launched)
@@ -314,9 +319,10 @@ def test_what_cannot_be_retried_is_refused_in_a_sentence(local: LocalSagaflow) -
 def test_a_run_whose_folder_is_damaged_is_not_retried(local: LocalSagaflow, name: str, text: str) -> None:
     """It is refused in a sentence that names the way out, whichever file no longer says what is needed."""
     local.model.replace(Rule(error=BAD_KEY))
-    run_id = local.launch("lanes", lanes=1, steps=1)
-    assert local.wait(run_id).state == "FAILED"
-    Path(local.settings.home.run(run_id), name).write_text(text, encoding="utf-8")
+    run = told(local, local.launch("lanes", lanes=1, steps=1))
+    assert run.state == "FAILED"
+    run_id = run.run_id
+    Path(run.run_dir, name).write_text(text, encoding="utf-8")
     for act in (retry, with_current):
         with pytest.raises(Refusal, match=r"is gone or damaged; launch the skill again"):
             act(local, run_id)
