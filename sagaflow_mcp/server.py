@@ -192,8 +192,10 @@ async def list_inbox(
         everything = await anyio.to_thread.run_sync(inbox.entries, home)
         unread = [entry for entry, dismissed in everything if not dismissed]
         chosen = [entry for entry, _ in everything] if include_dismissed else unread
-        shown = [server_views.of_entry(entry) for entry in chosen[:limit]]
-        return server_views.Inbox(unread=len(unread), entries=shown)
+        listed = chosen[:limit]
+        # Dismissed ones too: whoever is shown them is not told of them either.
+        await anyio.to_thread.run_sync(shown.note_entries, home, listed, dict(os.environ))
+        return server_views.Inbox(unread=len(unread), entries=[server_views.of_entry(entry) for entry in listed])
 
 
 @server.tool(
@@ -323,8 +325,12 @@ async def inbox_page() -> str:
     """The inbox as a page."""
     with server_views.told(ResourceError):
         home = (await _settings()).home
-        entries = await anyio.to_thread.run_sync(inbox.unread, home)
-        return "\n".join(f"- {wording.entry(each)}" for each in entries) or "The inbox is empty."
+        entries = await anyio.to_thread.run_sync(inbox.unread, home, inbox.PAGE_LIMIT)
+        await anyio.to_thread.run_sync(shown.note_entries, home, entries, dict(os.environ))
+        more = await anyio.to_thread.run_sync(inbox.unread_count, home) - len(entries)
+        lines = [f"- {wording.entry(each)}" for each in entries]
+        lines += [f"- and {more} older; dismiss what the user knows"] if more > 0 else []
+        return "\n".join(lines) or "The inbox is empty."
 
 
 @server.resource("sagaflow://runs/{run_id}/report", mime_type="text/markdown")

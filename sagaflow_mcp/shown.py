@@ -1,4 +1,4 @@
-"""What a session was shown of a run by a tool counts as told: no hook and no message repeats it."""
+"""What a session was shown of a run or of the inbox by a tool counts as told: no hook and no message repeats it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from sagaflow_mcp import artifacts, claude_process, claude_sessions, inbox, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sagaflow_mcp.paths import Home
+    from sagaflow_mcp.records import Entry
     from sagaflow_mcp.runs import Run
 
 
@@ -20,11 +21,21 @@ def note(home: Home, run: Run, environ: Mapping[str, str]) -> None:
 
     Never raises: at worst it is told twice.
     """
+    with contextlib.suppress(OSError, ValueError):
+        _claim(home, _entry_ids(home, run), environ)
+
+
+def note_entries(home: Home, entries: Iterable[Entry], environ: Mapping[str, str]) -> None:
+    """Have `entries` claimed in the same way. Never raises."""
+    with contextlib.suppress(OSError, ValueError):
+        _claim(home, [entry.entry_id for entry in entries], environ)
+
+
+def _claim(home: Home, entry_ids: Iterable[str], environ: Mapping[str, str]) -> None:
     known = claude_sessions.find(home, claude_process.of_server(environ))
     session_id = known.session_id if known else environ.get("CLAUDE_CODE_SESSION_ID", "")
-    with contextlib.suppress(OSError, ValueError):
-        for entry_id in _entry_ids(home, run) if session_id else ():
-            inbox.claim(home, session_id, entry_id)
+    for entry_id in entry_ids if session_id else ():
+        inbox.claim(home, session_id, entry_id)
 
 
 def _entry_ids(home: Home, run: Run) -> list[str]:

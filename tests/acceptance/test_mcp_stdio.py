@@ -7,7 +7,9 @@ import os
 import re
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -16,14 +18,16 @@ import pytest
 from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import CallToolResult, TextContent, TextResourceContents
 
-from sagaflow_mcp import engine_client, inbox, runs
+from sagaflow_mcp import engine_client, inbox, records, runs
+from sagaflow_mcp.records import Entry
 from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
 from tests import waiting
 from tests.acceptance import tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
+
+    from sagaflow_mcp.paths import Home
 
 pytestmark = pytest.mark.anyio
 
@@ -140,6 +144,35 @@ async def test_a_run_is_launched_waited_for_and_dismissed(
         assert (await answer(client, "list_inbox"))["unread"] == 0
         assert len((await answer(client, "list_inbox", include_dismissed=True))["entries"]) >= 1
         assert await page(client, "sagaflow://inbox") == "The inbox is empty."
+
+
+def fill_the_inbox(home: Home, name: str) -> list[str]:
+    """The ids, oldest first, of the only unread entries: one more than the page and the resource show."""
+    inbox.dismiss(home, None)
+    started = datetime(2030, 1, 31, tzinfo=UTC).timestamp()
+    ids = [f"{name}-{n:03}~1" for n in range(inbox.PAGE_LIMIT + 1)]
+    for n, entry_id in enumerate(ids):
+        entry = Entry(entry_id, entry_id[:-2], "hello", "DONE", "hello", records.moment(started + n))
+        path = Path(home.inbox, "new", f"{entry_id}.json")
+        path.write_text(entry.to_json(), encoding="utf-8")
+        os.utime(path, (started + n, started + n))
+    return ids
+
+
+async def test_what_the_inbox_has_shown_a_session_is_not_told_to_it_again(
+    local: LocalSagaflow, mode: str, client: Client
+) -> None:
+    """What `list_inbox` and the resource name counts as told; what they have no room for does not."""
+    home = local.settings.home
+    before = inbox.claimed(home, SESSION)
+    ids = fill_the_inbox(home, f"listed-{mode}")
+    listed = await answer(client, "list_inbox", limit=2)
+    assert [each["run_id"] for each in listed["entries"]] == [each[:-2] for each in (ids[-1], ids[-2])]
+    assert inbox.claimed(home, SESSION) - before == set(ids[-2:])
+    lines = (await page(client, "sagaflow://inbox")).splitlines()
+    assert (len(lines), lines[-1]) == (inbox.PAGE_LIMIT + 1, "- and 1 older; dismiss what the user knows")
+    assert inbox.claimed(home, SESSION) - before == set(ids[1:])
+    inbox.dismiss(home, None)
 
 
 async def test_a_task_is_done_without_a_skill(local: LocalSagaflow, mode: str, client: Client, project: Path) -> None:
