@@ -125,6 +125,22 @@ def test_a_run_whose_ending_is_not_told_yet_is_retried_once_it_is(local: LocalSa
     assert statuses(local, run_id) == ["DONE", "FAILED"]
 
 
+def test_a_retry_does_not_wait_for_ever_for_an_ending_to_be_told(
+    local: LocalSagaflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no worker gets to it in time it says so, and the run can be retried afterwards."""
+    local.model.replace(Rule(match="Lane 0, step 1", error=BAD_KEY, times=1), Rule(reply="ok"))
+    run_id = told(local, local.launch("lanes", lanes=1, steps=1)).run_id
+    with monkeypatch.context() as patch:
+        patch.setattr(markers, "claim", lambda *_: False)  # Stands for the marker of the first launch, still there.
+        patch.setattr(retrying, "TOLD_SECONDS", 0.0)
+        with pytest.raises(Failure, match=r"its ending has not come into the inbox within 0 s; try again"):
+            retry(local, run_id)
+    assert runs.get(local.settings.home, run_id).state == "FAILED"
+    retry(local, run_id)
+    assert local.wait(run_id).state == "DONE"
+
+
 def test_the_current_version_pays_for_the_edited_step_alone(local: LocalSagaflow) -> None:
     """An edit to the last step's prompt, after it has failed, costs that step; the new run names its parent."""
     local.model.replace(Rule(match="The last one", error=BAD_KEY, times=1), Rule(reply="ok"))
