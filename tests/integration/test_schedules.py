@@ -297,6 +297,27 @@ def test_a_start_that_is_not_due_is_refused(local: LocalSagaflow) -> None:
     assert in_process(local, "schedule", "remove", "rare").returncode == 0
 
 
+def test_one_that_is_removed_while_it_is_made_is_nowhere(local: LocalSagaflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made it is told so, and Temporal keeps nothing of it."""
+    home, create = local.settings.home, schedule_server.create
+
+    async def meanwhile(client: Client, home_id: str, wanted: schedule_files.Schedule) -> str:
+        """Make it, and have somebody else remove it just then."""
+        made = await create(client, home_id, wanted)
+        schedule_files.remove(home, wanted.name)
+        return made
+
+    monkeypatch.setattr(schedule_server, "create", meanwhile)
+    done = in_process(local, "schedule", "add", "short", "timed", "--cron", "@yearly")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "sagaflow: schedule 'short' was removed by somebody else while it was made; add it again\n",
+    )
+    home_id = keys.KeyRing.of(home).home_id
+    assert with_client(local, lambda client: schedule_server.described(client, home_id, "short")) is None
+    assert not Path(home.schedule("short")).exists()
+
+
 def test_an_active_schedule_keeps_the_engine_up(local: LocalSagaflow) -> None:
     """A paused one does not, nor does the next session start one for it."""
     home = local.settings.home
