@@ -102,21 +102,33 @@ def execution(local: LocalSagaflow, run_id: str) -> str:
     return found
 
 
-def test_a_paused_run_that_goes_on_in_another_execution_stays_paused(impatient: LocalSagaflow) -> None:
-    """What is in flight ends, and so does the execution; the next one begins nothing until it is resumed."""
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_a_paused_run_that_goes_on_in_another_execution_stays_paused(
+    impatient: LocalSagaflow, *, is_ended: bool
+) -> None:
+    """What is in flight ends, and so does the execution; the next one begins nothing until it is resumed.
+
+    Where it is ended there, a retry lets it go on, though that execution was never asked to pause.
+    """
     local = impatient
-    local.model.replace(Rule(match="Lane 0, step 1", reply="ok", hold="pause"), Rule(reply="ok"))
+    held = f"pause-{is_ended}"
+    local.model.replace(Rule(match="Lane 0, step 1", reply="ok", hold=held), Rule(reply="ok"))
     launched = len(local.model.requests)
     run_id = local.launch("lanes", lanes=2, steps=30)
     full(local, run_id)
     anyio.run(steering.pause, local.settings, run_id)
     first, before = execution(local, run_id), len(local.model.requests)
-    local.model.release("pause")
+    local.model.release(held)
     eventually(lambda: execution(local, run_id) != first, "it has gone on")
     with pytest.raises(Refusal, match="is paused already"):
         anyio.run(steering.pause, local.settings, run_id)
     assert len(local.model.requests) == before
-    anyio.run(steering.resume, local.settings, run_id)
+    if is_ended:
+        anyio.run(lambda: steering.cancel(local.settings, run_id, force=True))
+        assert local.wait(run_id).state == "TERMINATED"
+        anyio.run(lambda: retrying.retry(local.settings, run_id, face=faces.CLI))
+    else:
+        anyio.run(steering.resume, local.settings, run_id)
     assert local.wait(run_id).state == "DONE"
     assert len(local.model.requests) - launched == 60, "nothing was asked twice"
 
