@@ -39,6 +39,9 @@ PAUSED = "paused.json"
 RETRIED = "retried.json"
 """The file that says from the beginning of which of its executions a run was retried."""
 
+EXECUTION = "execution.json"
+"""The file that says which execution was launched as the run: one that somebody starts once more is not it."""
+
 CHILDREN = "child-runs"
 """The folder with the files of a run's children, a folder each."""
 
@@ -50,7 +53,7 @@ SERVERS = "mcp-servers"
 
 RESERVED = frozenset(
     {
-        *("run.json", "ending.json", "finding.json", PAUSED, RETRIED, TRANSCRIPT, PROGRESS, LOG),
+        *("run.json", "ending.json", "finding.json", PAUSED, RETRIED, EXECUTION, TRANSCRIPT, PROGRESS, LOG),
         *(CHILDREN, AGENTS, SERVERS, "journal", "questions"),
     }
 )

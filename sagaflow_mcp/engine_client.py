@@ -177,7 +177,7 @@ def _leave_server(home: Home, server: str, launching: str) -> None:
 
     The run `launching` does not: its launch waits for this.
     """
-    others = markers.run_ids(home) - {launching}
+    others = [each for each in markers.run_ids(home) - {launching} if markers.is_open(home, each)]
     count = sum(markers.server(home, each, otherwise=server) == server for each in others)
     if count:
         raise Failure(

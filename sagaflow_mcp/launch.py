@@ -237,7 +237,7 @@ def _again(settings: Settings, request: Request) -> Launched | None:
     run_id = ids.parse_run_id(request.run_id or "")
     run_dir = Path(settings.home.run(run_id))
     marker = markers.find(settings.home, run_id)
-    if marker is not None:
+    if marker is not None and markers.is_open(settings.home, run_id):
         if marker.arguments_hash != _arguments_hash(request):
             raise Refusal(
                 f"run {run_id!r} is open with another skill, other arguments or other allowed tools; "

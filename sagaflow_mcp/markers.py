@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import paths, records
+from sagaflow_mcp import inbox, paths, records
 
 if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
@@ -49,8 +49,21 @@ def remove_until(home: Home, run_id: str, moment: str) -> None:
 
 
 def exists(home: Home, run_id: str) -> bool:
-    """Whether the run `run_id` is marked as open."""
+    """Whether the run `run_id` is marked as open; it is so for a moment after its ending was told."""
     return os.path.exists(_path(home, run_id))
+
+
+def is_open(home: Home, run_id: str) -> bool:
+    """Whether the run `run_id` is marked as open, and goes on."""
+    # The marker first: of a run that was retried, and ends again at this moment, the ending would be the one before.
+    return exists(home, run_id) and goes_on(home, run_id, _read(home, run_id, "ending.json"))
+
+
+def goes_on(home: Home, run_id: str, ending: dict[str, Any]) -> bool:
+    """Whether the run, marked as open and with this ending (empty for none), was retried, or has yet to be told of."""
+    return is_since(home, run_id, str(ending.get("closed_at", ""))) or not inbox.has(
+        home, str(ending.get("entry_id", ""))
+    )
 
 
 def is_since(home: Home, run_id: str, moment: str) -> bool:
@@ -75,20 +88,20 @@ def server(home: Home, run_id: str, otherwise: str) -> str:
 
     Such a run goes on only there.
     """
-    return str(_about(home, run_id).get("temporal", otherwise))
+    return str(_read(home, run_id, "run.json").get("temporal", otherwise))
 
 
 def launcher(home: Home, run_id: str) -> str:
     """The key of the Claude Code process that launched the run, open or ended; empty where its files name none."""
     # The marker first: it is written before the folder. One that was made anew need not name it.
     marker = find(home, run_id)
-    return (marker.launcher if marker else "") or str(_about(home, run_id).get("launcher", ""))
+    return (marker.launcher if marker else "") or str(_read(home, run_id, "run.json").get("launcher", ""))
 
 
-def _about(home: Home, run_id: str) -> dict[str, Any]:
-    """What the run's folder says of its launch; empty where that cannot be read."""
+def _read(home: Home, run_id: str, name: str) -> dict[str, Any]:
+    """What a file of the run's folder says; empty where that cannot be read."""
     try:
-        with open(os.path.join(home.run(run_id), "run.json"), encoding="utf-8") as file:
+        with open(os.path.join(home.run(run_id), name), encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError, RecursionError):
         return {}

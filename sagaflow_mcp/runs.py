@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagaflow_mcp import artifacts, inbox, markers, pauses, questions, records, run_filter, run_index
+from sagaflow_mcp import artifacts, markers, pauses, questions, records, run_filter, run_index
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.history import History, seconds_between
 from sagaflow_mcp.run_filter import RunFilter
@@ -166,7 +166,7 @@ def _read(home: Home, run_dir: Path, *, with_progress: bool = False) -> Run | No
     is_open = markers.exists(home, run_dir.name)
     about = artifacts.read_json(run_dir / "run.json") or {}
     ending = artifacts.read_json(run_dir / "ending.json")
-    if ending is not None and is_open and _goes_on(home, run_dir.name, ending):
+    if ending is not None and is_open and markers.goes_on(home, run_dir.name, ending):
         ending = None
     if ending is None and not is_open:
         if not (run_dir / "ending.json").exists():
@@ -200,12 +200,6 @@ def _how(ending: dict[str, Any]) -> str:
         return str(ending["status"]) if ending["status"] in records.ENDINGS else UNKNOWN
     except (KeyError, TypeError, ValueError):
         return UNKNOWN
-
-
-def _goes_on(home: Home, run_id: str, ending: dict[str, Any]) -> bool:
-    """Whether the run, which has an ending and is marked as open, was retried, or its ending is not delivered yet."""
-    is_retried = markers.is_since(home, run_id, str(ending.get("closed_at", "")))
-    return is_retried or not inbox.has(home, str(ending.get("entry_id", "")))
 
 
 def _open_state(run_dir: Path) -> str:

@@ -183,13 +183,23 @@ class SkillWorkers:
             await task
 
 
+def _is_launch(services: Services, envelope: dict[str, Any]) -> bool:
+    """Whether the start with `envelope` is that of an open run. ApplicationError where that cannot be written down."""
+    run_id, execution = envelope["run_id"], envelope[interceptors.FIRST_EXECUTION]
+    try:
+        return services.is_open(run_id) and (not execution or services.is_launched_as(run_id, execution))
+    except OSError as error:
+        reason = error.strerror or error
+        raise interceptors.refused(f"the run cannot be written to {services.home.run(run_id)!r}: {reason}") from None
+
+
 def _activities(spec: SkillSpec, services: Services, threads: concurrent.futures.Executor) -> list[Any]:
     """The skill's own activities, Sagaflow's local ones, and the one that builds its input."""
 
     @activity.defn(name=interceptors.BUILD_INPUT)
     async def build_input(envelope: dict[str, Any]) -> Any:
         # A start that was given up meanwhile, or that somebody read and sent again, is no open run.
-        if not await asyncio.to_thread(services.is_open, envelope["run_id"]):
+        if not await asyncio.to_thread(_is_launch, services, envelope):
             raise interceptors.refused("this launch was given up, or had its ending long ago")
         build = functools.partial(
             contract.build,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import artifacts, markers, pauses
+from sagaflow_mcp import artifacts, markers, paths, pauses
 from sagaflow_mcp.conversation import Conversation
 from sagaflow_mcp.durable import inheriting
 from sagaflow_mcp.errors import Refusal
@@ -71,9 +72,22 @@ class Services:
     def is_open(self, run_id: str) -> bool:
         """Whether the run `run_id` was launched and has not had its ending."""
         if not self.joined:
-            return markers.exists(self.home, run_id)
+            return markers.is_open(self.home, run_id)
         run_dir = Path(self.home.run(run_id))
         return (run_dir / "run.json").exists() and not (run_dir / "ending.json").exists()
+
+    def is_launched_as(self, run_id: str, execution: str) -> bool:
+        """Whether the open run `run_id` is what began with the execution `execution`, Temporal's id of one.
+
+        The first to ask is: until its ending is told, somebody who has read its start could send that again.
+
+        Raises:
+            OSError: that cannot be written down.
+        """
+        path = Path(self.home.run(run_id), artifacts.EXECUTION)
+        if not path.exists() and paths.write_first(str(path), json.dumps({"first": execution}) + "\n", durable=False):
+            return True
+        return (artifacts.read_json(path) or {}).get("first") == execution
 
 
 @dataclass

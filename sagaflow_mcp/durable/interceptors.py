@@ -62,6 +62,12 @@ OF_ONE_RUN = frozenset({"arguments", "granted", "nonces", "paused", "told"})
 BUILD_INPUT = "sagaflow_build_input"
 """The local activity that turns launch arguments into the workflow's input."""
 
+FIRST_EXECUTION = "first_execution"
+"""The field in which it is given Temporal's id of the execution that the run began with, which retries keep.
+
+Empty for a child, which only its run can start.
+"""
+
 BUILD_INPUT_TIMEOUT = timedelta(seconds=30)
 
 NONCES_KEPT = 1000
@@ -184,10 +190,12 @@ class RunInbound(WorkflowInboundInterceptor):
         # From the hints, not from the spec: the sandbox has its own copy of the class.
         hints = typing.get_type_hints(input.run_fn)
         hints.pop("return", None)
+        about = workflow.info()
+        given = {**envelope, FIRST_EXECUTION: "" if about.parent else about.first_execution_run_id}
         try:
             built = await workflow.execute_local_activity(
                 BUILD_INPUT,
-                envelope,
+                given,
                 start_to_close_timeout=BUILD_INPUT_TIMEOUT,
                 retry_policy=RetryPolicy(maximum_attempts=1),
                 result_type=next(iter(hints.values()), None),

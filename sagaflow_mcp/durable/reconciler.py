@@ -264,9 +264,10 @@ class Reconciler:
         if (run_dir / artifacts.TRANSCRIPT).exists():
             artifacts.note_event(run_dir, "run_ended", label=ending.status)
         self._end_pause(ending.run_id, run_dir)
-        if inbox.deliver(self._home, entry):
-            notify.show(self._services.settings, entry)
+        is_new = inbox.deliver(self._home, entry)
         markers.remove(self._home, ending.run_id)
+        if is_new:
+            notify.show(self._services.settings, entry)
         logger.info("%s ended: %s", ending.run_id, ending.status)
 
     def _end_pause(self, run_id: str, run_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailed
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from sagaflow_mcp import doctor, engine_client, faces, temporal
+from sagaflow_mcp import doctor, engine_client, faces, markers, records, temporal
 from sagaflow_mcp.testing import Rule
+from tests import waiting
 
 if TYPE_CHECKING:
     from sagaflow_mcp.testing import LocalSagaflow
@@ -96,10 +98,18 @@ def test_what_was_sealed_counts_once_and_for_its_own_run(local: LocalSagaflow) -
     assert local.wait(second).result == "heard ['enough']"
 
 
-def test_a_run_that_has_ended_cannot_be_started_again_by_replay(local: LocalSagaflow) -> None:
-    """The start of a closed run, sent again with its sealed header and memo, reaches no skill code."""
-    run_id = local.launch("endings", how="return")
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_run_that_has_ended_cannot_be_started_again_by_replay(local: LocalSagaflow, *, is_told: bool) -> None:
+    """The start of a closed run, sent again with its sealed header and memo, reaches no skill code.
+
+    Also in the moment in which its ending has still to be told, and it is marked as open.
+    """
+    run_id, home = local.launch("endings", how="return"), local.settings.home
     local.wait(run_id)
+    if not is_told:
+        waiting.eventually(lambda: not markers.exists(home, run_id), "the ending told")
+        later = records.moment(time.time() + 1)
+        assert markers.claim(home, records.OpenRun(run_id, "endings", "", "", later, ""))
 
     async def replay() -> None:
         """Send the start again as the history has it."""
@@ -123,6 +133,7 @@ def test_a_run_that_has_ended_cannot_be_started_again_by_replay(local: LocalSaga
         assert refused.value.cause.type == temporal.REFUSED
 
     anyio.run(replay)
+    markers.remove(home, run_id)
     assert [entry.status for entry in local.inbox(run_id)] == ["DONE"]
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from sagaflow_mcp import engine_client, launch, markers, records
 from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
-from tests import process_table
+from tests import process_table, waiting
 from tests.integration.clients import as_process, in_process
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ def test_a_bad_launch_is_refused_by_a_warm_worker_as_well(
 ) -> None:
     """The worker refuses what a child process refuses where none is up; nothing of the run remains."""
     local.wait(local.launch("endings", how="return"))
+    waiting.eventually(lambda: not markers.run_ids(local.settings.home), "the ending told")
     before = (len(local.inbox()), len(list(Path(local.settings.home.runs).iterdir())))
     _is_one_sentence(in_process(local, "launch", *arguments), 1, words)
     assert (len(local.inbox()), len(list(Path(local.settings.home.runs).iterdir()))) == before

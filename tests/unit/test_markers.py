@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import markers, records
+from sagaflow_mcp import artifacts, inbox, markers, records
 
 if TYPE_CHECKING:
     from sagaflow_mcp.paths import Home
@@ -24,6 +24,20 @@ def test_a_marked_run_is_open_until_its_marker_is_removed(home: Home) -> None:
     markers.remove(home, "a")
     assert not markers.exists(home, "a")
     assert markers.listing(home) == []
+
+
+def test_a_run_whose_ending_was_told_is_open_no_more_though_it_is_still_marked(home: Home) -> None:
+    """Its marker goes last. One that is marked since is open: it was retried."""
+    markers.claim(home, marker("a"))
+    Path(home.run("a")).mkdir()
+    ending = {"entry_id": "a~1", "status": "DONE", "closed_at": "2030-01-31T08:15:01Z"}
+    artifacts.write_json(Path(home.run("a")) / "ending.json", ending)
+    assert markers.is_open(home, "a")
+    inbox.deliver(home, records.Entry("a~1", "a", "greet", "DONE", "hello", "2030-01-31T08:15:01Z"))
+    assert not markers.is_open(home, "a")
+    markers.remove(home, "a")
+    markers.claim(home, marker("a")._replace(created_at="2030-01-31T08:15:02Z"))
+    assert markers.is_open(home, "a")
 
 
 def test_a_damaged_marker_counts_by_its_name(home: Home) -> None:
