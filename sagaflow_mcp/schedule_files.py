@@ -31,6 +31,9 @@ KINDS = {
 
 DEFINITION, STATE, DUE = "schedule.json", "state.json", "due"
 
+WAIT = "wait"
+"""What came of what is due while an earlier run is open that it waits for."""
+
 REMOVED = "~"
 """How the name of the folder of a schedule ends that is none any more."""
 
@@ -134,6 +137,11 @@ def stamps(home: Home, name: str) -> list[str]:
         return []
 
 
+def waits(home: Home, name: str, stamp: str) -> bool:
+    """Whether what was due at `stamp` waits for the end of another run."""
+    return (record(home, name, stamp) or {}).get("outcome") == WAIT
+
+
 def record(home: Home, name: str, stamp: str) -> dict[str, Any] | None:
     """What came of what was due at `stamp`; None while nothing did."""
     return _read(os.path.join(home.schedule(name), DUE, stamp))
@@ -153,7 +161,18 @@ def drop_record(home: Home, name: str, stamp: str) -> None:
 def open_runs(home: Home, name: str) -> list[str]:
     """The open runs that the schedule `name` has launched, oldest first."""
     made = re.compile(re.escape(name) + r"-[0-9]{8}-[0-9]{6}")
-    return sorted(run_id for run_id in markers.run_ids(home) if made.fullmatch(run_id))
+    found = filter(made.fullmatch, markers.run_ids(home))
+    return sorted(run_id for run_id in found if markers.is_open(home, run_id))
+
+
+def run_id(name: str, stamp: str) -> str:
+    """The id of the run that the schedule `name` launches for what is due at `stamp`."""
+    return f"{name}-{stamp}"
+
+
+def was_launched(home: Home, run_id: str) -> bool:
+    """Whether there is or was a run `run_id`."""
+    return markers.exists(home, run_id) or os.path.exists(os.path.join(home.run(run_id), "ending.json"))
 
 
 def _definition(home: Home, name: str) -> str:

@@ -23,9 +23,9 @@ from sagaflow_mcp import (
     records,
     runs,
     schedule_files,
+    schedule_launches,
     schedule_server,
     schedules,
-    scheduling,
     waking,
 )
 from sagaflow_mcp.errors import Refusal
@@ -241,7 +241,7 @@ def test_without_a_key_that_somebody_need_not_bring_a_launch_says_how_to_have_on
     made = schedule_files.Schedule(
         "x", "hello-world", {"name": "alice"}, "@daily", "UTC", 3600, "skip", "", [], "", records.now()
     )
-    asked = scheduling.request(made)
+    asked = schedule_launches.request(made)
     with pytest.raises(Refusal, match=r"models\.api_key_helper of config\.toml"):
         launch.check(Settings.load(environ), asked)
     Path(home.config).write_text("[models]\napi_key_helper = 'echo k-2'\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from sagaflow_mcp.durable import context, steps
 from sagaflow_mcp.durable.attempts import Awake
 from sagaflow_mcp.durable.calls import Calls
 from sagaflow_mcp.payloads import SharedPydanticConverter
-from sagaflow_mcp.scheduling import DueWorkflow
+from sagaflow_mcp.schedule_launches import DueWorkflow
 from sagaflow_mcp.settings import Settings
 
 if TYPE_CHECKING:

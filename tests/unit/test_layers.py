@@ -56,7 +56,7 @@ LAYERS = {
         health health._check health.claude health.disk health.fixes health.models health.processes health.runs
         overview probe inspection launch runs run_filter run_details run_words run_page run_timeline
         watching watch_view progress_numbers following doctor preferences waking wording session_hook scaffolding
-        system_service schedules scheduling
+        system_service schedules schedule_entries schedule_launches scheduling
     """,
     "edges": """
         __main__ cli cli_answer cli_parser cli_commands cli_config cli_skills cli_launch cli_worker cli_hook cli_help
