@@ -39,8 +39,8 @@ PAUSED = "paused.json"
 RETRIED = "retried.json"
 """The file that says from the beginning of which of its executions a run was retried."""
 
-EXECUTION = "execution.json"
-"""The file that says which execution was launched as the run: one that somebody starts once more is not it."""
+EXECUTION = "first-execution.json"
+"""The file that says which of Temporal's executions the run began with."""
 
 CHILDREN = "child-runs"
 """The folder with the files of a run's children, a folder each."""

@@ -159,7 +159,7 @@ def _engine(settings: Settings, face: faces.Face) -> Iterator[Check]:
         about = f"pid {pid}" if pid else "not running now"
         yield Check("worker", "ok" if pid else "info", f"this home only joins the work of another machine's: {about}")
         return
-    status = engine_client.status(settings.home)
+    status = engine_client.status(settings.home, engine_client.PATIENT_SECONDS)
     open_runs = len(markers.run_ids(settings.home))
     if status is None:
         place = processes.Place(settings.home.engine, "engine")

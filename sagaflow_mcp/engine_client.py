@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 STATUS_SECONDS = 1.0
 """How long the engine may take to answer with its status."""
 
+PATIENT_SECONDS = 6.0
+"""How long it may take before it is said to hang: the machine may be busy."""
+
 READY_SECONDS = 35.0
 """How long `ready` may take: longer than the engine's own limit, so that its reason is heard."""
 
@@ -33,16 +36,16 @@ LOOK_SECONDS = 0.02
 """The pause between two looks at an engine that is starting."""
 
 
-def status(home: Home) -> dict[str, Any] | None:
-    """What the engine of `home` says of itself; None when none answers within `STATUS_SECONDS`, or it refuses."""
-    answer = _ask_status(home)
+def status(home: Home, seconds: float = STATUS_SECONDS) -> dict[str, Any] | None:
+    """What the engine of `home` says of itself; None when none answers within `seconds`, or it refuses."""
+    answer = _ask_status(home, seconds)
     return answer if answer.get("ok") is True else None
 
 
-def _ask_status(home: Home) -> dict[str, Any]:
+def _ask_status(home: Home, seconds: float = STATUS_SECONDS) -> dict[str, Any]:
     """The engine's answer, which may be a refusal; empty when there is none."""
     try:
-        return request(home, {"op": "status"}, STATUS_SECONDS)
+        return request(home, {"op": "status"}, seconds)
     except (OSError, ValueError):
         return {}
 

@@ -191,7 +191,7 @@ class _Joined:
         missing = set()
         async for execution, queue in temporal.executions(self._given.client, self._given.home_id):
             queues[queue] = None
-            if not execution.parent_id and not await asyncio.to_thread(self._services.is_open, execution.id):
+            if not execution.parent_id and not await asyncio.to_thread(self._services.has_folder, execution.id):
                 missing.add(execution.id)
         self._refuse_without_folders(missing)
         if queues and not missing:
@@ -202,7 +202,7 @@ class _Joined:
             self._needed = needed
 
     def _refuse_without_folders(self, missing: set[str]) -> None:
-        """Failure when a run was open without its folder twice in a row: at its end it is so for a moment."""
+        """Failure when a run was open without its folder twice in a row: it may have been removed at that moment."""
         still = sorted(missing & self._missing)
         self._missing = missing
         if still:

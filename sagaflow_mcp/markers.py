@@ -1,4 +1,4 @@
-"""Open-run markers: a file per run whose ending has not been delivered, written before the run is started."""
+"""Open-run markers: a file per run, written before the run is started and removed once its ending is delivered."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def is_open(home: Home, run_id: str) -> bool:
 
 
 def goes_on(home: Home, run_id: str, ending: dict[str, Any]) -> bool:
-    """Whether the run, marked as open and with this ending (empty for none), was retried, or has yet to be told of."""
+    """Whether the run, marked as open and with this ending (empty for none), was retried, or its ending is not told."""
     return is_since(home, run_id, str(ending.get("closed_at", ""))) or not inbox.has(
         home, str(ending.get("entry_id", ""))
     )
@@ -72,13 +72,32 @@ def is_since(home: Home, run_id: str, moment: str) -> bool:
     return marker is not None and marker.age_key > records.age_key(moment)
 
 
+def was_launched(home: Home, run_id: str) -> bool:
+    """Whether there is or was a run `run_id`."""
+    return exists(home, run_id) or os.path.exists(os.path.join(home.run(run_id), "ending.json"))
+
+
+def after(closed_at: str, moment: str) -> str:
+    """`moment`, or the time just after `closed_at` where that is later: when a run is marked that had ended then.
+
+    By it the marker is told from that of a run whose ending is being delivered.
+
+    Raises:
+        ValueError: one of the two is no time in ISO 8601.
+    """
+    from datetime import datetime, timedelta  # noqa: PLC0415 - a hook that imports this module would pay for it
+
+    began, ended = (datetime.fromisoformat(each.replace("Z", "+00:00")) for each in (moment, closed_at))
+    return max(began, ended + timedelta(milliseconds=1)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def run_ids(home: Home) -> set[str]:
-    """The ids of the open runs."""
+    """The ids of the marked runs."""
     return {name for name in os.listdir(home.open_runs) if records.is_run_id(name)}
 
 
 def listing(home: Home) -> list[records.OpenRun]:
-    """The open runs' markers, by run id; those removed meanwhile are left out."""
+    """The markers, by run id; those removed meanwhile are left out."""
     found = [find(home, run_id) for run_id in sorted(run_ids(home))]
     return [marker for marker in found if marker is not None]
 

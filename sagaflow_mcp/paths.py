@@ -263,11 +263,11 @@ def write_atomically(
         raise
 
 
-def write_first(path: str, content: str | bytes, *, durable: bool = True) -> bool:
-    """Whether `path` is there now by this call, and whole; false where it was there. OSError and `durable` as above."""
+def write_first(path: str, content: str | bytes) -> bool:
+    """Whether `path` is there now by this call, whole and durable; false where it was there. OSError as above."""
     # Linked, not replaced: of two who write it at once, one must win. The name is a draft's, as above.
     draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}~"
-    write_atomically(draft, content, durable=durable)
+    write_atomically(draft, content)
     try:
         os.link(draft, path)
     except FileExistsError:

@@ -65,8 +65,11 @@ async def again(client: Client, run_id: str, run_dir: Path, pause: Callable[[], 
         Failure: Temporal does not answer, or the folder cannot be changed.
     """
     try:
-        found = await client.get_workflow_handle(run_id).describe(rpc_timeout=temporal.RPC_LIMIT)
-        handle = client.get_workflow_handle(run_id, run_id=found.run_id)
+        ended = await asyncio.to_thread(_ended, run_dir)
+        if not ended:
+            found = await client.get_workflow_handle(run_id).describe(rpc_timeout=temporal.RPC_LIMIT)
+            ended = found.run_id
+        handle = client.get_workflow_handle(run_id, run_id=ended)
         events = [event async for event in handle.fetch_history_events(rpc_timeout=temporal.RPC_LIMIT)]
         converter = client.data_converter.with_context(
             WorkflowSerializationContext(namespace=client.namespace, workflow_id=run_id)
@@ -81,7 +84,7 @@ async def again(client: Client, run_id: str, run_dir: Path, pause: Callable[[], 
                 await asyncio.to_thread(artifacts.write_json, run_dir / artifacts.RETRIED, {"link": link})
         if chosen.was_paused:
             await asyncio.to_thread(pause)
-        execution = WorkflowExecution(workflow_id=run_id, run_id=found.run_id)
+        execution = WorkflowExecution(workflow_id=run_id, run_id=ended)
         request = _request(client, execution, chosen)
         await client.workflow_service.reset_workflow_execution(request, timeout=temporal.RPC_LIMIT)
     except RPCError as error:
@@ -89,6 +92,18 @@ async def again(client: Client, run_id: str, run_dir: Path, pause: Callable[[], 
             raise Refusal(f"Temporal no longer has the history of run {run_id!r}") from None
         raise Failure(f"Temporal does not take up run {run_id!r} again: {records.one_line(error.message)}") from error
     return chosen
+
+
+def _ended(run_dir: Path) -> str:
+    """Temporal's id of the execution that the ending is of; empty where that is not told.
+
+    The last execution need not be it: somebody else may have sent the start again, which was refused.
+    """
+    found = (artifacts.read_json(run_dir / "ending.json") or {}).get("temporal_run_id")
+    try:
+        return str(uuid.UUID(found))
+    except (AttributeError, TypeError, ValueError):
+        return ""
 
 
 async def _envelope(converter: DataConverter, run_id: str, start: HistoryEvent) -> dict[str, Any]:

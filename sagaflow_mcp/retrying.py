@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,9 +152,7 @@ def _check(settings: Settings, about: dict[str, Any], face: Face) -> dict[str, s
 def _marker(about: dict[str, Any], closed_at: str) -> records.OpenRun:
     """That of the run which goes on; it is younger than the ending, by which it is told from one in delivery."""
     fields: dict[str, Any] = {name: str(about.get(name, "")) for name in records.OpenRun._fields if name != "schema"}
-    ended = datetime.fromisoformat(closed_at) + timedelta(milliseconds=1)
-    began = max(datetime.now(UTC), ended).isoformat(timespec="milliseconds")
-    return records.OpenRun(**{**fields, "created_at": began.replace("+00:00", "Z")})
+    return records.OpenRun(**{**fields, "created_at": markers.after(closed_at, records.now())})
 
 
 async def _claim(home: Home, marker: records.OpenRun, closed_at: str) -> None:

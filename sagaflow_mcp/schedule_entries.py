@@ -47,7 +47,7 @@ def skipped(schedule: Schedule, stamp: str, busy: str) -> records.Entry:
 def failed(schedule: Schedule, stamp: str, reason: str) -> records.Entry:
     """One for a launch that was refused, or came to nothing."""
     said = f"{_due(schedule, stamp)} could not be launched: {reason}"
-    return _entry(schedule, schedule_files.run_id(schedule.name, stamp), "launch", "FAILED", said)
+    return _entry(schedule, schedule_files.due_run_id(schedule.name, stamp), "launch", "FAILED", said)
 
 
 def _due(schedule: Schedule, stamp: str) -> str:

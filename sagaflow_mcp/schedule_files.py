@@ -130,7 +130,7 @@ def keep_state(home: Home, name: str, value: dict[str, Any]) -> None:
 
 
 def stamps(home: Home, name: str) -> list[str]:
-    """The times at which something was due, as far as they are still kept, each as `run_id` writes it."""
+    """The times at which something was due, as far as they are still kept, each as in the id of its run."""
     try:
         return sorted(each for each in os.listdir(os.path.join(home.schedule(name), DUE)) if not each.endswith("~"))
     except FileNotFoundError:
@@ -165,14 +165,9 @@ def open_runs(home: Home, name: str) -> list[str]:
     return sorted(run_id for run_id in found if markers.is_open(home, run_id))
 
 
-def run_id(name: str, stamp: str) -> str:
+def due_run_id(name: str, stamp: str) -> str:
     """The id of the run that the schedule `name` launches for what is due at `stamp`."""
     return f"{name}-{stamp}"
-
-
-def was_launched(home: Home, run_id: str) -> bool:
-    """Whether there is or was a run `run_id`."""
-    return markers.exists(home, run_id) or os.path.exists(os.path.join(home.run(run_id), "ending.json"))
 
 
 def _definition(home: Home, name: str) -> str:

@@ -13,7 +13,16 @@ from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import faces, launch, schedule_entries, schedule_files, schedule_server, schedules, temporal
+from sagaflow_mcp import (
+    faces,
+    launch,
+    markers,
+    schedule_entries,
+    schedule_files,
+    schedule_server,
+    schedules,
+    temporal,
+)
 from sagaflow_mcp.durable.interceptors import refusals, refused
 from sagaflow_mcp.errors import Failure, Refusal
 
@@ -50,7 +59,7 @@ class Due:
     @property
     def run_id(self) -> str:
         """The id of the run that is launched for it."""
-        return schedule_files.run_id(self.name, self.stamp)
+        return schedule_files.due_run_id(self.name, self.stamp)
 
 
 @workflow.defn(name=schedule_server.WORKFLOW)
@@ -89,7 +98,7 @@ class Launches:
 
     @activity.defn(name="sagaflow_due")
     async def due(self, given: Due) -> str:
-        """What came of what is due: launched, failed, skipped, missed or refused.
+        """What came of what is due: launched, failed, skipped, missed, refused, or gone with its schedule.
 
         Raises:
             ApplicationError: not launched yet, and worth another attempt.
@@ -116,7 +125,7 @@ class Launches:
         if found is not None and found["outcome"] != schedule_files.WAIT:
             return str(found["outcome"])
         # Launched, and cut off before that was written down.
-        if found is None and await asyncio.to_thread(schedule_files.was_launched, self._home, given.run_id):
+        if found is None and await asyncio.to_thread(markers.was_launched, self._home, given.run_id):
             return self._noted(given, "launched", given.run_id)
         if found is None:
             if not await self._is_due(schedule, given.stamp):
@@ -146,7 +155,8 @@ class Launches:
     async def _after_others(self, schedule: Schedule, given: Due) -> str:
         """What comes of it because an earlier run is open; empty when it is to be launched."""
         home, name = self._home, schedule.name
-        open_runs = [each for each in schedule_files.open_runs(home, name) if each != given.run_id]
+        found = await asyncio.to_thread(schedule_files.open_runs, home, name)
+        open_runs = [each for each in found if each != given.run_id]
         if not open_runs or schedule.overlap == "allow":
             return ""
         if schedule.overlap == "cancel":
@@ -163,7 +173,7 @@ class Launches:
 
     async def _launched(self, schedule: Schedule, given: Due) -> str:
         # An attempt before this one may have come so far; the run may even have ended.
-        if not await asyncio.to_thread(schedule_files.was_launched, self._home, given.run_id):
+        if not await asyncio.to_thread(markers.was_launched, self._home, given.run_id):
             try:
                 settings = await asyncio.to_thread(schedules.settings_for, self._settings.environ, schedule)
                 await launch.launch(settings, request(schedule, given.run_id))
@@ -188,17 +198,8 @@ class Launches:
 
 
 def request(schedule: Schedule, run_id: str | None = None) -> launch.Request:
-    """The launch of what `schedule` names."""
-    return launch.Request(
-        skill=schedule.skill,
-        arguments=schedule.arguments,
-        run_id=run_id,
-        project_dir=schedule.project_dir,
-        allow=tuple(schedule.allow),
-        face=FACE,
-        bundled=schedule.bundled,
-        unattended=True,
-    )
+    """The launch of what `schedule` names, when nobody is there."""
+    return replace(schedules.request(schedule, run_id), face=FACE, unattended=True)
 
 
 async def _beat() -> None:

@@ -172,7 +172,12 @@ async def run_now(settings: Settings, name: str) -> launch.Launched:
     """A run of what the schedule `name` launches, beside its times. As `launch.launch`."""
     schedule = _found(settings.home, name)
     run_id = ids.new_run_id(name, datetime.now(UTC), os.urandom(4))
-    request = launch.Request(
+    return await launch.launch(settings_for(settings.environ, schedule), request(schedule, run_id))
+
+
+def request(schedule: Schedule, run_id: str | None = None) -> launch.Request:
+    """The launch of what `schedule` names, under a new id where none is given."""
+    return launch.Request(
         skill=schedule.skill,
         arguments=schedule.arguments,
         run_id=run_id,
@@ -180,7 +185,6 @@ async def run_now(settings: Settings, name: str) -> launch.Launched:
         allow=tuple(schedule.allow),
         bundled=schedule.bundled,
     )
-    return await launch.launch(settings_for(settings.environ, schedule), request)
 
 
 def settings_for(environ: Mapping[str, str], schedule: Schedule) -> Settings:

@@ -1,4 +1,4 @@
-"""What the worker does for schedules: has Temporal know them, takes what is due, and tells of what was missed."""
+"""The keeper of the schedules in the worker: Temporal has them as the home does, and what was missed is told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from sagaflow_mcp import __version__, records, schedule_entries, schedule_files, schedule_server
+from sagaflow_mcp import __version__, markers, records, schedule_entries, schedule_files, schedule_server
 from sagaflow_mcp.schedule_launches import DueWorkflow, Launches
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Schedules:
 
     def _is_missed(self, name: str, stamp: str, done: set[str]) -> bool:
         if stamp not in done:
-            return not schedule_files.was_launched(self._home, schedule_files.run_id(name, stamp))
+            return not markers.was_launched(self._home, schedule_files.due_run_id(name, stamp))
         return (schedule_files.record(self._home, name, stamp) or {}).get("outcome") == "missed"
 
     def _forget_records(self, name: str, until: str) -> None:

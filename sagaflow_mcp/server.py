@@ -325,10 +325,10 @@ async def inbox_page() -> str:
     """The inbox as a page."""
     with server_views.told(ResourceError):
         home = (await _settings()).home
-        entries = await anyio.to_thread.run_sync(inbox.unread, home, inbox.PAGE_LIMIT)
-        await anyio.to_thread.run_sync(shown.note_entries, home, entries, dict(os.environ))
-        more = await anyio.to_thread.run_sync(inbox.unread_count, home) - len(entries)
-        lines = [f"- {wording.entry(each)}" for each in entries]
+        unread = await anyio.to_thread.run_sync(inbox.unread, home)
+        listed, more = unread[: inbox.PAGE_LIMIT], len(unread) - inbox.PAGE_LIMIT
+        await anyio.to_thread.run_sync(shown.note_entries, home, listed, dict(os.environ))
+        lines = [f"- {wording.entry(each)}" for each in listed]
         lines += [f"- and {more} older; dismiss what the user knows"] if more > 0 else []
         return "\n".join(lines) or "The inbox is empty."
 

@@ -14,7 +14,14 @@ from temporalio import activity
 from temporalio.worker import Worker
 
 from sagaflow_mcp import __version__, contract, crash_points, ids, loader, pinning
-from sagaflow_mcp.durable import activities, agent_activities, crashing, interceptors, prompt_activities
+from sagaflow_mcp.durable import (
+    activities,
+    agent_activities,
+    crashing,
+    first_execution,
+    interceptors,
+    prompt_activities,
+)
 from sagaflow_mcp.errors import Refusal
 
 if TYPE_CHECKING:
@@ -183,14 +190,24 @@ class SkillWorkers:
             await task
 
 
-def _is_launch(services: Services, envelope: dict[str, Any]) -> bool:
-    """Whether the start with `envelope` is that of an open run. ApplicationError where that cannot be written down."""
-    run_id, execution = envelope["run_id"], envelope[interceptors.FIRST_EXECUTION]
+def _refusal(services: Services, envelope: dict[str, Any], *, is_built: bool = False) -> str:
+    """Why the start with `envelope` is not that of an open run; empty where it is, which is kept once it `is_built`."""
+    home, run_id, execution = services.home, envelope["run_id"], envelope[interceptors.FIRST_EXECUTION]
     try:
-        return services.is_open(run_id) and (not execution or services.is_launched_as(run_id, execution))
+        if not services.is_open(run_id):
+            return "this launch was given up, or the run has ended"
+        if not execution:
+            return ""
+        if is_built:
+            is_other = not first_execution.keep(home, run_id, execution)
+        else:
+            is_other = first_execution.known(home, run_id) not in {"", execution}
     except OSError as error:
-        reason = error.strerror or error
-        raise interceptors.refused(f"the run cannot be written to {services.home.run(run_id)!r}: {reason}") from None
+        return f"the run cannot be written to {home.run(run_id)!r}: {error.strerror or error}"
+    if is_other:
+        interceptors.refusals.warning("a start sent again by somebody who read it", extra={"workflow_id": run_id})
+        return "this start was sent again by somebody who read it"
+    return ""
 
 
 def _activities(spec: SkillSpec, services: Services, threads: concurrent.futures.Executor) -> list[Any]:
@@ -199,8 +216,9 @@ def _activities(spec: SkillSpec, services: Services, threads: concurrent.futures
     @activity.defn(name=interceptors.BUILD_INPUT)
     async def build_input(envelope: dict[str, Any]) -> Any:
         # A start that was given up meanwhile, or that somebody read and sent again, is no open run.
-        if not await asyncio.to_thread(_is_launch, services, envelope):
-            raise interceptors.refused("this launch was given up, or had its ending long ago")
+        refusal = await asyncio.to_thread(_refusal, services, envelope)
+        if refusal:
+            raise interceptors.refused(refusal)
         build = functools.partial(
             contract.build,
             spec,
@@ -210,9 +228,14 @@ def _activities(spec: SkillSpec, services: Services, threads: concurrent.futures
             arguments=envelope["arguments"],
         )
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, build)
+            built = await asyncio.get_running_loop().run_in_executor(threads, build)
         except Refusal as error:
             raise interceptors.refused(str(error)) from None
+        # Not before: where the skill refuses, the launcher may start it once more, whose answer was lost.
+        refusal = await asyncio.to_thread(_refusal, services, envelope, is_built=True)
+        if refusal:
+            raise interceptors.refused(refusal)
+        return built
 
     built_in = {activities.write_artifact, activities.emit_finding}
     own = [each for each in spec.activities if each not in built_in | MODEL_ACTIVITIES]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import artifacts, markers, paths, pauses
+from sagaflow_mcp import artifacts, markers, pauses
 from sagaflow_mcp.conversation import Conversation
-from sagaflow_mcp.durable import inheriting
+from sagaflow_mcp.durable import first_execution, inheriting
 from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.mcp_clients import Connections
 
@@ -70,24 +69,16 @@ class Services:
         return self.settings.home
 
     def is_open(self, run_id: str) -> bool:
-        """Whether the run `run_id` was launched and has not had its ending."""
+        """Whether the run `run_id` was launched and has not had its ending. OSError where that cannot be found out."""
         if not self.joined:
             return markers.is_open(self.home, run_id)
-        run_dir = Path(self.home.run(run_id))
-        return (run_dir / "run.json").exists() and not (run_dir / "ending.json").exists()
+        # An ending may be that before a retry, which goes on with the execution that the run began with.
+        is_ended = Path(self.home.run(run_id), "ending.json").exists()
+        return self.has_folder(run_id) and (not is_ended or first_execution.known(self.home, run_id) != "")
 
-    def is_launched_as(self, run_id: str, execution: str) -> bool:
-        """Whether the open run `run_id` is what began with the execution `execution`, Temporal's id of one.
-
-        The first to ask is: until its ending is told, somebody who has read its start could send that again.
-
-        Raises:
-            OSError: that cannot be written down.
-        """
-        path = Path(self.home.run(run_id), artifacts.EXECUTION)
-        if not path.exists() and paths.write_first(str(path), json.dumps({"first": execution}) + "\n", durable=False):
-            return True
-        return (artifacts.read_json(path) or {}).get("first") == execution
+    def has_folder(self, run_id: str) -> bool:
+        """Whether the run's folder is on this machine."""
+        return Path(self.home.run(run_id), "run.json").exists()
 
 
 @dataclass

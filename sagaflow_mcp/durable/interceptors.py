@@ -63,9 +63,9 @@ BUILD_INPUT = "sagaflow_build_input"
 """The local activity that turns launch arguments into the workflow's input."""
 
 FIRST_EXECUTION = "first_execution"
-"""The field in which it is given Temporal's id of the execution that the run began with, which retries keep.
+"""The field of what that activity is given that has Temporal's id of the execution which the run began with.
 
-Empty for a child, which only its run can start.
+A retry keeps it. Empty for a child of the run.
 """
 
 BUILD_INPUT_TIMEOUT = timedelta(seconds=30)
@@ -80,6 +80,17 @@ refusals = logging.getLogger("sagaflow_mcp.refused")
 def refused(reason: str) -> ApplicationError:
     """The error that ends a start, an update or a step for good, with `reason` as its message."""
     return ApplicationError(reason, type=temporal.REFUSED, non_retryable=True)
+
+
+def _first_execution(envelope: Mapping[str, Any]) -> str:
+    """That of the workflow, were it the run itself; empty for a child of the run.
+
+    Not a child only because it has a parent: others can have a workflow of theirs start one.
+    """
+    info, run_id = workflow.info(), envelope["run_id"]
+    is_of_run = info.root is None or info.root.workflow_id == run_id  # Older servers do not say it.
+    is_child = info.parent is not None and info.workflow_id != run_id and is_of_run
+    return "" if is_child else info.first_execution_run_id
 
 
 async def _contained(work: Awaitable[Any]) -> Any:
@@ -190,8 +201,7 @@ class RunInbound(WorkflowInboundInterceptor):
         # From the hints, not from the spec: the sandbox has its own copy of the class.
         hints = typing.get_type_hints(input.run_fn)
         hints.pop("return", None)
-        about = workflow.info()
-        given = {**envelope, FIRST_EXECUTION: "" if about.parent else about.first_execution_run_id}
+        given = {**envelope, FIRST_EXECUTION: _first_execution(envelope)}
         try:
             built = await workflow.execute_local_activity(
                 BUILD_INPUT,

@@ -155,13 +155,17 @@ class OpenRuns:
                 await asyncio.to_thread(self._mark, execution.id, queue)
 
     def _mark(self, run_id: str, queue: ids.SkillQueue) -> None:
-        about = artifacts.read_json(Path(self._home.run(run_id)) / "run.json") or {}
+        run_dir = Path(self._home.run(run_id))
+        about, ending = (artifacts.read_json(run_dir / name) or {} for name in ("run.json", "ending.json"))
+        created_at = str(about.get("created_at") or records.now())
+        with suppress(ValueError):  # Damaged, or none: then it has not ended before.
+            created_at = markers.after(str(ending.get("closed_at", "")), created_at)
         marker = records.OpenRun(
             run_id=run_id,
             skill=queue.skill,
             digest=queue.digest,
             project_dir=str(about.get("project_dir", "")),
-            created_at=str(about.get("created_at") or records.now()),
+            created_at=created_at,
             arguments_hash=str(about.get("arguments_hash", "")),
             launcher=str(about.get("launcher", "")),
         )

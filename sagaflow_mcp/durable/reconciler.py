@@ -231,7 +231,9 @@ class Reconciler:
         """Whether a refused start still has its marker long after: then its launcher died before it could say so."""
         now = datetime.now(UTC)
         is_old = now - (execution.close_time or now) > ORPHANED_AFTER
-        return is_old and await asyncio.to_thread(markers.exists, self._home, execution.id)
+        # Not where the run was marked later: it is being retried, and what was refused was no start of ours.
+        is_since = await asyncio.to_thread(markers.is_since, self._home, execution.id, _closed_at(execution))
+        return is_old and not is_since and await asyncio.to_thread(markers.exists, self._home, execution.id)
 
     def _deliver(self, ending: Ending) -> None:
         run_dir = Path(self._home.run(ending.run_id))
@@ -265,6 +267,7 @@ class Reconciler:
             artifacts.note_event(run_dir, "run_ended", label=ending.status)
         self._end_pause(ending.run_id, run_dir)
         is_new = inbox.deliver(self._home, entry)
+        # Before the system shows it: whoever hears of an ending and acts on it is not to find the run marked as open.
         markers.remove(self._home, ending.run_id)
         if is_new:
             notify.show(self._services.settings, entry)

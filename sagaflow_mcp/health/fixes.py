@@ -37,7 +37,7 @@ def rest(of: Home, environ: Mapping[str, str]) -> Iterator[str]:
         Failure: the engine that hangs does not end.
     """
     engine = processes.Place(of.engine, "engine")
-    if engine.alive() and engine_client.status(of) is None:
+    if engine.alive() and engine_client.status(of, engine_client.PATIENT_SECONDS) is None:
         engine_client.stop(of, "it did not answer")
         yield "the engine, which did not answer, was ended"
     for each in process_checks.left_over(of):

@@ -59,8 +59,10 @@ class Calls:
             self._used.extend([0] * len(rules))
 
     def replace(self, rules: Sequence[Rule]) -> None:
-        """Answer by these rules alone, none of which is used yet."""
+        """Answer by these rules alone, none of which is used yet; what was released before is held anew."""
         with self._changed:
+            # Those that are shut stay: a reply may wait there.
+            self._gates = {name: gate for name, gate in self._gates.items() if not gate.is_set()}
             self._rules = list(rules)
             self._used = [0] * len(rules)
 

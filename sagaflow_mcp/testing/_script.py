@@ -60,7 +60,7 @@ class Rule:
     """Whether the connection is cut in mid-reply."""
     delay_seconds: float = 0.0
     hold: str = ""
-    """The name of a gate: the reply waits until it is released, once for all."""
+    """The name of a gate: the reply waits until it is released."""
     times: int | None = None
     """How many requests the rule answers; None for any number."""
     stop_reason: str = ""

@@ -97,7 +97,7 @@ class OfflineMessagesApi:
         self._calls.add(rules)
 
     def replace(self, *rules: Rule) -> None:
-        """Answer by these rules alone, none of which is used yet."""
+        """Answer by these rules alone, none of which is used yet; what was released before is held anew."""
         self._calls.replace(rules)
 
     def wait_for_requests(self, count: int, seconds: float = 10.0, outcome: Outcome | None = None) -> list[Recorded]:
@@ -105,7 +105,7 @@ class OfflineMessagesApi:
         return self._calls.wait_for(count, seconds, outcome)
 
     def release(self, name: str) -> None:
-        """Let go the replies held under `name`, those to come included."""
+        """Let go the replies held under `name`, those to come included, until `replace` holds them anew."""
         self._calls.gate(name).set()
 
     def close(self) -> None:

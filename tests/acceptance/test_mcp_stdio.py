@@ -126,12 +126,12 @@ async def test_a_run_is_launched_waited_for_and_dismissed(
         assert {**found, "detail": ""} == {**launched.structured_content, "detail": ""}
         assert f"ended    hello, {name}\n" in found["detail"]
         assert "  greeter  1 of 1 done, " in found["detail"]
-        listed = await answer(client, "list_inbox")
-        assert listed["unread"] == 1
-        (entry,) = listed["entries"]
         # What the session was told here, no hook tells it again.
         told = inbox.claimed(local.settings.home, SESSION)
         assert [each.partition("~")[0] for each in told].count(run_id) == 1
+        listed = await answer(client, "list_inbox")
+        assert listed["unread"] == 1
+        (entry,) = listed["entries"]
         assert (entry["run_id"], entry["status"], entry["summary"]) == (run_id, "DONE", f"hello, {name}")
         assert entry["project"] == str(project)
         assert run_id in await answer(client, "list_runs", status="done")

@@ -17,13 +17,13 @@ import anyio
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from sagaflow_mcp import artifacts, doctor, engine_client, faces, inbox, records
+from sagaflow_mcp import artifacts, doctor, engine_client, faces, inbox, records, retrying
 from sagaflow_mcp.durable import activities, context, notices
 from sagaflow_mcp.errors import Failure
 from sagaflow_mcp.paths import Home
 from sagaflow_mcp.sealing import SealingCodec
 from sagaflow_mcp.settings import Settings
-from sagaflow_mcp.testing import LocalSagaflow, Rule
+from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
 from tests.integration import lent
 from tests.integration.elsewhere import HERE, Elsewhere, another_host
 from tests.integration.own_temporal import DevServer, Relay
@@ -151,10 +151,18 @@ def either_can_be_killed(local: LocalSagaflow, folder: Path, where: Elsewhere, s
 
 
 def one_does_it_alone(local: LocalSagaflow, folder: Path, where: Elsewhere, model: str) -> None:
-    """Without the folders it says so and ends. ^C leaves, and a home that joins has no engine of its own."""
-    local.model.replace(Rule(match="Be patient", reply="patience", hold="alone"))
-    before = len(local.model.requests)
+    """Without the folders it says so and ends. ^C leaves, and a home that joins has no engine of its own.
+
+    The run is one that is being retried, and so has an ending.
+    """
+    bad_key = Error(status=401, type="authentication_error", message="invalid x-api-key")
+    local.model.replace(
+        Rule(match="Be patient", error=bad_key, times=1), Rule(match="Be patient", reply="patience", hold="alone")
+    )
     run_id = local.launch("patient", how="ask")
+    assert local.wait(run_id).state == "FAILED"
+    before = len(local.model.requests)
+    anyio.run(lambda: retrying.retry(local.settings, run_id, face=faces.CLI))
     local.model.wait_for_requests(before + 1, seconds=LIMIT)
     with Joined(local, folder / "apart", where, model, shared=()) as apart:
         assert f"run {run_id!r} is open, but its folder is not in" in apart.says("sagaflow: ")
@@ -174,7 +182,7 @@ def one_does_it_alone(local: LocalSagaflow, folder: Path, where: Elsewhere, mode
         assert joined.process.wait(LIMIT) == 130
         joined.says("this machine has left")
     assert local.wait(run_id).result == "patience"
-    assert [entry.status for entry in local.inbox(run_id)] == ["DONE"]
+    assert [entry.status for entry in local.inbox(run_id)] == ["DONE", "FAILED"]
     assert len(local.model.requests) == before + 2
 
 

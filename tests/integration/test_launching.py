@@ -256,8 +256,14 @@ def test_launches_of_one_chosen_id_at_once_are_one_run(local: LocalSagaflow) -> 
         words = ("launch", "endings", "--how", "return", "--id", "chosen")
         launches = [threads.submit(as_process, local, *words) for _ in range(6)]
     assert [(each.result().returncode, each.result().stderr) for each in launches] == [(0, "")] * 6
-    assert local.wait("chosen").state == "DONE"
+    ended = local.wait("chosen")
+    assert ended.state == "DONE"
     assert len(local.inbox()) == before + 1
+    # As it is in the moment after the ending was told: the marker goes last.
+    waiting.eventually(lambda: not markers.exists(local.settings.home, "chosen"))
+    markers.claim(local.settings.home, records.OpenRun("chosen", "endings", "", "", ended.created_at, "h"))
+    done = in_process(local, "launch", "endings", "--how", "raise", "--id", "chosen")
+    _is_one_sentence(done, 1, ["'chosen'", "has already ended (DONE"])
 
 
 def test_an_id_that_is_taken_is_not_given_to_another_run(local: LocalSagaflow) -> None:

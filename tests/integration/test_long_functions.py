@@ -59,6 +59,18 @@ def finished(run_dir: Path) -> list[Any]:
     return [*done, *({each["step"] for each in events if each["event"] == "step_served"} - set(done))]
 
 
+def count(local: LocalSagaflow, run_id: str, kind: EventType.ValueType, temporal_run_id: str | None = None) -> int:
+    """How many events of a kind an execution has, the last one where none is named."""
+
+    async def look(client: Client) -> int:
+        """In its history."""
+        history = await client.get_workflow_handle(run_id, run_id=temporal_run_id).fetch_history()
+        return sum(event.event_type == kind for event in history.events)
+
+    found: int = with_client(local, look)
+    return found
+
+
 def test_a_long_function_goes_on_in_new_executions_and_through_kills(impatient: LocalSagaflow) -> None:
     """Nothing is done twice: not a step, a question or a draw of chance; killed in the middle of its second part."""
     local = impatient
@@ -113,7 +125,7 @@ def test_a_paused_run_that_goes_on_in_another_execution_stays_paused(
 ) -> None:
     """What is in flight ends, and so does the execution; the next one begins nothing until it is resumed.
 
-    Where it is ended there, a retry lets it go on, though that execution was never asked to pause.
+    Where it is ended there, a retry lets it go on, though that execution itself was never asked to pause.
     """
     local = impatient
     held = f"pause-{is_ended}"
@@ -125,14 +137,15 @@ def test_a_paused_run_that_goes_on_in_another_execution_stays_paused(
     first, before = execution(local, run_id), len(local.model.requests)
     local.model.release(held)
     eventually(lambda: execution(local, run_id) != first, "it has gone on")
-    with pytest.raises(Refusal, match="is paused already"):
-        anyio.run(steering.pause, local.settings, run_id)
-    assert len(local.model.requests) == before
     if is_ended:
+        eventually(lambda: count(local, run_id, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED), "it has begun to")
         anyio.run(lambda: steering.cancel(local.settings, run_id, force=True))
         assert local.wait(run_id).state == "TERMINATED"
         anyio.run(lambda: retrying.retry(local.settings, run_id, face=faces.CLI))
     else:
+        with pytest.raises(Refusal, match="is paused already"):
+            anyio.run(steering.pause, local.settings, run_id)
+        assert len(local.model.requests) == before
         anyio.run(steering.resume, local.settings, run_id)
     assert local.wait(run_id).state == "DONE"
     assert len(local.model.requests) - launched == 60, "nothing was asked twice"
@@ -155,18 +168,6 @@ def test_what_failed_in_an_execution_before_is_tried_again(impatient: LocalSagaf
     assert asked == [f"Lane 0, step {step}." for step in range(2, 31)]
 
 
-def completed(local: LocalSagaflow, run_id: str, temporal_run_id: str) -> int:
-    """How many remote steps of an execution have ended, as far as its history tells by now."""
-
-    async def look(client: Client) -> int:
-        """In its history."""
-        history = await client.get_workflow_handle(run_id, run_id=temporal_run_id).fetch_history()
-        return sum(event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED for event in history.events)
-
-    found: int = with_client(local, look)
-    return found
-
-
 def test_an_answer_that_comes_while_the_execution_ends_is_kept(impatient: LocalSagaflow) -> None:
     """Its entry cannot be closed for a while, in which the last step in flight ends; nobody is asked again."""
     local = impatient
@@ -174,12 +175,13 @@ def test_an_answer_that_comes_while_the_execution_ends_is_kept(impatient: LocalS
     run_id = local.launch("one-function", what="full", count=COUNT)
     full(local, run_id)
     first = execution(local, run_id)
-    before = completed(local, run_id, first)
+    ended = EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED
+    before = count(local, run_id, ended, first)
     with Path(local.settings.home.inbox, ".lock").open("a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         anyio.run(answering.answer, local.settings, run_id, "blue")
         local.model.release("answer")
-        eventually(lambda: completed(local, run_id, first) > before, "the step is over")
+        eventually(lambda: count(local, run_id, ended, first) > before, "the step is over")
     run = local.wait(run_id)
     assert (run.state, run.result) == ("DONE", ["blue", COUNT])
     assert execution(local, run_id) != first

@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ async def complete(api: OfflineMessagesApi, request: models.ModelRequest = REQUE
     """One reply from `api` by a transport of its own."""
     async with transport() as model, asyncio.timeout(LIMIT):
         return await model.complete(request, credentials=api.environment())
+
+
+def asking(user: str) -> models.ModelRequest:
+    """A request that says `user`."""
+    return replace(REQUEST, user=user)
 
 
 async def verdict_of(api: OfflineMessagesApi) -> models.Verdict:
@@ -296,6 +302,24 @@ async def test_cancelling_a_call_stops_it(error: Error | None) -> None:
             await call
         gone = await asyncio.to_thread(api.wait_for_requests, 1, LIMIT, "client went away")
     assert len(gone) == 1
+
+
+@pytest.mark.anyio
+async def test_new_rules_hold_what_was_released_before() -> None:
+    """So that a test does not depend on which one was before it; a reply that is held stays so, until it is let go."""
+    with OfflineMessagesApi([Rule(match="first", hold="gate", reply="1"), Rule(match="early", hold="open")]) as api:
+        api.release("open")
+        await complete(api, asking("early"))
+        first = asyncio.create_task(complete(api, asking("first")))
+        await asyncio.to_thread(api.wait_for_requests, 2)
+        api.replace(Rule(match="second", hold="gate", reply="2"), Rule(match="third", hold="open", reply="3"))
+        held = [first, *(asyncio.create_task(complete(api, asking(each))) for each in ("second", "third"))]
+        await asyncio.to_thread(api.wait_for_requests, 4)
+        assert len(api.requests) == 4
+        assert not any(each.done() for each in held)
+        for name in ("gate", "open"):
+            api.release(name)
+        assert [(await each).text for each in held] == ["1", "2", "3"]
 
 
 @pytest.mark.anyio

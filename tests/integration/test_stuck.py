@@ -6,7 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
-from sagaflow_mcp import keys, markers, records
+import anyio
+
+from sagaflow_mcp import faces, keys, markers, records, retrying, steering
 from sagaflow_mcp.durable.open_runs import OpenRuns
 from sagaflow_mcp.testing import Rule
 from tests.integration.clients import with_client
@@ -54,7 +56,7 @@ def test_many_steps_that_kill_their_worker_end_no_other_run(local: LocalSagaflow
 
 
 def test_a_run_whose_marker_was_lost_gets_it_back(local: LocalSagaflow) -> None:
-    """Without one the engine would take the home for idle, and stop with the run in it."""
+    """Without one the engine would take the home for idle, and stop with the run in it. Also one that was retried."""
     home = local.settings.home
     run_id = local.launch("endings", how="wait")
     before = markers.find(home, run_id)
@@ -67,6 +69,12 @@ def test_a_run_whose_marker_was_lost_gets_it_back(local: LocalSagaflow) -> None:
 
     with_client(local, adopt)
     assert markers.find(home, run_id) == before
+    anyio.run(lambda: steering.cancel(local.settings, run_id, force=True))
+    local.wait(run_id)
+    anyio.run(lambda: retrying.retry(local.settings, run_id, face=faces.CLI))
+    markers.remove(home, run_id)
+    with_client(local, adopt)
+    assert markers.is_open(home, run_id), "it had ended before it was retried"
     say(local, run_id, "enough")
     assert local.wait(run_id).state == "DONE"
 

@@ -43,8 +43,8 @@ LAYERS = {
     "durable": """
         durable durable.activities durable.agent_activities durable.agents durable.answers durable.asking
         durable.attempts durable.batches durable.calls durable.children durable.context durable.ctx
-        durable.function_activities durable.functions durable.holding durable.housekeeping durable.instructed
-        durable.inheriting durable.interceptors durable.places durable.journal durable.lanes
+        durable.first_execution durable.function_activities durable.functions durable.holding durable.housekeeping
+        durable.instructed durable.inheriting durable.interceptors durable.places durable.journal durable.lanes
         durable.mcp_activities durable.memory durable.model_calls durable.notices
         durable.open_runs durable.permission durable.permit_activities durable.permits durable.persisting
         durable.progress_notes durable.prompt_activities durable.prompting durable.reasons durable.reconciler
