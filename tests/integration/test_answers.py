@@ -21,9 +21,10 @@ LONG = 3600
 
 
 def asking(local: LocalSagaflow, what: str = "ask", count: int = LONG, questions: int = 1) -> str:
-    """The id of a run that asks."""
+    """The id of a run that asks, and whose questions are in the inbox."""
     run_id = local.launch("one-function", what=what, count=count)
-    eventually(lambda: len(runs.get(local.settings.home, run_id).questions) == questions, "the run asks")
+    eventually(lambda: len(local.inbox(run_id)) == questions, "the run asks")
+    assert len(runs.get(local.settings.home, run_id).questions) == questions
     return run_id
 
 

@@ -80,11 +80,14 @@ def launched(local: LocalSagaflow, project: Path, *turns: Rule, skill: str = "",
 
 
 def asked(local: LocalSagaflow, run_id: str, count: int = 1) -> list[Question]:
-    """The questions of the run, once there are so many."""
-    return waiting.eventually(
-        lambda: found if len(found := list(runs.get(local.settings.home, run_id).questions)) == count else None,
-        f"{count} questions",
-    )
+    """The questions of the run, once there are so many, in the inbox too."""
+    home = local.settings.home
+
+    def look() -> list[Question]:
+        """Those that are told."""
+        return [each for each in runs.get(home, run_id).questions if inbox.has(home, f"{run_id}~{each.id}")]
+
+    return waiting.eventually(lambda: found if len(found := look()) == count else None, f"{count} questions")
 
 
 def decide(local: LocalSagaflow, question: Question, decision: str) -> None:
