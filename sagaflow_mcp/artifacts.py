@@ -80,8 +80,11 @@ def confined(run_dir: Path, path: str) -> Path:
     target = Path(os.path.realpath(root / path))
     if root not in target.parents:
         raise Refusal(f"path {path!r} lies outside the run's folder {str(run_dir)!r}; give one inside it")
+    first, *inner = target.relative_to(root).parts
+    if inner and first.lower() == REPORT:
+        raise Refusal(f"path {path!r} takes {REPORT!r} for a folder, but that is the run's report; give another name")
     # In lower case: on macOS, Run.json is run.json.
-    if target.relative_to(root).parts[0].lower() in RESERVED:
+    if first.lower() in RESERVED:
         raise Refusal(f"path {path!r} is one of Sagaflow's own files in the run's folder; give another name")
     return target
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from sagaflow_mcp.settings import Settings
 
+SHOWN_RUNS = 5
+"""How many runs a line names."""
+
 # Each command imports what it needs inside: `sagaflow inbox` answers in a fraction of the time that Temporal's client
 # takes to load.
 
@@ -169,7 +172,9 @@ def engine_stop(options: argparse.Namespace) -> int:
         return cli_output.print_json({"stopped": ran, "open_runs": open_runs})
     print("the engine has stopped" if ran else "no engine was running")
     if open_runs:
-        print(f"{markers.counted(len(open_runs))}, to go on when it starts again: {', '.join(open_runs[:5])}")
+        shown, more = open_runs[:SHOWN_RUNS], len(open_runs) - SHOWN_RUNS
+        named = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+        print(f"{markers.counted(len(open_runs))}, to go on when it starts again: {named}")
     if schedule_files.is_active(home):
         print("schedules launch nothing until it starts again, with the next session or command")
     return 0

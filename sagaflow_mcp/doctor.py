@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 LOW_DISK_BYTES = 200_000_000
 """Free space below which a long run may not finish."""
 
+MOST_DAMAGED = 5
+"""How many damaged entries are named."""
+
 SILENT_SECONDS = 60.0
 """How long ago the worker may have reached Temporal; it does every few seconds."""
 
@@ -259,8 +262,11 @@ def _skills(settings: Settings, face: faces.Face) -> Iterator[Check]:
 def _inbox(settings: Settings, face: faces.Face) -> Iterator[Check]:
     unread = len(inbox.unread(settings.home))
     yield Check("inbox", "ok", f"{unread} unread", face.see_inbox if unread else "")
-    for problem in inbox.damaged(settings.home):
+    damaged = inbox.damaged(settings.home)
+    for problem in damaged[:MOST_DAMAGED]:
         yield Check("inbox", "warn", problem, "read the file, then remove it")
+    if len(damaged) > MOST_DAMAGED:
+        yield Check("inbox", "warn", f"{len(damaged) - MOST_DAMAGED} more files in it are no entries", "do the same")
 
 
 def _hook(settings: Settings, face: faces.Face) -> Iterator[Check]:

@@ -145,6 +145,8 @@ class History:
         """Why the latest attempt failed, while nothing has been done since."""
         self.failed_in_a_row = 0
         """Which attempt that was; 0 where none has failed."""
+        self.taken_up = ""
+        """When it was retried or resumed last; empty where it never was."""
         self._open: dict[str, Step] = {}
         self._waiting: dict[str, Wait] = {}
         self._stopped_at = ""
@@ -164,6 +166,8 @@ class History:
     def add(self, event: dict[str, Any]) -> None:
         """Take in one event; one of another version changes nothing."""
         kind, at = str(event.get("event", "")), str(event.get("at", ""))
+        if kind in {"run_retried", "run_resumed"}:
+            self.taken_up = at
         if kind.startswith("step_"):
             self._step(kind, at, event)
         elif kind == "phase_began":

@@ -58,6 +58,15 @@ def model_queue(home_id: str) -> str:
     return f"{queue_prefix(home_id)}model"
 
 
+_DUE = re.compile(r"(sagaflow\.[^.]+\.schedule\.[a-z0-9_-]+)-[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z")
+
+
+def are_of_one_schedule(first: str, second: str) -> bool:
+    """Whether these are two workflows that Temporal starts for the same schedule, each for a time that it is due."""
+    found = [match and match.group(1) for match in map(_DUE.fullmatch, (first, second))]
+    return found[0] is not None and found[0] == found[1]
+
+
 def queue_prefix(home_id: str) -> str:
     """How the names of all the home's task queues begin, and of no other's."""
     return f"sagaflow.{home_id}."

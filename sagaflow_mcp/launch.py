@@ -31,7 +31,7 @@ from sagaflow_mcp import (
     probe,
     records,
 )
-from sagaflow_mcp.durable import inheriting
+from sagaflow_mcp.durable import first_execution, inheriting
 from sagaflow_mcp.errors import Failure, Refusal
 
 if TYPE_CHECKING:
@@ -125,9 +125,12 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
         Failure: the engine or Temporal does not answer.
     """
     argument_schema.refuse_unwritable(request.skill, request.arguments)
-    if request.run_id is not None and (found := _again(settings, request)):
+    found = _again(settings, request) if request.run_id is not None else None
+    if found and not await anyio.to_thread.run_sync(_may_be_unsent, settings, found.run_id):
         return found
     checked = await anyio.to_thread.run_sync(_check, settings, request)
+    if found:
+        return await _sent_again(settings, checked, found)
     run_id = request.run_id or new_id(request.skill)
     server, client = await _own_server(settings, request.run_id)
     while not _announced(settings, checked, run_id, server):
@@ -138,10 +141,35 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
             return found
     with _undone_on((BaseException,), settings, run_id):
         client = await _connected(settings, checked, run_id, client)
+    if not markers.exists(settings.home, run_id):
+        # Another launch of the same id may have sent it meanwhile, and the run have ended.
+        if request.run_id is not None and (found := _again(settings, request)):
+            return found
+        raise Failure(f"the launch of {run_id!r} was held up for so long that it was given up; launch again")
     # From here on the start may have been sent: only a refusal says that there is no run.
     with _undone_on((Refusal,), settings, run_id):
         await _start(client, settings, checked, run_id)
     return Launched(run_id=run_id, run_dir=settings.home.run(run_id), allowed_tools=checked.allowed_tools)
+
+
+async def _sent_again(settings: Settings, checked: _Checked, found: Launched) -> Launched:
+    """`found`, whose start is sent once more: who launched it may have been killed before. Only the first counts."""
+    marker = await anyio.to_thread.run_sync(markers.find, settings.home, found.run_id)
+    if marker is None or marker.digest != checked.pinned.digest:
+        return found  # Of a skill that was edited since, the version is another.
+    server, client = await _own_server(settings, None)
+    await anyio.to_thread.run_sync(_write_down, settings, checked, marker, server)
+    client = await _connected(settings, checked, found.run_id, client)
+    if await anyio.to_thread.run_sync(markers.is_open, settings.home, found.run_id):
+        with _undone_on((Refusal,), settings, found.run_id):
+            await _start(client, settings, checked, found.run_id)
+    return found
+
+
+def _may_be_unsent(settings: Settings, run_id: str) -> bool:
+    """Whether nothing shows that the start of the open run has ever reached a worker."""
+    has_steps = Path(settings.home.run(run_id), artifacts.TRANSCRIPT).exists()
+    return markers.is_open(settings.home, run_id) and not has_steps and not first_execution.known(settings.home, run_id)
 
 
 def check(settings: Settings, request: Request) -> None:
@@ -283,7 +311,7 @@ def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) 
 
     From here on its ending reaches the inbox, also when this process dies at once: then it never started.
     """
-    request, run_dir = checked.request, Path(settings.home.run(run_id))
+    request = checked.request
     marker = records.OpenRun(
         run_id=run_id,
         skill=request.skill,
@@ -293,6 +321,21 @@ def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) 
         arguments_hash=checked.arguments_hash,
         launcher=request.launcher,
     )
+    if not _claimed(settings, marker):
+        return False
+    with _undone_on((BaseException,), settings, run_id):
+        _write_down(settings, checked, marker, server)
+    return True
+
+
+def _claimed(settings: Settings, marker: records.OpenRun) -> bool:
+    with _not_started(settings, marker.run_id):
+        return markers.claim(settings.home, marker)
+
+
+def _write_down(settings: Settings, checked: _Checked, marker: records.OpenRun, server: str) -> None:
+    """Have in the run's folder what it was launched with, if it is not there yet. Failure where that cannot be."""
+    request, run_dir = checked.request, Path(settings.home.run(marker.run_id))
     about = {
         **marker._asdict(),
         "arguments": dict(request.arguments),
@@ -304,18 +347,23 @@ def _announced(settings: Settings, checked: _Checked, run_id: str, server: str) 
         # What the run's folder is called in paths that the run passes around, for machines where it lies elsewhere.
         "folders": [str(run_dir), str(run_dir.resolve())],
     }
-    try:
-        if not markers.claim(settings.home, marker):
-            return False
-        with _undone_on((BaseException,), settings, run_id):
-            run_dir.mkdir(mode=0o700, exist_ok=True)
-            if request.ancestors:
-                inheriting.files(settings.home, run_id, request.ancestors[0])
+    with _not_started(settings, marker.run_id):
+        run_dir.mkdir(mode=0o700, exist_ok=True)
+        if request.ancestors:
+            inheriting.files(settings.home, marker.run_id, request.ancestors[0])
+        if not (run_dir / "run.json").exists():
             artifacts.write_json(run_dir / "run.json", about)
+
+
+@contextlib.contextmanager
+def _not_started(settings: Settings, run_id: str) -> Iterator[None]:
+    """Have an OSError of the body be a Failure which says that the run cannot be written down."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or error
-        raise Failure(f"the run cannot be written to {str(run_dir)!r}: {reason}; nothing was started") from error
-    return True
+        where = settings.home.run(run_id)
+        raise Failure(f"the run cannot be written to {where!r}: {reason}; nothing was started") from error
 
 
 @contextlib.contextmanager
@@ -346,8 +394,6 @@ async def _connected(settings: Settings, checked: _Checked, run_id: str, own: Cl
 async def _start(client: Client, settings: Settings, checked: _Checked, run_id: str) -> None:
     from sagaflow_mcp import starting  # noqa: PLC0415 - as above
 
-    if not markers.exists(settings.home, run_id):
-        raise Failure(f"the launch of {run_id!r} was held up for so long that it was given up; launch again")
     home_id = keys.KeyRing.of(settings.home).home_id
     request = checked.request
     await starting.start(

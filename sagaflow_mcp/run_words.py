@@ -50,7 +50,7 @@ def _since(found: RunDetails) -> str:
         took = seconds_between(run.created_at, run.closed_at)
         return f"at {run.closed_at}, after {wording.duration(took)}" if run.closed_at else ""
     pauses = [wait for wait in found.history.waits if wait.kind == "pause" and not wait.ended]
-    since = pauses[-1].began if run.state == "PAUSED" and pauses else run.created_at
+    since = pauses[-1].began if run.state == "PAUSED" and pauses else found.history.taken_up or run.created_at
     return f"for {wording.duration(runs.seconds_since(since))}"
 
 

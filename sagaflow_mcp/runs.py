@@ -105,7 +105,8 @@ class Run:
 def get(home: Home, run_id: str, *, with_progress: bool = True) -> Run:
     """The run `run_id`, with its progress unless it is not wanted; Refusal when there is none."""
     run_dir = Path(home.run(run_id))
-    is_there = records.is_run_id(run_id) and run_dir.is_dir()
+    # Also where somebody has removed the folder of one that is open.
+    is_there = records.is_run_id(run_id) and (run_dir.is_dir() or markers.exists(home, run_id))
     run = _read(home, run_dir, with_progress=with_progress) if is_there else None
     if run is None:
         raise Refusal(f"there is no run {run_id[:120]!r} in {home.root!r}; `sagaflow runs` shows what there is")

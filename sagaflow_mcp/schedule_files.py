@@ -103,8 +103,8 @@ def remove(home: Home, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         # Away at once and whole: a worker that writes down what came of it has nowhere left to write to.
         os.rename(home.schedule(name), f"{home.schedule(name)}.{os.getpid()}.{os.urandom(4).hex()}{REMOVED}")
-    # With what another removal has left that was killed.
-    for each in _names(home):
+    # With what another removal has left that was killed. Twice: what was just being written there comes after a look.
+    for each in 2 * _names(home):
         if each.endswith(REMOVED):
             shutil.rmtree(home.schedule(each), ignore_errors=True)
 

@@ -220,6 +220,8 @@ async def _create(home: Home, client: Client, home_id: str, schedule: Schedule) 
 
     # One that was removed while nobody could reach the server may still be there under this name.
     await schedule_server.delete(client, home_id, schedule.name)
+    # From now on something can be due: before, an engine may have had to be started for it.
+    began = records.now()
     try:
         known = await schedule_server.create(client, home_id, schedule)
     except RPCError as error:
@@ -228,7 +230,7 @@ async def _create(home: Home, client: Client, home_id: str, schedule: Schedule) 
         reason = records.one_line(error.message.removeprefix("Invalid schedule spec: "))
         raise Refusal(f"{schedule.cron!r} in {schedule.timezone!r} is no time for a schedule: {reason}") from None
     try:
-        schedule_files.keep_state(home, schedule.name, {"fingerprint": known, "looked_until": schedule.created_at})
+        schedule_files.keep_state(home, schedule.name, {"fingerprint": known, "looked_until": began})
     except FileNotFoundError:
         await schedule_server.delete(client, home_id, schedule.name)
         raise Failure(

@@ -31,6 +31,9 @@ CLEAN_UP_SECONDS = 15.0
 LOCK_POLL_SECONDS = 0.05
 """Between two looks at whether another process is done with the run."""
 
+SETTLED = "what became of it is told within a minute"
+"""What to expect of a run that is marked as open, and is not at Temporal: its ending is about to be told."""
+
 PAUSED = "paused: no step begins until it is resumed"
 """What the inbox says of a run that a person has paused."""
 
@@ -101,7 +104,8 @@ async def resume(settings: Settings, run_id: str) -> None:
         changed = await _hold(settings, run_id, shut=False)
         await _let_go(settings, run)
     if not changed and not since:
-        raise Refusal(f"run {run_id!r} is not paused; it is {run.state}")
+        now = await anyio.to_thread.run_sync(runs.get, settings.home, run_id)
+        raise Refusal(f"run {run_id!r} is not paused; it is {now.state}")
 
 
 async def cancel(settings: Settings, run_id: str, *, force: bool = False) -> Cancelled:
@@ -144,6 +148,8 @@ async def _end(client: Client, run_id: str, *, force: bool) -> bool:
         await handle.terminate(reason="terminated by a person", rpc_timeout=temporal.RPC_LIMIT)
         return False
     found = await handle.describe(rpc_timeout=temporal.RPC_LIMIT)
+    if found.close_time is not None:
+        raise Refusal(f"run {run_id!r} has ended meanwhile; {SETTLED}")
     await handle.cancel(rpc_timeout=temporal.RPC_LIMIT)
     return found.raw_description.workflow_extended_info.cancel_requested
 
@@ -173,7 +179,9 @@ async def _let_go(settings: Settings, run: Run) -> None:
 @contextlib.asynccontextmanager
 async def _alone(run: Run) -> AsyncIterator[None]:
     """The right to pause the run and to let it go on: what its file says would else not be what its workflow does."""
-    # Of the folder itself, so that a process which is killed leaves nothing behind.
+    # Of the folder itself, so that a process which is killed leaves nothing behind. Somebody may have removed it.
+    with artifacts.changing("the folder of the run", run.run_dir):
+        await anyio.Path(run.run_dir).mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(run.run_dir, os.O_RDONLY | os.O_CLOEXEC)
     try:
         await _lock(descriptor, run.run_id)
@@ -208,7 +216,7 @@ async def _answering(run_id: str) -> AsyncIterator[None]:
         yield
     except RPCError as error:
         if error.status.name == "NOT_FOUND":
-            raise Refusal(f"run {run_id!r} has ended meanwhile") from None
+            raise Refusal(f"run {run_id!r} has ended meanwhile; {SETTLED}") from None
         raise Failure(f"Temporal does not end run {run_id!r}: {records.one_line(error.message)}") from error
 
 

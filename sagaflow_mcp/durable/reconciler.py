@@ -324,13 +324,18 @@ def _summary(ending: Ending, staged: dict[str, Any] | None) -> str:
 
 def _is_made(path: Path, run_id: str) -> bool:
     """Whether the report is not the skill's own but told of an ending before, after which the run was retried."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().startswith(f"# {run_id}: ")
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline().startswith(f"# {run_id}: ")
+    except OSError:
+        return False
 
 
 def _report(run_dir: Path, ending: Ending) -> Path:
     """The run's report: the skill's own `report.md`, else one made from the result or the reason."""
     path = run_dir / artifacts.REPORT
+    if path.exists() and not path.is_file():
+        return path  # A folder, say: the ending is told all the same.
     if not path.exists() or _is_made(path, ending.run_id):
         body = result_text(ending.result) if ending.status == "DONE" else ending.reason
         if ending.traceback:

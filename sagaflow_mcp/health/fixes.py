@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,4 +49,13 @@ def rest(of: Home, environ: Mapping[str, str]) -> Iterator[str]:
     paths.clear_drafts(of)
     if open_markers.run_ids(of) and not engine.alive():
         trouble = waking.wake_open_runs(of, environ)
+        if trouble is None:
+            _wait_for_engine(of)
         yield trouble or "the engine was started: open runs go on"
+
+
+def _wait_for_engine(of: Home) -> None:
+    """Return once it answers, or takes too long to: what is found next is not to be that there is none."""
+    deadline = time.monotonic() + engine_client.PATIENT_SECONDS
+    while engine_client.status(of) is None and time.monotonic() < deadline:
+        time.sleep(engine_client.LOOK_SECONDS)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagaflow_mcp import markers, records, runs, wording
+from sagaflow_mcp import markers, processes, records, runs, wording
 from sagaflow_mcp.errors import SagaflowError
 from sagaflow_mcp.health._check import Check
 
@@ -39,11 +39,12 @@ def open_runs(settings: Settings, face: Face) -> Iterator[Check]:
         try:
             run = runs.get(settings.home, marker.run_id)
         except SagaflowError:
-            if runs.seconds_since(marker.created_at) > UNRECORDED_SECONDS:
-                finding = f"{marker.run_id} is marked as open, but nothing of it was ever written down"
-                yield Check("runs", "warn", finding, face.start_engine)
-            continue
-        if run.state == "PAUSED":
+            continue  # It has ended meanwhile.
+        if run.is_damaged and runs.seconds_since(marker.created_at) > UNRECORDED_SECONDS:
+            finding = f"{run.run_id} is marked as open, but what it runs is not written down in {run.run_dir!r}"
+            is_up = processes.Place(settings.home.engine, "engine").alive()
+            yield Check("runs", "warn", finding, face.end_run.format(run_id=run.run_id) if is_up else face.start_engine)
+        elif run.state == "PAUSED":
             paused.append(run.run_id)
         elif run.progress.failed_in_a_row >= TRIES:
             yield _not_getting_on(run, face)

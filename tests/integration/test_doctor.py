@@ -143,7 +143,7 @@ def test_a_marker_that_belongs_to_nothing_is_told(tmp_path: Path) -> None:
     home = Home.from_environment(environ).prepare()
     assert markers.claim(home, records.OpenRun("lost-1", "lost", "", "", records.moment(time.time() - 600), ""))
     found = {each.name: each for each in doctor.examine(environ, faces.CLI)}["runs"]
-    assert found.finding == "lost-1 is marked as open, but nothing of it was ever written down"
+    assert found.finding == f"lost-1 is marked as open, but what it runs is not written down in {home.run('lost-1')!r}"
     assert found.cure == faces.CLI.start_engine
 
 

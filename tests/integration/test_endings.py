@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sagaflow_mcp import engine_client, markers, temporal_server
+from sagaflow_mcp import artifacts, engine_client, markers, temporal_server
+from sagaflow_mcp.errors import Refusal
 from sagaflow_mcp.testing import Error, LocalSagaflow, Rule
 from tests import waiting
 from tests.integration.clients import with_client
@@ -76,6 +77,16 @@ def test_a_result_that_cannot_be_serialised_is_failed(local: LocalSagaflow) -> N
     status, summary = only_entry(local, local.launch("endings", how="unserialisable"))
     assert status == "FAILED"
     assert "cannot be serialised" in summary
+
+
+def test_a_folder_in_the_reports_place_keeps_no_ending_back(local: LocalSagaflow) -> None:
+    """It is told all the same. A skill's own file there is refused, since the report is one."""
+    run_id = local.launch("endings", how="wait")
+    Path(local.settings.home.run(run_id), "report.md").mkdir()
+    with_client(local, lambda client: client.get_workflow_handle(run_id).signal("say", "enough"))
+    assert only_entry(local, run_id) == ("DONE", "heard ['enough']")
+    with pytest.raises(Refusal, match=r"takes 'report.md' for a folder, but that is the run's report; give another"):
+        artifacts.write(Path(local.settings.home.run(run_id)), "report.md/part.md", "hello")
 
 
 def test_bytes_are_a_result(local: LocalSagaflow) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from sagaflow_mcp import engine_client, launch, markers, records
+from sagaflow_mcp import artifacts, engine_client, launch, markers, records
 from sagaflow_mcp.testing import LocalSagaflow, Rule, ToolUse
 from tests import process_table, waiting
-from tests.integration.clients import as_process, in_process
+from tests.integration.clients import as_process, in_process, with_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,6 +248,42 @@ def test_a_task_is_done_without_a_skill(local: LocalSagaflow, tmp_path: Path) ->
     assert len(local.model.requests) == calls
     _is_one_sentence(in_process(local, "launch", "--task", "Write another.", "--id", "noted"), 1, ["'noted'", "DONE"])
     _is_one_sentence(in_process(local, "launch", "task", "--task", "Write."), 2, ["--task", "skill 'task'"])
+
+
+def test_a_launch_that_was_killed_before_its_start_was_sent_is_made_up_for_by_the_next(
+    local: LocalSagaflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same id: that is what an id of one's own is for. Nothing is doubled, also where it was sent after all."""
+
+    async def killed(*_: object) -> None:
+        """Stands for what a killed launch does no more."""
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "_start", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            local.launch("endings", run_id="cut-off", how="return")
+    home = local.settings.home
+    (Path(home.run("cut-off")) / "run.json").unlink()
+    assert local.launch("endings", run_id="cut-off", how="return") == "cut-off"
+    assert local.wait("cut-off").result == "heard []"
+    waits = local.launch("endings", run_id="waiting", how="wait")
+    (Path(home.run(waits)) / artifacts.EXECUTION).unlink()
+    assert local.launch("endings", run_id="waiting", how="wait") == waits
+    with_client(local, lambda client: client.get_workflow_handle(waits).signal("say", "enough"))
+    assert local.wait(waits).result == "heard ['enough']"
+    assert [[entry.status for entry in local.inbox(each)] for each in ("cut-off", waits)] == [["DONE"], ["DONE"]]
+
+
+def test_an_open_run_whose_folder_was_removed_can_be_ended(local: LocalSagaflow) -> None:
+    """It is listed, and so can be shown and cancelled; its ending is told."""
+    run_id = local.launch("endings", how="wait")
+    shutil.rmtree(local.settings.home.run(run_id))
+    shown = in_process(local, "show", run_id)
+    assert (shown.returncode, f"{run_id}: RUNNING" in shown.stdout) == (0, True)
+    assert in_process(local, "cancel", run_id).returncode == 0
+    assert local.wait(run_id).state == "CANCELLED"
+    assert [entry.status for entry in local.inbox(run_id)] == ["CANCELLED"]
 
 
 def test_launches_of_one_chosen_id_at_once_are_one_run(local: LocalSagaflow) -> None:

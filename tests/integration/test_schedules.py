@@ -21,6 +21,7 @@ from sagaflow_mcp import (
     keys,
     launch,
     records,
+    refused,
     runs,
     schedule_files,
     schedule_launches,
@@ -179,6 +180,7 @@ def test_a_run_that_is_open_when_the_next_is_due(local: LocalSagaflow, overlap: 
         assert in_process(local, "answer", first, "yes").returncode == 0
         eventually(lambda: len(launched(local, name)) > 1, "what waited is launched")
     assert len(notes(local, name)) == (overlap != "cancel")
+    assert not [line for line in refused.listing(home) if "another run" in line], "nobody has sent anything"
     assert in_process(local, "schedule", "remove", name).returncode == 0
     assert not Path(home.schedule(name)).exists()
 
