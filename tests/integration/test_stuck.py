@@ -12,6 +12,7 @@ from sagaflow_mcp import faces, keys, markers, records, retrying, steering
 from sagaflow_mcp.durable.open_runs import OpenRuns
 from sagaflow_mcp.testing import Rule
 from tests.integration.clients import with_client
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -62,6 +63,12 @@ def test_a_run_whose_marker_was_lost_gets_it_back(local: LocalSagaflow) -> None:
     before = markers.find(home, run_id)
     markers.remove(home, run_id)
 
+    async def waits(client: Client) -> bool:
+        """Whether the run goes on, and has nothing to do."""
+        found = (await client.get_workflow_handle(run_id).describe()).raw_description
+        is_open = not found.workflow_execution_info.HasField("close_time")
+        return is_open and not found.HasField("pending_workflow_task")
+
     async def adopt(client: Client) -> None:
         """Look as one does when a launch can no longer be under way."""
         later = datetime.now(UTC) + timedelta(minutes=2)
@@ -72,6 +79,8 @@ def test_a_run_whose_marker_was_lost_gets_it_back(local: LocalSagaflow) -> None:
     anyio.run(lambda: steering.cancel(local.settings, run_id, force=True))
     local.wait(run_id)
     anyio.run(lambda: retrying.retry(local.settings, run_id, face=faces.CLI))
+    # Its input is built anew first, which is refused to a run that is not marked.
+    eventually(lambda: with_client(local, waits), "it waits again")
     markers.remove(home, run_id)
     with_client(local, adopt)
     assert markers.is_open(home, run_id), "it had ended before it was retried"
