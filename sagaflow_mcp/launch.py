@@ -153,10 +153,10 @@ async def launch(settings: Settings, request: Request, new_id: Callable[[str], s
 
 
 async def _sent_again(settings: Settings, checked: _Checked, found: Launched) -> Launched:
-    """`found`, whose start is sent once more: who launched it may have been killed before. Only the first counts."""
+    """`found`, whose start is sent once more: its first launch may have been killed before. One start counts."""
     marker = await anyio.to_thread.run_sync(markers.find, settings.home, found.run_id)
     if marker is None or marker.digest != checked.pinned.digest:
-        return found  # Of a skill that was edited since, the version is another.
+        return found  # It has ended meanwhile, or the skill was edited since: another version would be sent.
     server, client = await _own_server(settings, None)
     await anyio.to_thread.run_sync(_write_down, settings, checked, marker, server)
     client = await _connected(settings, checked, found.run_id, client)

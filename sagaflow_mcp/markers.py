@@ -61,9 +61,8 @@ def is_open(home: Home, run_id: str) -> bool:
 
 def goes_on(home: Home, run_id: str, ending: dict[str, Any]) -> bool:
     """Whether the run, marked as open and with this ending (empty for none), was retried, or its ending is not told."""
-    return is_since(home, run_id, str(ending.get("closed_at", ""))) or not inbox.has(
-        home, str(ending.get("entry_id", ""))
-    )
+    is_retried = is_since(home, run_id, str(ending.get("closed_at", "")))
+    return is_retried or not inbox.has(home, str(ending.get("entry_id", "")))
 
 
 def is_since(home: Home, run_id: str, moment: str) -> bool:

@@ -193,7 +193,6 @@ async def list_inbox(
         unread = [entry for entry, dismissed in everything if not dismissed]
         chosen = [entry for entry, _ in everything] if include_dismissed else unread
         listed = chosen[:limit]
-        # Dismissed ones too: whoever is shown them is not told of them either.
         await anyio.to_thread.run_sync(shown.note_entries, home, listed, dict(os.environ))
         return server_views.Inbox(unread=len(unread), entries=[server_views.of_entry(entry) for entry in listed])
 
